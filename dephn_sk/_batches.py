@@ -1,0 +1,126 @@
+"""Where batches come from.
+
+A source is anything with a length (its rows) and a method
+``batches(batch_size, seed=None, epoch=0)`` that yields :class:`Batch` objects: in
+order without a seed, otherwise shuffled by (seed, epoch) alone, so that any epoch can
+be drawn again without having drawn the ones before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .nn import Members
+from .preprocessing import Fields
+
+
+class Batch(NamedTuple):
+    """Some rows: the network's keyword arguments, and what is known of their labels.
+
+    ``labels`` and ``weights`` are of shape (batch, n_tasks); a weight of 0 stands for
+    a label that was not observed, weights of None for all ones.
+    """
+
+    inputs: dict[str, Tensor | list[Members]]
+    labels: Tensor | None = None
+    weights: Tensor | None = None
+
+
+class ArraySource:
+    """Batches from arrays in memory, sliced directly.
+
+    Parameters
+    ----------
+    fields : Fields
+    labels, weights : ndarray of shape (n_rows, n_tasks), default=None
+    device : str or torch.device, default="cpu"
+    dtype : torch.dtype, default=torch.float32
+        Of everything but codes.
+    """
+
+    def __init__(
+        self,
+        fields: Fields,
+        labels: np.ndarray | None = None,
+        weights: np.ndarray | None = None,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        def floats(array: np.ndarray | None) -> Tensor | None:
+            return (
+                None if array is None else _tensor(array).to(device, dtype=dtype)
+            )
+
+        self.device = torch.device(device)
+        self.codes = _tensor(fields.codes).to(device)
+        self.numbers = floats(fields.numbers)
+        self.bags = [
+            Members(
+                _tensor(bag.members).to(device),
+                _tensor(bag.offsets).to(device),
+                floats(bag.weights),
+            )
+            for bag in fields.bags
+        ]
+        self.labels = floats(labels)
+        self.weights = floats(weights)
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def batches(
+        self, batch_size: int, *, seed: int | None = None, epoch: int = 0
+    ) -> Iterator[Batch]:
+        """Yield all rows once, `batch_size` at a time."""
+        if seed is None:
+            for start in range(0, len(self), batch_size):
+                yield self._take(slice(start, start + batch_size))
+            return
+        order = torch.randperm(len(self), generator=generator_of(seed, epoch))
+        for rows in order.to(self.device).split(batch_size):
+            yield self._take(rows)
+
+    def _take(self, rows: Tensor | slice) -> Batch:
+        inputs: dict = {"codes": self.codes[rows], "numbers": self.numbers[rows]}
+        if self.bags:
+            inputs["bags"] = [_take_members(bag, rows) for bag in self.bags]
+        return Batch(
+            inputs,
+            None if self.labels is None else self.labels[rows],
+            None if self.weights is None else self.weights[rows],
+        )
+
+
+def generator_of(
+    *key: int, device: str | torch.device = "cpu"
+) -> torch.Generator:
+    """A generator whose stream depends on the key, such as (seed, epoch), alone."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> 1))
+
+
+def _tensor(array: np.ndarray) -> Tensor:
+    """A tensor on the array's memory where torch may write to it, else on a copy."""
+    contiguous = np.ascontiguousarray(array)
+    if not contiguous.flags.writeable:
+        contiguous = contiguous.copy()
+    return torch.from_numpy(contiguous)
+
+
+def _take_members(bag: Members, rows: Tensor | slice) -> Members:
+    lengths = bag.offsets.diff()[rows]
+    offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    if isinstance(rows, slice):
+        first, last = bag.offsets[:-1][rows][0], bag.offsets[1:][rows][-1]
+        where: Tensor | slice = slice(int(first), int(last))
+    else:
+        shift = torch.repeat_interleave(bag.offsets[rows] - offsets[:-1], lengths)
+        where = torch.arange(len(shift), device=shift.device) + shift
+    weights = None if bag.weights is None else bag.weights[where]
+    return Members(bag.codes[where], offsets, weights)

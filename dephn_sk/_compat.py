@@ -1,0 +1,45 @@
+"""The only place that imports names scikit-learn keeps private."""
+
+from sklearn.base import _fit_context
+from sklearn.utils import _safe_indexing
+from sklearn.model_selection._split import (
+    _BaseKFold,
+    _UnsupportedGroupCVMixin,
+    _validate_shuffle_split,
+)
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Hidden,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+    validate_params,
+)
+from sklearn.utils._set_output import _get_output_config
+from sklearn.utils.validation import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    _num_samples,
+    validate_data,
+)
+
+__all__ = [
+    "HasMethods",
+    "Hidden",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "_BaseKFold",
+    "_UnsupportedGroupCVMixin",
+    "_check_feature_names_in",
+    "_check_sample_weight",
+    "_fit_context",
+    "_validate_shuffle_split",
+    "_num_samples",
+    "_safe_indexing",
+    "_get_output_config",
+    "validate_data",
+    "validate_params",
+]

@@ -1,0 +1,228 @@
+"""The skorch net: one optimization step, one epoch, and predictions in blocks.
+
+skorch gives callbacks, history, components and persistence. Its path from data to batch
+is replaced: a source (see ``_batches``) yields slices of tensors, and nothing waits for
+the device within an epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor, nn
+
+from ._batches import ArraySource, Batch, generator_of
+from .nn import label_similarity, use_generator
+
+PREDICT_BLOCK = 4096
+ROW_MULTIPLE = 64
+LOGIT_LIMIT = 15.0
+_LISTS = ("train_task_loss", "valid_task_loss", "gates")
+
+
+class MultiTaskNet(NeuralNet):
+    """A skorch net over sources of batches.
+
+    ``fit(train, validation=valid)`` takes two sources. Per epoch, the history records
+    ``train_loss``, ``train_task_loss`` (a list with one loss for each task), the same
+    for ``valid``, and ``gates``, the trainable gates where the module has them.
+
+    Parameters
+    ----------
+    similarity : {"pearson", "cosine"} or None
+        Label similarity that is computed from each training batch and given to the
+        module; None gives none.
+    n_classes : sequence of int
+        Of each task, for the label similarity.
+    gate_optimizer : {"sgd", "adam"}
+        ``"sgd"``: the module's ``gates`` are left to plain gradient descent.
+    gate_learning_rate : float
+    seed : int
+        Of shuffling and dropout.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        similarity: str | None = None,
+        n_classes: Iterable[int] = (),
+        gate_optimizer: str = "sgd",
+        gate_learning_rate: float = 0.1,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.similarity = similarity
+        self.n_classes = n_classes
+        self.gate_optimizer = gate_optimizer
+        self.gate_learning_rate = gate_learning_rate
+        self.seed = seed
+        super().__init__(*args, **kwargs)
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        # PassthroughScoring needs the loss of each batch, which nobody waits for here
+        return [
+            ("epoch_timer", EpochTimer()),
+            ("print_log", PrintLog(keys_ignored=list(_LISTS))),
+        ]
+
+    def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
+        """Adam for everything; plain gradient descent for the gates, by choice."""
+        gates = getattr(self.module_, "gates", None)
+        own = self.gate_optimizer == "sgd" and isinstance(gates, nn.Module)
+        apart = {id(p) for p in gates.parameters()} if own else set()
+        named = [
+            (name, p) for name, p in self.get_all_learnable_params() if id(p) not in apart
+        ]
+        args, kwargs = self.get_params_for_optimizer("optimizer", named)
+        self.optimizer_ = self.optimizer(*args, **kwargs)
+        self.gate_optimizer_ = None
+        if own and any(p.numel() for p in gates.parameters()):
+            self.gate_optimizer_ = torch.optim.SGD(
+                gates.parameters(), lr=self.gate_learning_rate
+            )
+        return self
+
+    def check_data(self, X: Any, y: Any = None) -> None:
+        """Sources are checked where they are made."""
+
+    def get_split_datasets(
+        self, X: Any, y: Any = None, validation: Any = None, **fit_params: Any
+    ) -> tuple[Any, Any]:
+        return X, validation
+
+    def get_iterator(self, dataset: Any, training: bool = False) -> Any:
+        """The source itself: each epoch asks it for its own batches."""
+        return dataset
+
+    def run_single_epoch(
+        self,
+        iterator: Any,
+        training: bool,
+        prefix: str,
+        step_fn: Any,
+        **fit_params: Any,
+    ) -> None:
+        if iterator is None:
+            return
+        self._set_training(training)
+        hooks = self._batch_hooks()
+        device = iterator.device
+        total: Tensor | float = 0.0
+        epoch = len(self.history)
+        shuffle = {}
+        if training:
+            shuffle = {"seed": self.seed, "epoch": epoch}
+            use_generator(self.module_, generator_of(self.seed, epoch, 1, device=device))
+        for batch in iterator.batches(self.batch_size, **shuffle):
+            if hooks:
+                self.notify("on_batch_begin", batch=batch, training=training)
+            step = step_fn(batch, **fit_params)
+            total = total + step["task_loss"] * len(batch.labels)
+            if hooks:
+                self.history.record_batch(f"{prefix}_loss", step["loss"].item())
+                self.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+        task_loss = total / len(iterator)
+        with torch.no_grad():
+            loss = self.criterion_.total(task_loss).item()
+        self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_task_loss", task_loss.tolist())
+        if not training:
+            return
+        if not np.isfinite(loss):
+            raise ValueError(
+                f"Training diverged in epoch {epoch}: the loss is {loss}. "
+                "Lower learning_rate or gate_learning_rate."
+            )
+        gates = getattr(getattr(self.module_, "gates", None), "values", None)
+        if isinstance(gates, Tensor):
+            self.history.record("gates", gates.tolist())
+
+    def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        self._zero_grad_optimizer()
+        step = self.train_step_single(batch, **fit_params)
+        if self._overridden("on_grad_computed"):
+            self.notify(
+                "on_grad_computed",
+                named_parameters=list(self.get_all_learnable_params()),
+                batch=batch,
+            )
+        self.optimizer_.step()
+        if self.gate_optimizer_ is not None:
+            self.gate_optimizer_.step()
+        return step
+
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        inputs = batch.inputs
+        if self.similarity is not None:
+            # labels reach the gates here, and only while training
+            inputs = dict(inputs)
+            inputs["label_similarity"] = label_similarity(
+                batch.labels,
+                self.similarity,
+                weights=batch.weights,
+                n_classes=self.n_classes,
+            )
+        step = self._losses(self.module_(**inputs), batch)
+        step["loss"].backward()
+        return {key: value.detach() for key, value in step.items()}
+
+    @torch.inference_mode()
+    def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        return self._losses(self.module_(**batch.inputs), batch)
+
+    def _losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        task_loss = self.criterion_(logits, batch.labels, batch.weights)
+        loss = self.criterion_.total(task_loss)
+        return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
+
+    def _overridden(self, hook: str) -> bool:
+        """Whether some callback wants to hear of that."""
+        return any(
+            getattr(type(cb), hook) is not getattr(Callback, hook)
+            for _, cb in self.callbacks_
+        )
+
+    def _batch_hooks(self) -> bool:
+        return self._overridden("on_batch_begin") or self._overridden("on_batch_end")
+
+    @torch.inference_mode()
+    def logits(self, source: ArraySource) -> np.ndarray:
+        """Logits of all rows, (n_rows, sum(n_outputs)), in order.
+
+        Blocks are filled up to a multiple of rows: products of matrices of other heights
+        may differ in the last bit, and a row's prediction must not depend on its
+        neighbours.
+        """
+        self._set_training(False)
+        blocks = [
+            self.module_(**_fill(batch.inputs))[: len(batch.inputs["codes"])]
+            for batch in source.batches(PREDICT_BLOCK)
+        ]
+        logits = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+        return logits.cpu().numpy()
+
+
+def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Rows of zeros, and empty bags, up to a multiple of ROW_MULTIPLE."""
+    missing = -len(inputs["codes"]) % ROW_MULTIPLE
+    if not missing:
+        return inputs
+    filled = {
+        key: nn.functional.pad(inputs[key], (0, 0, 0, missing))
+        for key in ("codes", "numbers")
+    }
+    if "bags" in inputs:
+        filled["bags"] = [
+            bag._replace(
+                offsets=torch.cat([bag.offsets, bag.offsets[-1:].expand(missing)])
+            )
+            for bag in inputs["bags"]
+        ]
+    return filled

@@ -1,0 +1,276 @@
+"""A simulated log of impressions, with the true probabilities.
+
+Users see items at a time and place; they may click, and after a click like and
+buy. Made by ``dephn_sk.datasets.make_behavior_log``; no data of real people.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import expit
+from sklearn.utils import Bunch, check_random_state
+
+from .._compat import Interval, validate_params
+from ._tables import import_pandas
+
+TASKS = ("click", "like", "purchase")
+CITIES = np.array(
+    ["Adelaide", "Bergen", "Cusco", "Dakar", "Essen", "Faro", "Graz", "Hanoi"]
+)
+WEEKDAYS = np.array(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+DEVICES = np.array(["phone", "tablet", "desktop"])
+TABS = np.array(["home", "search", "following", "nearby", "deals"])
+N_POSITIONS = 20
+MIN_ROWS = 64  # fewer leave too little room for independent log-odds
+
+
+@validate_params(
+    {
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "n_users": [Interval(Integral, 1, None, closed="left")],
+        "n_items": [Interval(Integral, 1, None, closed="left")],
+        "n_categories": [Interval(Integral, 1, None, closed="left")],
+        "n_days": [Interval(Integral, 1, None, closed="left")],
+        "task_correlation": [Interval(Real, 0, 1, closed="both")],
+        "signal": [Interval(Real, 0, None, closed="left")],
+        "click_rate": [Interval(Real, 0, 1, closed="neither")],
+        "like_rate": [Interval(Real, 0, 1, closed="neither")],
+        "purchase_rate": [Interval(Real, 0, 1, closed="neither")],
+        "missing_rate": [Interval(Real, 0, 1, closed="left")],
+        "return_X_y": ["boolean"],
+        "as_frame": ["boolean"],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
+def make_behavior_log(
+    n_samples=10_000,
+    *,
+    n_users=1_000,
+    n_items=500,
+    n_categories=20,
+    n_days=14,
+    task_correlation=0.5,
+    signal=2.0,
+    click_rate=0.2,
+    like_rate=0.2,
+    purchase_rate=0.1,
+    missing_rate=0.1,
+    return_X_y=False,
+    as_frame=True,
+    random_state=None,
+):
+    """Simulate a log of impressions with a click, like, purchase funnel.
+
+    Each row is an item shown to a user at some time and place. The user clicks or
+    not; only after a click can there be a like and a purchase. Where there was no
+    click, the label of the purchase is not observed (NaN) and the like is 0.
+
+    The log-odds of the tasks are functions of the features: main effects of users,
+    items, categories, context and numbers, and interactions of the category with
+    the city and with the user. Each pair of tasks has log-odds of correlation
+    `task_correlation`, and each task log-odds of standard deviation `signal`.
+
+    Parameters
+    ----------
+    n_samples : int, default=10_000
+        Number of impressions (rows).
+    n_users, n_items, n_categories : int, default=1_000, 500, 20
+        How many there are to draw from. Few are frequent, most are rare.
+    n_days : int, default=14
+        Days that the log spans; the first one is a Monday.
+    task_correlation : float in [0, 1], default=0.5
+        Correlation of the log-odds of each pair of tasks, exact from 64 rows on.
+    signal : float, default=2.0
+        Standard deviation of the log-odds of each task. With 0 the labels are
+        noise.
+    click_rate : float in (0, 1), default=0.2
+        Expected share of clicks.
+    like_rate, purchase_rate : float in (0, 1), default=0.2, 0.1
+        Expected share of likes and of purchases among the clicks.
+    missing_rate : float in [0, 1), default=0.1
+        Expected share of users of unknown age.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+    as_frame : bool, default=True
+        Return data frames (needs pandas). If False, arrays of floats in which
+        categories are codes from 0.
+    random_state : int, RandomState instance or None, default=None
+        Determines the random numbers. Pass an int for the same log each time.
+
+    Returns
+    -------
+    log : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : DataFrame or ndarray of shape (n_samples, 12)
+            In the order of time. As a frame, ``user_id``, ``item_id`` and
+            ``category`` are of dtype category; ``city``, ``weekday``, ``device``
+            and ``tab`` are strings; ``hour`` and ``position`` are integers;
+            ``age`` (in years, partly missing), ``price`` and ``popularity`` (both
+            with a heavy tail) are floats.
+        target : DataFrame or ndarray of shape (n_samples, 3)
+            ``click``, ``like`` and ``purchase``: 0, 1, and NaN for not observed.
+        probabilities : ndarray of shape (n_samples, 3)
+            What the labels were drawn with: the probabilities of a click, of a
+            click followed by a like, and of a purchase given a click.
+        log_odds : ndarray of shape (n_samples, 3)
+            Of a click, of a like given a click, and of a purchase given a click.
+        time : ndarray of shape (n_samples,)
+            Hours since the beginning of the log, ascending.
+        categorical_features : list of int
+            The columns of `data` that hold categories.
+        feature_names, task_names : list of str
+        DESCR : str
+
+    Examples
+    --------
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(1000, as_frame=False, random_state=0)
+    >>> log.data.shape, log.target.shape
+    ((1000, 12), (1000, 3))
+    >>> log.task_names
+    ['click', 'like', 'purchase']
+    """
+    pd = import_pandas("make_behavior_log with as_frame=True") if as_frame else None
+    rng = check_random_state(random_state)
+    n_rows = max(n_samples, MIN_ROWS)
+
+    user, _ = _heavy_tailed(rng, n_users, n_rows)
+    item, item_share = _heavy_tailed(rng, n_items, n_rows)
+    city = rng.randint(len(CITIES), size=n_users)
+    age = np.clip(rng.gamma(8, 4.5, size=n_users), 14, 95).round()
+    category = rng.randint(n_categories, size=n_items)
+    price = rng.normal(3, 0.8, size=n_categories)[category]
+    price = np.exp(rng.normal(price, 0.5)).round(2)
+    popularity = (1e6 * item_share * rng.lognormal(0, 0.5, size=n_items)).round()
+    # more is seen in the evening than at night
+    hour = np.concatenate([rng.uniform(0, 24, n_rows), rng.normal(20, 3, n_rows) % 24])
+    time = 24 * rng.randint(n_days, size=n_rows) + rng.choice(hour, size=n_rows)
+    time = np.sort(time)
+    features = {
+        "user_id": user,
+        "item_id": item,
+        "category": category[item],
+        "city": city[user],
+        "hour": (time % 24).astype(np.int64),
+        "weekday": (time // 24).astype(np.int64) % 7,
+        "device": rng.choice(len(DEVICES), size=n_rows, p=[0.7, 0.1, 0.2]),
+        "tab": rng.choice(len(TABS), size=n_rows, p=[0.4, 0.25, 0.2, 0.1, 0.05]),
+        "position": np.minimum(rng.geometric(0.2, size=n_rows), N_POSITIONS),
+        "age": age[user],
+        "price": price[item],
+        "popularity": popularity[item],
+    }
+    names = {
+        "user_id": np.arange(n_users),
+        "item_id": np.arange(n_items),
+        "category": np.array([f"category {i}" for i in range(n_categories)]),
+        "city": CITIES,
+        "weekday": WEEKDAYS,
+        "device": DEVICES,
+        "tab": TABS,
+    }
+
+    utilities = _utilities(
+        rng, features, {name: len(values) for name, values in names.items()}
+    )
+    log_odds = signal * _correlated(utilities, task_correlation)
+    log_odds[:, 0] += _intercept(log_odds[:, 0], np.ones(n_rows), click_rate)
+    p_click = expit(log_odds[:, 0])
+    log_odds[:, 1] += _intercept(log_odds[:, 1], p_click, like_rate)
+    log_odds[:, 2] += _intercept(log_odds[:, 2], p_click, purchase_rate)
+    probabilities = expit(log_odds)
+    target = (rng.uniform(size=(n_rows, 3)) < probabilities).astype(np.float64)
+    target[:, 1] *= target[:, 0]
+    target[target[:, 0] == 0, 2] = np.nan
+    probabilities[:, 1] *= p_click
+    age[rng.uniform(size=n_users) < missing_rate] = np.nan
+    features["age"] = age[user]
+
+    features = {name: values[:n_samples] for name, values in features.items()}
+    target = target[:n_samples]
+    if as_frame:
+        data = _frame(pd, features, names)
+        target = pd.DataFrame(target, columns=TASKS)
+        target = target.astype({"click": "int64", "like": "int64"})
+    else:
+        data = np.column_stack(list(features.values())).astype(np.float64)
+    if return_X_y:
+        return data, target
+    return Bunch(
+        data=data,
+        target=target,
+        feature_names=list(features),
+        task_names=list(TASKS),
+        probabilities=probabilities[:n_samples],
+        log_odds=log_odds[:n_samples],
+        time=time[:n_samples],
+        categorical_features=[list(features).index(name) for name in names],
+        DESCR=__doc__,
+    )
+
+
+def _heavy_tailed(rng, n_kinds, n_rows):
+    """Rows' kinds, of which few are frequent, and the share of each kind."""
+    share = 1 / np.arange(1, n_kinds + 1) ** 0.8
+    share = rng.permutation(share / share.sum())
+    return rng.choice(n_kinds, size=n_rows, p=share), share
+
+
+def _utilities(rng, features, n_values):
+    """Four independent functions of the features, (n_rows, 4)."""
+    cell = n_values["category"] * features["city"] + features["category"]
+    effects = [  # weight, number of values, the value in each row
+        (0.4, n_values["user_id"], features["user_id"]),
+        (0.4, n_values["item_id"], features["item_id"]),
+        (0.5, n_values["category"], features["category"]),
+        (0.3, n_values["weekday"], features["weekday"]),
+        (0.3, n_values["device"], features["device"]),
+        (0.3, n_values["tab"], features["tab"]),
+        (0.8, n_values["category"] * n_values["city"], cell),
+    ]
+    utilities = np.zeros((len(cell), 4))
+    for weight, n, values in effects:
+        utilities += weight * rng.normal(size=(n, 4))[values]
+    for name in ("age", "price", "popularity", "position"):
+        values = np.log1p(features[name])
+        values = (values - values.mean()) / (values.std() or 1)
+        utilities += 0.4 * np.outer(values, rng.normal(size=4))
+    phase = rng.uniform(0, 2 * np.pi, size=4)
+    utilities += 0.4 * np.cos(np.pi / 12 * features["hour"][:, None] + phase)
+    user_taste = rng.normal(size=(n_values["user_id"], 4))[features["user_id"]]
+    for utility in utilities.T:
+        offer = rng.normal(size=(n_values["category"], 4))[features["category"]]
+        utility += 0.2 * np.einsum("ij,ij->i", user_taste, offer)
+    return utilities
+
+
+def _correlated(utilities, correlation):
+    """Three mixtures of four functions, standardized, of the given correlation."""
+    basis, _ = np.linalg.qr(utilities - utilities.mean(axis=0))
+    basis *= np.sqrt(len(basis))
+    shared, own = basis[:, :1], basis[:, 1:]
+    return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
+
+
+def _intercept(log_odds, weights, rate):
+    """What to add to the log-odds so that their weighted mean rate is as given."""
+    return brentq(
+        lambda shift: np.average(expit(log_odds + shift), weights=weights) - rate,
+        -1e3,
+        1e3,
+    )
+
+
+def _frame(pd, features, names):
+    """Ids and categories as dtype category, short lists of names as strings."""
+    columns = dict(features)
+    for name, values in names.items():
+        column = pd.Categorical.from_codes(features[name], categories=values)
+        strings = name in ("city", "weekday", "device", "tab")
+        columns[name] = pd.Series(column).astype(str) if strings else column
+    return pd.DataFrame(columns)

@@ -1,0 +1,184 @@
+"""KuaiRand-Pure, the standard log of a short-video app.
+
+Impressions of videos in the app Kuaishou from 25 April to 8 May 2022 with twelve
+kinds of feedback, features of users and of videos: 228,329 rows, 222,869 without
+exact duplicates. Files: ``log_standard_4_25_to_5_08_pure.csv``,
+``user_features_pure.csv``, ``video_features_basic_pure.csv``.
+
+Source: https://kuairand.com, https://zenodo.org/records/10439422.
+Licence: CC BY-SA 4.0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._compat import validate_params
+from ._tables import (
+    LOADER_CONSTRAINTS,
+    as_bunch,
+    check_tasks,
+    find_file,
+    import_pandas,
+)
+
+FOLDER = "kuairand"
+ORIGIN = "https://zenodo.org/records/10439422 (KuaiRand-Pure), under CC BY-SA 4.0"
+TASKS = (
+    "is_click",
+    "long_view",
+    "is_like",
+    "is_profile_enter",
+    "is_comment",
+    "is_follow",
+    "is_forward",
+    "is_hate",
+)
+NUMERIC = (  # of users and videos; all their other columns are categories
+    "follow_user_num",
+    "fans_user_num",
+    "friend_user_num",
+    "register_days",
+    "server_width",
+    "server_height",
+)
+NO_FEATURE = ("is_lowactive_period", "visible_status", "video_duration")
+
+
+@validate_params(
+    {**LOADER_CONSTRAINTS, "missing_without_click": ["boolean"]},
+    prefer_skip_nested_validation=True,
+)
+def load_kuairand(
+    data_home=None,
+    *,
+    tasks=("is_click", "long_view", "is_like"),
+    missing_without_click=True,
+    subset="train",
+    return_X_y=False,
+):
+    """Load the standard log of KuaiRand-Pure from files on disk.
+
+    Exact duplicates are dropped, the features of users and videos joined. The
+    split is by date: training from 25 to 30 April 2022 (92,034 rows), validation
+    on 1 May (20,270), test from 2 to 8 May (110,565). Rows are in time order.
+
+    What happens after the exposure (times of playing, of staying on the profile
+    and on the comments, and every label) is never a feature; neither is the date.
+    Three columns of the files that are constant and ``video_duration``, which
+    repeats ``duration_ms``, are left out.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds ``kuairand/log_standard_4_25_to_5_08_pure.csv``,
+        ``kuairand/user_features_pure.csv`` and
+        ``kuairand/video_features_basic_pure.csv``, plain or compressed (.gz, .xz,
+        .bz2). By default the environment variable ``DEPHN_SK_DATA``, else
+        ``~/dephn_sk_data``.
+    tasks : sequence of str or "all", default=("is_click", "long_view", "is_like")
+        Columns of the target, out of "is_click", "long_view", "is_like",
+        "is_profile_enter", "is_comment", "is_follow", "is_forward" and "is_hate";
+        "all" is these eight in this order.
+    missing_without_click : bool, default=True
+        Whether ``long_view`` counts as not observed (NaN) where the video was not
+        clicked, as a conversion after a click does. If False it is complete.
+    subset : {"train", "validation", "test", "all"}, default="train"
+        The rows to return.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    kuairand : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : DataFrame of shape (n_rows, n_features)
+            Ids and codes of dtype category, with the same categories in every
+            subset; counts, sizes and ``duration_ms`` as floats. ``hour`` is the
+            hour of the day of the exposure, ``tag`` a list of numbers joined by
+            commas.
+        target : DataFrame of shape (n_rows, n_tasks)
+            0 and 1; ``long_view`` with NaN where it is not observed.
+        time_ms : ndarray of shape (n_rows,)
+            Time of the exposure, in milliseconds since 1970 (UTC); no feature.
+        feature_names, task_names : list of str
+        split : ndarray of shape (n_rows,)
+            The subset of each row.
+        DESCR : str
+            Description, source and licence.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+
+    References
+    ----------
+    Chongming Gao et al.: KuaiRand: An Unbiased Sequential Recommendation Dataset
+    with Randomly Exposed Videos. CIKM 2022.
+    https://doi.org/10.1145/3511808.3557624
+
+    Examples
+    --------
+    >>> from dephn_sk.datasets import load_kuairand
+    >>> X, y = load_kuairand(return_X_y=True)  # doctest: +SKIP
+    >>> eight = load_kuairand(
+    ...     tasks="all", missing_without_click=False
+    ... )  # doctest: +SKIP
+    """
+    pd = import_pandas("load_kuairand")
+    tasks = check_tasks(tasks, TASKS)
+    log = pd.read_csv(
+        find_file(data_home, FOLDER, "log_standard_4_25_to_5_08_pure.csv", ORIGIN)
+    )
+    log = log.drop_duplicates(ignore_index=True)
+    users, videos = (
+        _read_features(pd, find_file(data_home, FOLDER, name, ORIGIN), key)
+        for name, key in [
+            ("user_features_pure.csv", "user_id"),
+            ("video_features_basic_pure.csv", "video_id"),
+        ]
+    )
+    data = pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "user_id": log["user_id"].astype("category"),
+                    "video_id": log["video_id"].astype("category"),
+                    "hour": (log["hourmin"] // 100).astype("category"),
+                    "tab": log["tab"].astype("category"),
+                    "duration_ms": log["duration_ms"].astype(float),
+                }
+            ),
+            users.reindex(log["user_id"]).reset_index(drop=True),
+            videos.reindex(log["video_id"]).reset_index(drop=True),
+        ],
+        axis="columns",
+    )
+    target = log[tasks].copy()
+    if missing_without_click and "long_view" in tasks:
+        target["long_view"] = log["long_view"].where(log["is_click"] == 1)
+    split = np.select(
+        [log["date"] < 20220501, log["date"] == 20220501],
+        ["train", "validation"],
+        "test",
+    )
+    return as_bunch(
+        data,
+        target,
+        split,
+        subset=subset,
+        return_X_y=return_X_y,
+        DESCR=__doc__,
+        time_ms=log["time_ms"].to_numpy(),
+    )
+
+
+def _read_features(pd, path, key):
+    """The features of users or of videos, indexed by their id."""
+    table = pd.read_csv(path, index_col=key)
+    table = table.drop(columns=table.columns.intersection(NO_FEATURE))
+    return table.astype(
+        {name: float if name in NUMERIC else "category" for name in table}
+    )

@@ -1,0 +1,285 @@
+"""Scorers of one task or of the mean over tasks, for scikit-learn's searches."""
+
+from __future__ import annotations
+
+import difflib
+from inspect import signature
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import UNUSED
+
+from .._compat import StrOptions
+from ._auc import gauc, uauc
+from ._per_task import (
+    mean_over_tasks,
+    task_accuracy,
+    task_average_precision,
+    task_brier,
+    task_calibration_error,
+    task_log_loss,
+    task_roc_auc,
+    task_score,
+)
+from ._tasks import Labels, iter_tasks, split_tasks, split_weights
+
+METRICS = {
+    "roc_auc": task_roc_auc,
+    "average_precision": task_average_precision,
+    "log_loss": task_log_loss,
+    "brier": task_brier,
+    "calibration_error": task_calibration_error,
+    "accuracy": task_accuracy,
+    "gauc": gauc,
+    "uauc": uauc,
+    "score": task_score,
+}
+LOSSES = {task_log_loss, task_brier, task_calibration_error}
+
+
+class TaskScorer(BaseEstimator):
+    """What :func:`task_scorer` returns; a BaseEstimator for clone and routing."""
+
+    # gauc and uauc cannot do without groups; no other metric reads them
+    __metadata_request__score: ClassVar = {"estimator": UNUSED, "groups": True}
+
+    _parameter_constraints: ClassVar = {
+        "metric": [StrOptions(set(METRICS)), callable],
+        "task": [str, None],
+        "greater_is_better": ["boolean"],
+        "metric_params": [dict],
+    }
+
+    def __init__(self, metric, task, greater_is_better, metric_params):
+        self.metric = metric
+        self.task = task
+        self.greater_is_better = greater_is_better
+        self.metric_params = metric_params
+
+    def __repr__(self, N_CHAR_MAX=700):
+        given = self.metric_params
+        if self.task is not None:
+            given = {"task": self.task, **given}
+        if not self.greater_is_better:
+            given = {**given, "greater_is_better": False}
+        name = _metric_name(self.metric)
+        words = [name if callable(self.metric) else repr(name)]
+        words += [f"{key}={value!r}" for key, value in given.items()]
+        return f"task_scorer({', '.join(words)})"
+
+    def score(self, estimator, X, y, *, sample_weight=None, groups=None):
+        """Score of a fitted estimator, greater is better."""
+        self._validate_params()
+        metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
+        known = metric in METRICS.values()
+        labels = split_tasks(y)
+        names = _task_names(estimator)
+        if names is not None:
+            _check_same_tasks(y, labels.names, names)
+            labels = Labels(names, labels.columns)
+        y_prob = estimator.predict_proba(X)
+        classes = _classes(estimator, len(labels.names))
+        if self.task is not None:
+            labels, y_prob, classes, sample_weight = _select(
+                self.task, labels, y_prob, classes, sample_weight
+            )
+        metadata = dict(self.metric_params)
+        if "groups" in signature(metric).parameters:
+            metadata["groups"] = groups
+        if known:
+            values = metric(
+                labels, y_prob, classes=classes, sample_weight=sample_weight, **metadata
+            )
+        else:
+            values = _call_per_task(
+                metric, labels, y_prob, classes, sample_weight, metadata
+            )
+        better = metric not in LOSSES if known else self.greater_is_better
+        return mean_over_tasks(values) * (1 if better else -1)
+
+    __call__ = score
+
+    def _accept_sample_weight(self):
+        # asked of every scorer of a dict while metadata routing is off
+        return True
+
+
+def _metric_name(metric: Any) -> str:
+    if isinstance(metric, str):
+        return metric
+    for name, function in METRICS.items():
+        if function is metric:
+            return name
+    return getattr(metric, "__name__", repr(metric))
+
+
+def _call_per_task(metric, labels, y_prob, classes, sample_weight, metadata) -> NDArray:
+    """A metric of one task, called with each task's observed rows."""
+    values = []
+    for task in iter_tasks(labels, y_prob, classes, sample_weight):
+        task.check_classes()
+        kwargs = dict(metadata)
+        if task.weight is not None:
+            kwargs["sample_weight"] = task.weight
+        if kwargs.get("groups") is not None:
+            kwargs["groups"] = np.asarray(kwargs["groups"])[task.rows]
+        values.append(float(metric(task.codes, task.prob, **kwargs)))
+    return np.array(values)
+
+
+def _task_names(estimator: Any) -> list[str] | None:
+    """Names of the tasks, also from within a Pipeline or a search."""
+    while estimator is not None:
+        if hasattr(estimator, "task_names_"):
+            return [str(name) for name in estimator.task_names_]
+        if hasattr(estimator, "steps"):
+            estimator = estimator.steps[-1][1]
+        else:
+            searched = getattr(estimator, "best_estimator_", None)
+            estimator = getattr(estimator, "estimator_", searched)
+    return None
+
+
+def _check_same_tasks(y: Any, given: list[str], fitted: list[str]) -> None:
+    """Raise unless y has the tasks of the fit, in their order."""
+    if len(given) != len(fitted):
+        raise ValueError(
+            f"y has {len(given)} tasks, the estimator was fitted on {len(fitted)}: "
+            f"{fitted}."
+        )
+    if hasattr(y, "columns") and given != fitted:
+        raise ValueError(
+            f"The columns of y are {given}, the estimator was fitted on {fitted}, in "
+            "this order."
+        )
+
+
+def _classes(estimator: Any, n_tasks: int) -> Any:
+    """The estimator's classes, None where it does not have them for each task."""
+    classes = getattr(estimator, "classes_", None)
+    if classes is not None and n_tasks > 1 and np.ndim(classes[0]) == 0:
+        return None  # MLPClassifier and OneVsRestClassifier number the tasks there
+    return classes
+
+
+def _select(name, labels, y_prob, classes, sample_weight):
+    """The one task of this name."""
+    if name not in labels.names:
+        close = difflib.get_close_matches(name, labels.names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"Unknown task {name!r}; the tasks are {labels.names}.{hint}")
+    t, n_tasks = labels.names.index(name), len(labels.names)
+    weight = split_weights(sample_weight, labels)[t]
+    if n_tasks > 1:
+        y_prob = y_prob[t] if isinstance(y_prob, list) else np.asarray(y_prob)[:, t]
+        classes = None if classes is None else [classes[t]]
+    return Labels([name], [labels.columns[t]]), y_prob, classes, weight
+
+
+def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):
+    """Scorer of one task, or of the mean over tasks, for scikit-learn's searches.
+
+    It is what ``scoring`` takes in `GridSearchCV`, `cross_validate`,
+    `permutation_importance` and the like, for every classifier of several tasks with
+    ``predict_proba``: ours, scikit-learn's own, a Pipeline or a search over them.
+    scikit-learn's built-in scorers refuse missing labels, and ``"neg_log_loss"`` is
+    silently wrong for several tasks.
+
+    Parameters
+    ----------
+    metric : {"roc_auc", "average_precision", "log_loss", "brier", \
+            "calibration_error", "accuracy", "gauc", "uauc", "score"} or callable
+        A metric of this module by name; ``"score"`` is :func:`mean_task_score`. A
+        callable ``metric(y_true, y_prob, **kwargs) -> float`` is called for each task
+        with its observed rows alone: the index of the observed class, and P(second
+        class) of shape (n_rows,) or all probabilities of shape (n_rows, n_classes).
+    task : str, default=None
+        Name of the task to score; None for the mean over tasks. The names are the
+        estimator's ``task_names_``, otherwise the columns of y, otherwise ``"task0"``,
+        ``"task1"``, …
+    greater_is_better : bool, default=True
+        Whether a callable's value is better when greater; the sign is turned
+        otherwise. Named losses are always turned.
+    **kwargs
+        Passed to the metric, such as ``n_bins``.
+
+    Returns
+    -------
+    scorer : callable
+        ``scorer(estimator, X, y, sample_weight=None, groups=None) -> float``, greater
+        is better. A task whose metric is undefined is left out of the mean.
+
+    See Also
+    --------
+    task_scorers : One entry for each task.
+
+    Notes
+    -----
+    Where labels are missing, ``cv`` must be a splitter, such as
+    `~dephn_sk.model_selection.MultiLabelStratifiedKFold` or `KFold`: given a number,
+    scikit-learn looks at y itself and refuses NaN.
+
+    With ``sklearn.set_config(enable_metadata_routing=True)``, ``groups`` (which only
+    ``"gauc"``, ``"uauc"`` and callables with such a parameter read) is requested
+    under its own name, and ``sample_weight`` once you say so:
+    ``task_scorer("log_loss").set_score_request(sample_weight=True)``. To score by
+    other groups than the splitter's, give an alias: ``set_score_request(
+    groups="user")`` and ``params={"user": users}``.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_multilabel_classification
+    >>> from sklearn.ensemble import RandomForestClassifier
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from dephn_sk.metrics import task_scorer
+    >>> X, y = make_multilabel_classification(n_classes=2, random_state=0)
+    >>> scorer = task_scorer("log_loss", task="task1")
+    >>> scorer
+    task_scorer('log_loss', task='task1')
+    >>> scores = cross_val_score(RandomForestClassifier(), X, y, scoring=scorer, cv=3)
+    >>> scores.shape, (scores < 0).all()
+    ((3,), np.True_)
+    """
+    scorer = TaskScorer(metric, task, greater_is_better, kwargs)
+    scorer._validate_params()
+    return scorer
+
+
+def task_scorers(metric, tasks, *, greater_is_better=True, **kwargs):
+    """Scorers of several tasks, one entry each, for multi-metric evaluation.
+
+    Parameters
+    ----------
+    metric : str or callable
+        As in :func:`task_scorer`.
+    tasks : iterable of str
+        Names of the tasks, such as ``y.columns``.
+    greater_is_better : bool, default=True
+        As in :func:`task_scorer`.
+    **kwargs
+        Passed to the metric.
+
+    Returns
+    -------
+    scorers : dict
+        A scorer for each task, under the key ``f"{metric}_{task}"``. Dicts of several
+        metrics, and the mean, join with ``|``. Each entry predicts anew.
+
+    Examples
+    --------
+    >>> from dephn_sk.metrics import task_scorer, task_scorers
+    >>> task_scorers("roc_auc", ["click", "like"]) | {"mean": task_scorer("roc_auc")}
+    {'roc_auc_click': task_scorer('roc_auc', task='click'),
+     'roc_auc_like': task_scorer('roc_auc', task='like'),
+     'mean': task_scorer('roc_auc')}
+    """
+    if isinstance(tasks, str):
+        raise TypeError(f"tasks is a sequence of names, got the string {tasks!r}.")
+    return {
+        f"{_metric_name(metric)}_{task}": task_scorer(
+            metric, task, greater_is_better=greater_is_better, **kwargs
+        )
+        for task in map(str, tasks)
+    }

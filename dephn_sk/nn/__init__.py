@@ -1,0 +1,54 @@
+"""The network of DEPHN in its parts, as plain torch modules and functions.
+
+Nothing in here knows scikit-learn; every part can be used alone. The keys in brackets,
+such as [DEPHN] and [PHN], are those of ``docs/references.md``.
+"""
+
+from ._dephn import DEPHN, HeterogeneousInteraction
+from ._dropout import Dropout, UnseenMask, use_generator
+from ._embedding import FieldEmbedding, Members
+from ._experts import (
+    CrossInteraction,
+    CrossLayer,
+    DNNExpert,
+    DNNLayer,
+    FieldInteraction,
+    FieldLayer,
+)
+from ._gates import InputGates, TaskGates
+from ._linear import GroupedLinear
+from ._loss import MultiTaskLoss
+from ._mapping import ExplicitMapping
+from ._numeric_embedding import NumericEmbedding
+from ._selection import FieldAttention, FieldSelection, SoftSelectionGate
+from ._towers import TaskTowers
+from ._virtual_gradient import coefficient, label_similarity, scale_gradient
+
+__all__ = [
+    "DEPHN",
+    "CrossInteraction",
+    "CrossLayer",
+    "DNNExpert",
+    "DNNLayer",
+    "Dropout",
+    "ExplicitMapping",
+    "FieldAttention",
+    "FieldEmbedding",
+    "FieldInteraction",
+    "FieldLayer",
+    "FieldSelection",
+    "GroupedLinear",
+    "HeterogeneousInteraction",
+    "InputGates",
+    "Members",
+    "MultiTaskLoss",
+    "NumericEmbedding",
+    "SoftSelectionGate",
+    "TaskGates",
+    "TaskTowers",
+    "UnseenMask",
+    "coefficient",
+    "label_similarity",
+    "scale_gradient",
+    "use_generator",
+]

@@ -1,0 +1,286 @@
+"""The network of the paper: its forward reads as figure 2."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._embedding import FieldEmbedding, Members
+from ._experts import CrossInteraction, DNNExpert, FieldInteraction
+from ._gates import InputGates, TaskGates
+from ._linear import GroupedLinear
+from ._mapping import ExplicitMapping
+from ._selection import FieldSelection
+from ._towers import TaskTowers
+from ._virtual_gradient import Coefficient, coefficient, scale_gradient
+
+EXPERTS = ("dnn", "cross", "field")
+GATES = ("trainable", "mapped")
+
+
+class HeterogeneousInteraction(nn.Module):
+    """Public experts, shared by all tasks, and private ones, of each task its own.
+
+    [DEPHN] section III-B and table I. Experts of one kind are computed side by side,
+    so they stand together, kinds in the order of their first mention. A public cross
+    or field expert is followed by a linear projection to the experts' common width.
+
+    Shape: ``public (batch, n_fields, dim)``, and for each private kind
+    ``(n_tasks * n_experts, batch, n_fields, dim)`` or ``(batch, n_fields, dim)``
+    -> ``(n_public, batch, width)``, and for each private kind
+    ``(n_tasks * n_experts, batch, private_width)``
+
+    Parameters
+    ----------
+    n_fields, dim, n_tasks : int
+    public_experts : sequence of {"dnn", "cross", "field"}, default=("dnn",) * 3
+    private_experts : the same, default=("cross", "field")
+        Of each task.
+    expert_hidden : sequence of int, default=(128, 64)
+        Widths of a DNN expert; the last is the common width of the public experts.
+    n_layers : int, default=3
+        Layers of each structure.
+    cross_rank : int, default=None
+        Rank of the cross experts' matrix; None is full.
+    residual : bool, default=True
+        Trainable residual links of DNN and cross experts.
+    dropout : float, default=0.0
+        In the DNN experts.
+    generator : torch.Generator, default=None
+    """
+
+    def __init__(
+        self,
+        n_fields: int,
+        dim: int,
+        n_tasks: int,
+        *,
+        public_experts: Sequence[str] = ("dnn",) * 3,
+        private_experts: Sequence[str] = ("cross", "field"),
+        expert_hidden: Sequence[int] = (128, 64),
+        n_layers: int = 3,
+        cross_rank: int | None = None,
+        residual: bool = True,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+
+        def experts(kind: str, n_experts: int) -> nn.Module:
+            if kind == "dnn":
+                return DNNExpert(
+                    n_experts,
+                    n_fields,
+                    dim,
+                    hidden=expert_hidden,
+                    n_layers=n_layers,
+                    residual=residual,
+                    dropout=dropout,
+                    generator=generator,
+                )
+            if kind == "cross":
+                return CrossInteraction(
+                    n_experts,
+                    n_fields,
+                    dim,
+                    n_layers=n_layers,
+                    rank=cross_rank,
+                    residual=residual,
+                    generator=generator,
+                )
+            if kind == "field":
+                return FieldInteraction(
+                    n_experts, n_fields, dim, n_layers=n_layers, generator=generator
+                )
+            raise ValueError(f"An expert must be one of {EXPERTS}, got {kind!r}.")
+
+        self.n_tasks = n_tasks
+        self.width = expert_hidden[-1]
+        self.public_kinds = Counter(public_experts)
+        self.private_kinds = Counter(private_experts)
+        self.public = nn.ModuleList(
+            experts(kind, n) for kind, n in self.public_kinds.items()
+        )
+        self.projections = nn.ModuleList(
+            nn.Identity()
+            if kind == "dnn"
+            else GroupedLinear(n, n_fields * dim, self.width, generator=generator)
+            for kind, n in self.public_kinds.items()
+        )
+        self.private = nn.ModuleList(
+            experts(kind, n_tasks * n) for kind, n in self.private_kinds.items()
+        )
+
+    @property
+    def private_sizes(self) -> list[tuple[int, int]]:
+        """Experts of each task, and their width, for each private kind."""
+        counts = self.private_kinds.values()
+        return [(n, e.width) for n, e in zip(counts, self.private, strict=True)]
+
+    def forward(
+        self, public: Tensor, private: Sequence[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        shared = [
+            project(experts(public))
+            for experts, project in zip(self.public, self.projections, strict=True)
+        ]
+        if not shared:
+            shared = [public.new_zeros(0, len(public), self.width)]
+        own = [
+            experts(fields)
+            for experts, fields in zip(self.private, private, strict=True)
+        ]
+        return shared[0] if len(shared) == 1 else torch.cat(shared), own
+
+
+class DEPHN(nn.Module):
+    r"""Different Expression Parallel Heterogeneous Network.
+
+    [DEPHN] figure 2: embedding, soft selection, heterogeneous experts, explicit
+    mapping, gates with their virtual gradient, towers. Its output is the argument of
+    one sigmoid for each binary task (see :class:`TaskTowers`), of one softmax for each
+    multi-class task.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, sum(n_outputs))``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    n_outputs : sequence of int
+        Logits of each task: 1 for a binary one, the number of classes otherwise.
+    public_experts : sequence of {"dnn", "cross", "field"}, default=("dnn",) * 3
+        Shared by all tasks.
+    private_experts : the same, default=("cross", "field")
+        Of each task its own.
+    expert_hidden : sequence of int, default=(128, 64)
+        Widths of a DNN expert; the last is the common width of the public experts.
+    n_layers : int, default=3
+        Layers of each structure.
+    cross_rank : int, default=None
+        Rank of the cross experts' matrix; None is full.
+    residual : bool, default=True
+        Trainable residual links.
+    selection : {"soft", "soft-private-attention", "attention", None}, default="soft"
+        See :class:`FieldSelection`.
+    n_heads : int, default=2
+        Of the attention; must divide the embedding's width.
+    mappings : sequence of str or callable, default=("raw", "sin")
+        See :class:`ExplicitMapping`.
+    gate : {"trainable", "mapped"}, default="trainable"
+        :class:`TaskGates` or :class:`InputGates`.
+    virtual_gradient : str, callable or None, default="additive-sqrt"
+        The function of :func:`coefficient`; None leaves the gates' gradient alone.
+    coefficient_reduction : {"product", "mean"}, default="product"
+    tower_hidden : sequence of int, default=()
+        Widths of hidden layers of the towers; none is the paper's.
+    dropout : float, default=0.0
+        In DNN experts and towers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> network = DEPHN(FieldEmbedding([3, 10], dim=4), n_outputs=[1, 1])
+    >>> network(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: Sequence[int],
+        *,
+        public_experts: Sequence[str] = ("dnn",) * 3,
+        private_experts: Sequence[str] = ("cross", "field"),
+        expert_hidden: Sequence[int] = (128, 64),
+        n_layers: int = 3,
+        cross_rank: int | None = None,
+        residual: bool = True,
+        selection: str | None = "soft",
+        n_heads: int = 2,
+        mappings: Sequence[str | Callable[[Tensor], Tensor]] = ("raw", "sin"),
+        gate: str = "trainable",
+        virtual_gradient: str | Coefficient | None = "additive-sqrt",
+        coefficient_reduction: str = "product",
+        tower_hidden: Sequence[int] = (),
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if gate not in GATES:
+            raise ValueError(f"gate must be one of {GATES}, got {gate!r}.")
+        n_fields, dim, n_tasks = embedding.n_fields, embedding.dim, len(n_outputs)
+        n_branches = len(public_experts) * len(mappings)
+        self.virtual_gradient = virtual_gradient
+        self.coefficient_reduction = coefficient_reduction
+        self.embedding = embedding
+        self.interaction = HeterogeneousInteraction(
+            n_fields,
+            dim,
+            n_tasks,
+            public_experts=public_experts,
+            private_experts=private_experts,
+            expert_hidden=expert_hidden,
+            n_layers=n_layers,
+            cross_rank=cross_rank,
+            residual=residual,
+            dropout=dropout,
+            generator=generator,
+        )
+        self.selection = FieldSelection(
+            n_fields,
+            dim,
+            [n_tasks * n for n, _ in self.interaction.private_sizes],
+            mode=selection,
+            n_heads=n_heads,
+            generator=generator,
+        )
+        self.mapping = ExplicitMapping(mappings)
+        self.gates: nn.Module = (
+            TaskGates(n_tasks, n_branches, generator=generator)
+            if gate == "trainable"
+            else InputGates(n_fields * dim, n_tasks, n_branches, generator=generator)
+        )
+        self.towers = TaskTowers(
+            n_outputs,
+            n_branches,
+            self.interaction.width,
+            private=self.interaction.private_sizes,
+            hidden=tower_hidden,
+            dropout=dropout,
+            generator=generator,
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+        label_similarity: Tensor | None = None,
+    ) -> Tensor:
+        fields = self.embedding(codes, numbers, bags)  # [DEPHN] fig. 2, bottom up
+        public_fields, private_fields = self.selection(fields)  # eq. 1, 2
+        public, private = self.interaction(public_fields, private_fields)
+        branches = self.mapping(public)  # eq. 3
+        gates = self.gates(public_fields.flatten(1))
+        if label_similarity is not None:
+            gates = self._virtual_gradient(gates, label_similarity)  # eq. 7 to 9
+        logits: Tensor = self.towers(branches, gates, private)  # eq. 4 to 6
+        return logits
+
+    def _virtual_gradient(self, gates: Tensor, label_similarity: Tensor) -> Tensor:
+        if self.virtual_gradient is None:
+            return gates
+        # mapped gates differ from row to row: tasks are compared by their batch means
+        values = gates if gates.dim() == 2 else gates.mean(0)
+        gamma = coefficient(
+            values,
+            label_similarity,
+            self.virtual_gradient,
+            reduction=self.coefficient_reduction,
+        )
+        return scale_gradient(gates, gamma)

@@ -1,0 +1,88 @@
+"""Random masks of training, drawn from a generator of one's own."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class Randomized(nn.Module):
+    """Base of modules that draw random numbers while training.
+
+    Attributes
+    ----------
+    generator : torch.Generator or None
+        Set by whoever trains, see :func:`use_generator`, so that training neither
+        reads nor moves torch's global generator; not part of a pickle.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator: torch.Generator | None = None
+
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "generator": None}
+
+
+class Dropout(Randomized):
+    """Zero entries with probability `p` while training, and scale up the others.
+
+    As `torch.nn.Dropout`, but drawn from `generator` where that is set.
+
+    Shape: any -> the same
+
+    Parameters
+    ----------
+    p : float in [0, 1), default=0.0
+
+    Examples
+    --------
+    >>> dropout = Dropout(0.5)
+    >>> dropout.generator = torch.Generator().manual_seed(0)
+    >>> sorted(set(dropout(torch.ones(20)).tolist()))
+    [0.0, 2.0]
+    >>> bool(dropout.eval()(torch.ones(20)).eq(1).all())
+    True
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        keep = torch.empty_like(x).bernoulli_(1 - self.p, generator=self.generator)
+        return x * keep.div_(1 - self.p)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class UnseenMask(Randomized):
+    """Give a code the row of unseen values, 0, with probability `p` while training.
+
+    So that this row is trained even where the training data hold no rare values.
+
+    Shape: ``codes (batch, n_fields)``, integer -> the same
+    """
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, codes: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return codes
+        keep = torch.empty(codes.shape, dtype=torch.bool, device=codes.device)
+        return codes * keep.bernoulli_(1 - self.p, generator=self.generator)
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Let every :class:`Randomized` part of `module` draw from `generator`."""
+    for part in module.modules():
+        if isinstance(part, Randomized):
+            part.generator = generator

@@ -1,0 +1,148 @@
+"""Every field of a row as one vector of the same width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ._dropout import Dropout, UnseenMask
+from ._numeric_embedding import NumericEmbedding
+
+
+class Members(NamedTuple):
+    """The members of one multi-valued field, padded nowhere.
+
+    ``codes`` and ``weights`` (or None) of shape (n_members,), ``offsets`` of shape
+    (batch + 1,): row i holds ``codes[offsets[i]:offsets[i + 1]]``.
+    """
+
+    codes: Tensor
+    offsets: Tensor
+    weights: Tensor | None = None
+
+
+class FieldEmbedding(nn.Module):
+    r"""Embed categorical, numeric and multi-valued fields, :math:`E`.
+
+    DECISION: all categorical and multi-valued fields share one table, each with its
+    own offset into it: one gather, one optimizer state.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``, ``bags``
+    one :class:`Members` for each multi-valued field
+    -> ``(batch, n_fields, dim)``, fields in that order
+
+    Parameters
+    ----------
+    cardinalities : sequence of int
+        Number of rows of each categorical field; codes run from 0, the row of unseen
+        values.
+    dim : int
+        Width of a field.
+    numeric : NumericEmbedding, default=None
+        For the numeric fields; None where there are none.
+    bag_cardinalities : sequence of int, default=()
+        Number of rows of each multi-valued field.
+    bag_mode : {"mean", "sum", "max"}, default="mean"
+        How members are pooled. An empty row gives zeros. Weights go with "sum" as
+        factors and with "mean" as a weighted mean; "max" takes none.
+    tables : sequence of int, default=None
+        For each categorical, then each multi-valued field, a number: fields of one
+        number share one table. None: every field has its own.
+    unseen_rate : float, default=0.0
+        Probability with which a code is replaced by 0 while training.
+    dropout : float, default=0.0
+        Of the entries of the result while training.
+    init_std : float, default=0.1
+        Standard deviation of the initial rows.
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> embedding = FieldEmbedding([3, 10], dim=4)
+    >>> embedding(torch.tensor([[0, 9], [2, 0]])).shape
+    torch.Size([2, 2, 4])
+    """
+
+    offsets: Tensor
+
+    def __init__(
+        self,
+        cardinalities: Sequence[int],
+        dim: int,
+        *,
+        numeric: NumericEmbedding | None = None,
+        bag_cardinalities: Sequence[int] = (),
+        bag_mode: str = "mean",
+        tables: Sequence[int] | None = None,
+        unseen_rate: float = 0.0,
+        dropout: float = 0.0,
+        init_std: float = 0.1,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if bag_mode not in ("mean", "sum", "max"):
+            raise ValueError(
+                f"bag_mode must be 'mean', 'sum' or 'max', got {bag_mode!r}."
+            )
+        self.dim = dim
+        self.bag_mode = bag_mode
+        self.n_categorical = len(cardinalities)
+        n_numeric = 0 if numeric is None else len(numeric.missing)
+        self.n_fields = len(cardinalities) + n_numeric + len(bag_cardinalities)
+        rows = [*cardinalities, *bag_cardinalities]
+        tables = range(len(rows)) if tables is None else tables
+        sizes: dict[int, int] = {}
+        for table, size in zip(tables, rows, strict=True):
+            sizes[table] = max(size, sizes.get(table, 0))
+        starts: dict[int, int] = {}
+        total = 0
+        for table, size in sizes.items():
+            starts[table] = total
+            total += size
+        self.register_buffer(
+            "offsets", torch.tensor([starts[table] for table in tables]).long()
+        )
+        self.table = nn.Parameter(
+            torch.empty(total, dim).normal_(0, init_std, generator=generator)
+        )
+        self.numeric = numeric
+        self.unseen = UnseenMask(unseen_rate)
+        self.dropout = Dropout(dropout)
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        rows = self.unseen(codes) + self.offsets[: self.n_categorical]
+        parts = [nn.functional.embedding(rows, self.table)]
+        if self.numeric is not None:
+            parts.append(self.numeric(numbers))
+        starts = self.offsets[self.n_categorical :]
+        for start, bag in zip(starts, bags, strict=True):
+            parts.append(self._pool(start, bag).unsqueeze(1))
+        fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
+        return self.dropout(fields)
+
+    def _pool(self, start: Tensor, bag: Members) -> Tensor:
+        """One multi-valued field, (batch, dim)."""
+        weights = bag.weights
+        mode = self.bag_mode
+        if weights is not None and mode == "mean":
+            total = torch.zeros(len(bag.offsets) - 1, dtype=weights.dtype)
+            row = torch.repeat_interleave(bag.offsets.diff())
+            total = total.to(weights.device).index_add(0, row, weights)
+            weights, mode = weights / total[row], "sum"
+        pooled: Tensor = nn.functional.embedding_bag(
+            bag.codes + start,
+            self.table,
+            bag.offsets,
+            mode=mode,
+            per_sample_weights=weights if mode == "sum" else None,
+            include_last_offset=True,
+        )
+        return pooled

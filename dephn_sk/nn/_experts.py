@@ -1,0 +1,294 @@
+"""The structures of the heterogeneous interaction layer: DNN, cross, field.
+
+Each class holds `n_experts` experts of one kind side by side and computes them in
+batched products. They take the fields either shared, ``(batch, n_fields, dim)``, or
+one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
+``(n_experts, batch, width)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._dropout import Dropout
+from ._linear import GroupedLinear, uniform
+
+
+class DNNLayer(nn.Module):
+    r"""One layer of a DNN expert.
+
+    .. math:: x_{i+1} = \mathrm{LeakyReLU}(W x_i + b) + r \odot x_i
+
+    [PHN] eq. 3 and table 4. DECISION: :math:`r` is trainable and starts at 1; where
+    the width changes, :math:`x_i` passes through a linear projection.
+
+    Shape: ``(n_experts, batch, in_width)`` or ``(batch, in_width)``
+    -> ``(n_experts, batch, out_width)``
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        in_width: int,
+        out_width: int,
+        *,
+        residual: bool = True,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.linear = GroupedLinear(n_experts, in_width, out_width, generator=generator)
+        self.dropout = Dropout(dropout)
+        self.residual = (
+            nn.Parameter(torch.ones(n_experts, 1, out_width)) if residual else None
+        )
+        self.projection = (
+            GroupedLinear(
+                n_experts, in_width, out_width, bias=False, generator=generator
+            )
+            if residual and in_width != out_width
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.dropout(nn.functional.leaky_relu(self.linear(x)))
+        if self.residual is None:
+            return hidden
+        link = x if self.projection is None else self.projection(x)
+        return torch.addcmul(hidden, self.residual, link)
+
+
+class DNNExpert(nn.Module):
+    """Feed-forward experts on the flattened fields.
+
+    Shape: see the module; ``width = widths[-1]``
+
+    Parameters
+    ----------
+    n_experts, n_fields, dim : int
+    hidden : sequence of int, default=(128, 64)
+        Widths of the layers.
+    n_layers : int, default=3
+        At least so many layers: the last width is repeated.
+    residual : bool, default=True
+    dropout : float, default=0.0
+        After each activation.
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> DNNExpert(3, n_fields=5, dim=2, hidden=(8, 4))(torch.ones(7, 5, 2)).shape
+    torch.Size([3, 7, 4])
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        n_fields: int,
+        dim: int,
+        *,
+        hidden: Sequence[int] = (128, 64),
+        n_layers: int = 3,
+        residual: bool = True,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        widths = [*hidden, *[hidden[-1]] * (n_layers - len(hidden))]
+        self.width = widths[-1]
+        self.layers = nn.ModuleList(
+            DNNLayer(
+                n_experts,
+                in_width,
+                out_width,
+                residual=residual,
+                dropout=dropout,
+                generator=generator,
+            )
+            for in_width, out_width in zip(
+                [n_fields * dim, *widths], widths, strict=False
+            )
+        )
+
+    def forward(self, fields: Tensor) -> Tensor:
+        x = fields.flatten(-2)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+class CrossLayer(nn.Module):
+    r"""One cross of the raw row with its current representation.
+
+    .. math::
+        x_{i+1} = x_0 \odot (\Omega x_i) + x_0 (\omega \cdot x_i) + b + r \odot x_i
+
+    [PHN] figure 2 and table 4; DCN and DCN-V2 together. Since
+    :math:`x_0 (\omega \cdot x_i) = x_0 \odot (\mathbf{1} \omega^\top x_i)`, both
+    products are taken as one with :math:`\Omega + \mathbf{1} \omega^\top`.
+
+    Shape: ``x0, x: (n_experts, batch, width)`` -> the same
+
+    Parameters
+    ----------
+    n_experts, width : int
+    rank : int, default=None
+        :math:`\Omega = U V` with an inner width of `rank`; None is a full matrix.
+    residual : bool, default=True
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> layer = CrossLayer(2, width=6)
+    >>> layer(torch.ones(2, 3, 6), torch.ones(2, 3, 6)).shape
+    torch.Size([2, 3, 6])
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        width: int,
+        *,
+        rank: int | None = None,
+        residual: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        inner = width if rank is None else rank
+        # applied from the right: x @ down (@ up) is Omega x
+        self.down = uniform(n_experts, width, inner, fan_in=width, generator=generator)
+        self.up = (
+            None
+            if rank is None
+            else uniform(n_experts, rank, width, fan_in=rank, generator=generator)
+        )
+        self.vector = uniform(n_experts, width, 1, fan_in=width, generator=generator)
+        self.bias = nn.Parameter(torch.zeros(n_experts, 1, width))
+        self.residual = (
+            nn.Parameter(torch.ones(n_experts, 1, width)) if residual else None
+        )
+
+    def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        if self.up is None:
+            crossed = torch.bmm(x, self.down + self.vector)
+        else:
+            inner = torch.bmm(x, torch.cat([self.down, self.vector], dim=2))
+            ones = torch.ones_like(self.up[:, :1])
+            crossed = torch.bmm(inner, torch.cat([self.up, ones], dim=1))
+        out = torch.addcmul(self.bias, x0, crossed)
+        return out if self.residual is None else torch.addcmul(out, self.residual, x)
+
+
+class CrossInteraction(nn.Module):
+    """Cross experts: a stack of :class:`CrossLayer` on the flattened fields.
+
+    Shape: see the module; ``width = n_fields * dim``
+
+    Examples
+    --------
+    >>> CrossInteraction(2, n_fields=5, dim=2, rank=3)(torch.ones(7, 5, 2)).shape
+    torch.Size([2, 7, 10])
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        n_fields: int,
+        dim: int,
+        *,
+        n_layers: int = 3,
+        rank: int | None = None,
+        residual: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_experts = n_experts
+        self.width = n_fields * dim
+        self.layers = nn.ModuleList(
+            CrossLayer(
+                n_experts,
+                self.width,
+                rank=rank,
+                residual=residual,
+                generator=generator,
+            )
+            for _ in range(n_layers)
+        )
+
+    def forward(self, fields: Tensor) -> Tensor:
+        x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
+        x = x0
+        for layer in self.layers:
+            x = layer(x0, x)
+        return x
+
+
+class FieldLayer(nn.Module):
+    r"""One interaction of the raw fields with their current representation.
+
+    .. math:: V_{i+1} = V_0 \odot (\Omega V_i) + \omega \otimes V_i
+
+    [PHN] figure 3. :math:`\Omega` mixes the fields, :math:`\omega` scales each of them
+    and is the residual link (it starts at 1).
+
+    Shape: ``v0, v: (n_experts, n_fields, batch * dim)`` -> the same; with the fields
+    first, all rows meet :math:`\Omega` in one product.
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        n_fields: int,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.matrix = uniform(
+            n_experts, n_fields, n_fields, fan_in=n_fields, generator=generator
+        )
+        self.vector = nn.Parameter(torch.ones(n_experts, n_fields, 1))
+
+    def forward(self, v0: Tensor, v: Tensor) -> Tensor:
+        return torch.addcmul(self.vector * v, v0, torch.bmm(self.matrix, v))
+
+
+class FieldInteraction(nn.Module):
+    """Field experts: a stack of :class:`FieldLayer`.
+
+    Shape: see the module; ``width = n_fields * dim``
+
+    Examples
+    --------
+    >>> FieldInteraction(2, n_fields=5, dim=2)(torch.ones(7, 5, 2)).shape
+    torch.Size([2, 7, 10])
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        n_fields: int,
+        dim: int,
+        *,
+        n_layers: int = 3,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.n_experts = n_experts
+        self.width = n_fields * dim
+        self.layers = nn.ModuleList(
+            FieldLayer(n_experts, n_fields, generator=generator)
+            for _ in range(n_layers)
+        )
+
+    def forward(self, fields: Tensor) -> Tensor:
+        batch, n_fields, dim = fields.shape[-3:]
+        v0 = fields.expand(self.n_experts, -1, -1, -1).transpose(1, 2)
+        v0 = v0.reshape(self.n_experts, n_fields, batch * dim)
+        v = v0
+        for layer in self.layers:
+            v = layer(v0, v)
+        v = v.reshape(self.n_experts, n_fields, batch, dim).transpose(1, 2)
+        return v.reshape(self.n_experts, batch, self.width)

@@ -1,0 +1,71 @@
+"""Several affine maps side by side, as one batched matrix product."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+def uniform(
+    *shape: int, fan_in: int, generator: torch.Generator | None = None
+) -> nn.Parameter:
+    """A parameter uniform in ±1/√fan_in, the initialisation of `torch.nn.Linear`."""
+    bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+
+
+class GroupedLinear(nn.Module):
+    r"""One affine map for each group (expert, task), :math:`y_g = x_g W_g + b_g`.
+
+    Shape: ``(n_groups, batch, in_features)``, or ``(batch, in_features)`` shared by
+    all groups, -> ``(n_groups, batch, out_features)``
+
+    Parameters
+    ----------
+    n_groups, in_features, out_features : int
+    bias : bool, default=True
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> layer = GroupedLinear(3, 5, 2)
+    >>> layer(torch.ones(4, 5)).shape, layer(torch.ones(3, 4, 5)).shape
+    (torch.Size([3, 4, 2]), torch.Size([3, 4, 2]))
+    """
+
+    def __init__(
+        self,
+        n_groups: int,
+        in_features: int,
+        out_features: int,
+        *,
+        bias: bool = True,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        # the input axis first: a shared input meets all groups in one product
+        self.weight = uniform(
+            in_features, n_groups, out_features, fan_in=in_features, generator=generator
+        )
+        self.bias = (
+            uniform(n_groups, out_features, fan_in=in_features, generator=generator)
+            if bias
+            else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        width, n_groups, out = self.weight.shape
+        if x.dim() == 2:
+            weight = self.weight.reshape(width, n_groups * out)
+            if self.bias is None:
+                y = x @ weight
+            else:
+                y = torch.addmm(self.bias.reshape(-1), x, weight)
+            return y.reshape(len(x), n_groups, out).transpose(0, 1)
+        weight = self.weight.transpose(0, 1)
+        if self.bias is None:
+            return torch.bmm(x, weight)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, weight)

@@ -1,0 +1,161 @@
+"""Soft selection gating: each structure chooses between raw and attended fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from ._linear import uniform
+
+SELECTIONS = ("soft", "soft-private-attention", "attention", None)
+
+
+class FieldAttention(nn.Module):
+    r"""Multi-head self-attention over the fields of a row, :math:`E_{SA}`.
+
+    .. math:: E_{SA} = \mathrm{softmax}(Q K^\top / \sqrt{d_k}) V \, W_o
+
+    [PHN] eq. 4 and 5. DECISION: heads concatenated, an output projection, no residual
+    link inside.
+
+    Shape: ``(batch, n_fields, dim)`` -> the same
+
+    Parameters
+    ----------
+    dim : int
+        Width of a field.
+    n_heads : int, default=2
+        Must divide `dim`.
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> FieldAttention(8, n_heads=2)(torch.ones(3, 5, 8)).shape
+    torch.Size([3, 5, 8])
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        n_heads: int = 2,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if dim % n_heads:
+            raise ValueError(
+                f"n_heads must divide the embedding width {dim}, got n_heads={n_heads}."
+            )
+        self.n_heads = n_heads
+        self.projections = uniform(dim, 3 * dim, fan_in=dim, generator=generator)
+        self.output = uniform(dim, dim, fan_in=dim, generator=generator)
+
+    def forward(self, fields: Tensor) -> Tensor:
+        batch, n_fields, dim = fields.shape
+        heads = (fields.reshape(-1, dim) @ self.projections).reshape(
+            batch, n_fields, 3, self.n_heads, dim // self.n_heads
+        )
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        return mixed.transpose(1, 2).reshape(batch, n_fields, dim) @ self.output
+
+
+class SoftSelectionGate(nn.Module):
+    r"""A trainable mixture of the attended and the raw fields.
+
+    .. math:: E_{sg} = G \odot E_{SA} + (1 - G) \odot E, \quad G = \sigma(\text{logit})
+
+    [DEPHN] eq. 1, [PHN] eq. 6. :math:`G` has the shape of one row's embedding, is no
+    function of the input, and starts at ½.
+
+    Shape: ``fields, attended: (batch, n_fields, dim)`` -> the same, or
+    ``(n_gates, batch, n_fields, dim)``
+
+    Parameters
+    ----------
+    n_fields, dim : int
+    n_gates : int, default=None
+        So many gates on the same fields; `attended` may then have a leading axis of
+        that size, too. None is one gate without that axis.
+
+    Examples
+    --------
+    >>> gate = SoftSelectionGate(n_fields=5, dim=2)
+    >>> gate(torch.zeros(3, 5, 2), attended=torch.ones(3, 5, 2)).unique()
+    tensor([0.5000])
+    """
+
+    def __init__(self, n_fields: int, dim: int, n_gates: int | None = None) -> None:
+        super().__init__()
+        shape = (n_fields, dim) if n_gates is None else (n_gates, 1, n_fields, dim)
+        self.logit = nn.Parameter(torch.zeros(shape))
+
+    def forward(self, fields: Tensor, attended: Tensor) -> Tensor:
+        return torch.lerp(fields, attended, self.logit.sigmoid())
+
+
+class FieldSelection(nn.Module):
+    r"""What each structure reads: the raw fields, the attended ones, or a mixture.
+
+    [DEPHN] section III-A and figure 3a. DECISION: one attention shared by all; one gate
+    for the public experts and one for each private expert of each task.
+
+    Shape: ``(batch, n_fields, dim)`` -> the public experts' fields, of that shape, and
+    for each private structure ``(n_experts, batch, n_fields, dim)``, or without the
+    leading axis where all its experts read the same
+
+    Parameters
+    ----------
+    n_fields, dim : int
+    private : sequence of int, default=()
+        Number of experts, over all tasks, of each private structure.
+    mode : {"soft", "soft-private-attention", "attention", None}, default="soft"
+        ``"soft"``: :class:`SoftSelectionGate` on a shared :class:`FieldAttention`.
+        ``"soft-private-attention"``: an attention for each structure. ``"attention"``:
+        :math:`E_{SA}` alone. None: :math:`E` alone.
+    n_heads : int, default=2
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> public, (cross, field) = FieldSelection(5, 2, [4, 4])(torch.ones(3, 5, 2))
+    >>> public.shape, cross.shape
+    (torch.Size([3, 5, 2]), torch.Size([4, 3, 5, 2]))
+    """
+
+    def __init__(
+        self,
+        n_fields: int,
+        dim: int,
+        private: Sequence[int] = (),
+        *,
+        mode: str | None = "soft",
+        n_heads: int = 2,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in SELECTIONS:
+            raise ValueError(f"mode must be one of {SELECTIONS}, got {mode!r}.")
+        n_structures = 1 + len(private)
+        n_attentions = {"soft-private-attention": n_structures, None: 0}.get(mode, 1)
+        self.n_structures = n_structures
+        self.attention = nn.ModuleList(
+            FieldAttention(dim, n_heads, generator=generator)
+            for _ in range(n_attentions)
+        )
+        soft = mode is not None and mode.startswith("soft")
+        self.gates = nn.ModuleList(
+            SoftSelectionGate(n_fields, dim, n_gates)
+            for n_gates in ([None, *private] if soft else [])
+        )
+
+    def forward(self, fields: Tensor) -> tuple[Tensor, list[Tensor]]:
+        selected = [attend(fields) for attend in self.attention] or [fields]
+        if len(selected) < self.n_structures:
+            selected = selected * self.n_structures
+        if self.gates:
+            pairs = zip(self.gates, selected, strict=True)
+            selected = [gate(fields, attended) for gate, attended in pairs]
+        return selected[0], selected[1:]

@@ -1,0 +1,253 @@
+r"""Virtual gradient: gates learn at a rate that the labels' similarity decides.
+
+[DEPHN] section III-D, eq. 7 to 9 and figure 4. In the backward pass alone, the
+gradient that reaches the gate :math:`G^t_{kp}` is multiplied by
+:math:`\prod_{j \ne t} \gamma_{jt}`, where :math:`\gamma` is a function of the
+label similarity of tasks :math:`j` and :math:`t` and of the difference of their
+gates.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Coefficient = Callable[[Tensor, Tensor], Tensor]
+
+COMBINATIONS: dict[str, Coefficient] = {
+    # of label similarity x and gate difference y, both in [0, 1];
+    # zero where figure 4 has its valley
+    "multiplicative": lambda x, y: 2 * x * y - 1,
+    "additive": lambda x, y: x + y - 1,
+}
+DISTANCES: dict[str, Callable[[Tensor], Tensor]] = {
+    # from that valley, all into [0, 2]; cos(pi (x + y)) + 1 = 1 - cos(pi (x + y - 1))
+    "cos": lambda d: 1 - torch.cos(math.pi * d),
+    "abs": lambda d: 2 * d.abs(),
+    "square": lambda d: 2 * d.square(),
+    # DEVIATION[DEPHN eq. 9]: printed without the absolute value that figure 4 shows
+    "sqrt": lambda d: 2 * d.abs().sqrt(),
+}
+
+
+def _compose(combination: Coefficient, distance: Callable[[Tensor], Tensor]) -> Any:
+    return lambda x, y: distance(combination(x, y))
+
+
+COEFFICIENTS: dict[str, Coefficient] = {
+    f"{c}-{d}": _compose(COMBINATIONS[c], DISTANCES[d])
+    for c in COMBINATIONS
+    for d in DISTANCES
+}
+SIMILARITIES = ("pearson", "cosine")
+REDUCTIONS = ("product", "mean")
+
+
+def label_similarity(
+    y: Tensor,
+    kind: str = "pearson",
+    *,
+    weights: Tensor | None = None,
+    n_classes: Sequence[int] | None = None,
+) -> Tensor:
+    r"""Absolute similarity of the labels of each pair of tasks, :math:`\phi(Y_j, Y_t)`.
+
+    Rows where either label is missing do not count for that pair.
+
+    Parameters
+    ----------
+    y : Tensor of shape (batch, n_tasks)
+        Labels: 0 or 1, class indices for a multi-class task, NaN where missing.
+    kind : {"pearson", "cosine"}, default="pearson"
+        Similarity of two binary tasks. A pair with a multi-class task is always
+        compared by Cramér's V, which for two binary tasks is the absolute Pearson
+        correlation.
+    weights : Tensor of shape (batch,) or (batch, n_tasks), default=None
+        Sample weights. Where two tasks weigh a row differently, the pair weighs it
+        by the geometric mean.
+    n_classes : sequence of int of length n_tasks, default=None
+        Number of classes of each task; None means that all are binary.
+
+    Returns
+    -------
+    Tensor of shape (n_tasks, n_tasks)
+        In [0, 1], with a diagonal of 1 and NaN for each pair whose similarity is
+        undefined: one of the labels is constant over the rows where both are
+        known, or there are fewer than two such rows.
+
+    Examples
+    --------
+    >>> y = torch.tensor([[0., 0.], [1., 1.], [0., 1.], [1., torch.nan]])
+    >>> label_similarity(y)
+    tensor([[1.0000, 0.5000],
+            [0.5000, 1.0000]])
+    """
+    if kind not in SIMILARITIES:
+        raise ValueError(f"kind must be one of {SIMILARITIES}, got {kind!r}.")
+    observed = ~y.isnan()
+    root = observed.double()  # of the weights: a pair's weight is a product of two
+    if weights is not None:
+        root = root * weights.double().sqrt().reshape(len(y), -1)
+    labels = torch.where(observed, y, 0.0).double()
+    if n_classes is None or max(n_classes) <= 2:
+        similarity = _binary_similarity(labels, root, kind)
+    else:
+        similarity = _cramers_v(labels, root, n_classes)
+        binary = [t for t, k in enumerate(n_classes) if k <= 2]
+        both = torch.tensor(binary, dtype=torch.long, device=y.device)
+        similarity[both[:, None], both] = _binary_similarity(
+            labels[:, binary], root[:, binary], kind
+        )
+    return similarity.fill_diagonal_(1.0).to(y.dtype)
+
+
+def _binary_similarity(labels: Tensor, root: Tensor, kind: str) -> Tensor:
+    """Pearson or cosine of 0/1 labels, from sums over the rows both tasks know."""
+    positive = labels * root
+    total = root.T @ root
+    together = positive.T @ positive
+    alone = positive.T @ root  # [j, t]: positives of j where t is known
+    # a 0/1 label is its own square
+    variance = total * alone - alone.square()
+    variance = torch.where(variance > 1e-12 * total.square(), variance, torch.nan)
+    if kind == "pearson":
+        cross = total * together - alone * alone.T
+        similarity = cross / (variance * variance.T).sqrt()
+    else:
+        defined = (variance * variance.T) > 0
+        cosine = together / (alone * alone.T).sqrt()
+        similarity = torch.where(defined, cosine, torch.nan)
+    return similarity.abs().clamp(max=1.0)
+
+
+def _cramers_v(labels: Tensor, root: Tensor, n_classes: Sequence[int]) -> Tensor:
+    """Cramér's V of class indices, from one contingency table of all tasks."""
+    n_tasks = len(n_classes)
+    sizes = torch.tensor(n_classes, device=labels.device)
+    task_of = torch.repeat_interleave(torch.arange(n_tasks, device=sizes.device), sizes)
+    start = torch.cumsum(sizes, 0) - sizes
+    level = torch.arange(len(task_of), device=sizes.device) - start[task_of]
+    indicator = (labels[:, task_of] == level) * root[:, task_of]
+    member = torch.nn.functional.one_hot(task_of, n_tasks).double()
+
+    table = indicator.T @ indicator
+    margin = indicator.T @ root  # [a, t]: weight of level a where task t is known
+    total = root.T @ root
+    rows, columns = margin[:, task_of], margin[:, task_of].T
+    expected = rows * columns / total[task_of][:, task_of]
+    cell = torch.where(expected > 0, (table - expected).square() / expected, 0.0)
+    chi_square = member.T @ cell @ member
+    levels = member.T @ (margin > 0).double()
+    freedom = torch.minimum(levels, levels.T) - 1
+    squared = chi_square / (total * freedom)
+    return torch.where(freedom > 0, squared, torch.nan).clamp(max=1.0).sqrt()
+
+
+@torch.no_grad()
+def coefficient(
+    gates: Tensor,
+    similarity: Tensor,
+    function: str | Coefficient = "additive-sqrt",
+    *,
+    reduction: str = "product",
+) -> Tensor:
+    r"""How much faster or slower each gate learns, :math:`\prod_{j \ne t} \gamma_{jt}`.
+
+    [DEPHN] eq. 8 and 9. Each :math:`\gamma_{jt}` is a function of
+    :math:`x = \phi(Y_j, Y_t)` and :math:`y = \min(1, |G^t_{kp} - G^j_{kp}|)` and
+    lies in [0, 2]; it is 1 where the similarity is undefined.
+
+    Parameters
+    ----------
+    gates : Tensor of shape (n_tasks, ...)
+        Gate values of each task.
+    similarity : Tensor of shape (n_tasks, n_tasks)
+        From :func:`label_similarity`; NaN is undefined.
+    function : str or callable, default="additive-sqrt"
+        ``"multiplicative-"`` or ``"additive-"`` followed by ``"cos"``, ``"abs"``,
+        ``"square"`` or ``"sqrt"``; or a callable
+        ``(similarity, difference) -> coefficient`` on tensors of one shape.
+    reduction : {"product", "mean"}, default="product"
+        Over the other tasks. The product, which is the paper's, reaches up to
+        :math:`2^{T-1}`.
+
+    Returns
+    -------
+    Tensor of the shape of `gates`
+        One task alone gives 1.
+
+    Examples
+    --------
+    >>> gates = torch.tensor([[0.5], [0.5]])
+    >>> coefficient(gates, torch.tensor([[1.0, 0.75], [0.75, 1.0]]))
+    tensor([[1.],
+            [1.]])
+    """
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}.")
+    if isinstance(function, str):
+        if function not in COEFFICIENTS:
+            raise ValueError(
+                f"function must be one of {sorted(COEFFICIENTS)} or a callable, "
+                f"got {function!r}."
+            )
+        function = COEFFICIENTS[function]
+    n_tasks = len(gates)
+    if n_tasks == 1:
+        return torch.ones_like(gates)
+    difference = (gates.unsqueeze(1) - gates.unsqueeze(0)).abs().clamp(max=1.0)
+    pairs = similarity.to(gates).reshape(n_tasks, n_tasks, *[1] * (gates.dim() - 1))
+    gamma = function(pairs.expand_as(difference), difference)
+    self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device)
+    gamma = gamma.masked_fill(pairs.isnan() | self.reshape(pairs.shape), 1.0)
+    if reduction == "product":
+        return gamma.prod(0)
+    return (gamma.sum(0) - 1) / (n_tasks - 1)
+
+
+class _ScaleGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, gates: Tensor, coefficient: Tensor) -> Tensor:
+        ctx.save_for_backward(coefficient)
+        return gates.view_as(gates)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (coefficient,) = ctx.saved_tensors
+        return gradient * coefficient, None
+
+
+def scale_gradient(gates: Tensor, coefficient: Tensor) -> Tensor:
+    r"""The gates unchanged, with their gradient multiplied by a coefficient.
+
+    [DEPHN] eq. 8.
+
+    .. NOTE
+       DEVIATION[DEPHN eq. 8]: the paper multiplies by the coefficient and divides by
+       its frozen copy, which is undefined at a coefficient of 0. Scaling the gradient
+       in the backward pass is the same rule, exact at 0 as well, and does not change
+       the forward value by one bit.
+
+    Parameters
+    ----------
+    gates : Tensor
+    coefficient : Tensor
+        Of a shape that broadcasts to that of `gates`. It gets no gradient.
+
+    Returns
+    -------
+    Tensor of the shape of `gates`
+
+    Examples
+    --------
+    >>> gates = torch.ones(2, requires_grad=True)
+    >>> scale_gradient(gates, torch.tensor([0.0, 2.0])).sum().backward()
+    >>> gates.grad
+    tensor([0., 2.])
+    """
+    scaled: Tensor = _ScaleGradient.apply(gates, coefficient)
+    return scaled

@@ -1,0 +1,50 @@
+"""Columns that a parameter names: by name, position or mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+def chosen(choice: Any, names: Sequence[str], parameter: str) -> list[str]:
+    """The names of the columns that ``choice`` gives by name, position or mask."""
+    if isinstance(choice, str):
+        raise ValueError(
+            f"{parameter}={choice!r} is no list of columns; did you mean [{choice!r}]?"
+        )
+    choice = list(choice)
+    if choice and all(isinstance(one, bool | np.bool_) for one in choice):
+        if len(choice) != len(names):
+            raise ValueError(
+                f"{parameter} is a mask of {len(choice)} columns, but X has "
+                f"{len(names)}."
+            )
+        return [name for name, one in zip(names, choice, strict=True) if one]
+    return [column_name(one, names, parameter) for one in choice]
+
+
+def column_name(one: Any, names: Sequence[str], parameter: str) -> str:
+    """The name of one column, given by name or position."""
+    if isinstance(one, Integral) and not isinstance(one, bool):
+        if not -len(names) <= one < len(names):
+            raise ValueError(
+                f"{parameter} holds the position {one}, but X has {len(names)} columns."
+            )
+        return names[one]
+    if one not in names:
+        close = get_close_matches(str(one), names, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"X has {list(names)}."
+        raise ValueError(f"{parameter} holds the unknown column {one!r}; {hint}")
+    return one
+
+
+def for_column(setting: Any, name: str, names: Sequence[str], parameter: str) -> Any:
+    """A setting for one column; a dict gives it by column, None for the others."""
+    if not isinstance(setting, dict):
+        return setting
+    named = {column_name(key, names, parameter): key for key in setting}
+    return setting[named[name]] if name in named else None

@@ -1,0 +1,227 @@
+"""Which code a value has: learned counts, codes that never change once given."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from numbers import Integral
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dephn_sk.preprocessing._columns import Column, Distinct, object_array
+
+
+class Vocabulary:
+    """Values with a code of their own; all others have code 0.
+
+    Parameters
+    ----------
+    min_frequency : int, float or None
+        Smallest weight of the rows that hold a value (a share of all rows if a float)
+        for the value to have a code.
+    max_categories : int or None
+        Largest number of codes, code 0 included; the most frequent values have them.
+    missing : bool
+        Whether missing is a value like others; otherwise it has code 0.
+    """
+
+    def __init__(self, min_frequency=None, max_categories=None, missing=False):
+        self.min_frequency = min_frequency
+        self.max_categories = max_categories
+        self.missing = missing
+        self.table: str | None = None
+        self.cardinality = 1
+        self.total = 0.0  # weight of all rows
+        self._values: NDArray | None = None  # sorted, rare ones too
+        # One entry for each value, and a last one for missing.
+        self._counts = np.zeros(1)
+        self._codes = np.zeros(1, dtype=np.int64)
+        self._forget_index()
+
+    def __getstate__(self):
+        return {
+            name: value
+            for name, value in vars(self).items()
+            if name not in ("_index", "_text_index")
+        }
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._forget_index()
+
+    def _forget_index(self):
+        self._index = self._text_index = None
+
+    def count(self, column: Column, weight: NDArray | None) -> None:
+        """Add a column's values to the counts; `grow` then gives them codes."""
+        distinct = column.distinct
+        counts = np.bincount(
+            # missing is the last
+            np.where(distinct.positions < 0, len(distinct.values), distinct.positions),
+            weight,
+            minlength=len(distinct.values) + 1,
+        )
+        self._counts[-1] += counts[-1]
+        self.total += counts.sum()
+        seen = np.flatnonzero(counts[:-1])
+        self._merge(distinct.values[seen], counts[seen], column.name)
+
+    def _merge(self, values: NDArray, counts: NDArray, name: str) -> None:
+        """Merge counted values into the sorted ones."""
+        if self._values is None or len(self._values) == 0:
+            order = _order(values, name)
+            self._values = values[order]
+            self._counts = np.append(counts[order].astype(float), self._counts[-1])
+            self._codes = np.append(np.zeros(len(values), np.int64), self._codes[-1])
+        else:
+            where = self._find(values)
+            known = where >= 0
+            self._counts[where[known]] += counts[known]
+            if not known.all():
+                self._insert(values[~known], counts[~known], name)
+        self._forget_index()
+
+    def _insert(self, values: NDArray, counts: NDArray, name: str) -> None:
+        assert self._values is not None
+        merged = _concatenate(self._values, values, name)
+        order = _order(merged, name)
+        self._values = merged[order]
+        last = np.append(order, len(merged))
+        self._counts = np.concatenate([self._counts[:-1], counts, self._counts[-1:]])
+        new = np.zeros(len(values), dtype=np.int64)
+        self._codes = np.concatenate([self._codes[:-1], new, self._codes[-1:]])
+        self._counts, self._codes = self._counts[last], self._codes[last]
+
+    def check_not_empty(self, name: str) -> None:
+        """Raise an error if no value was counted."""
+        if len(self) == 0:
+            raise ValueError(
+                f"Column {name!r} is missing in all rows. Leave it out, or give it a "
+                "value somewhere."
+            )
+
+    def grow(self) -> None:
+        """Give a code to each value that has earned one; old codes stay."""
+        threshold = self.min_frequency or 0
+        if not isinstance(threshold, Integral):
+            threshold = threshold * self.total
+        earned = (self._codes == 0) & (self._counts > 0) & (self._counts >= threshold)
+        earned[-1] &= self.missing
+        new = np.flatnonzero(earned)
+        if self.max_categories is not None:
+            room = max(self.max_categories - self.cardinality, 0)
+            # Stable: among equally frequent values the first in order is kept.
+            new = new[np.argsort(-self._counts[new], kind="stable")[:room]]
+            new.sort()
+        self._codes[new] = self.cardinality + np.arange(len(new))
+        self.cardinality += len(new)
+
+    def encode(self, column: Column) -> NDArray:
+        """The code of each row's value."""
+        distinct: Distinct = column.distinct
+        where = self._find(distinct.values)
+        codes = np.where(where >= 0, self._codes[:-1][where], 0) if len(self) else 0
+        table = np.empty(len(distinct.values) + 1, dtype=np.int32)
+        table[:-1], table[-1] = codes, self._codes[-1]
+        return table[distinct.positions]  # missing is at -1
+
+    def decode(self, codes: NDArray) -> NDArray:
+        """The values of codes; None for code 0."""
+        values = np.append(object_array([None]), self.values.astype(object))
+        return values[codes]
+
+    def __len__(self) -> int:
+        return 0 if self._values is None else len(self._values)
+
+    @property
+    def values(self) -> NDArray:
+        """The values in the order of their codes, from code 1."""
+        values = self._values if self._values is not None else np.empty(0, dtype=object)
+        if self._codes[-1] > 0:
+            values = np.append(values.astype(object), object_array([None]))
+        codes = self._codes[: len(values)]
+        coded = np.flatnonzero(codes)
+        return values[coded[np.argsort(codes[coded])]]
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the rows that hold no value."""
+        return float(self._counts[-1] / self.total) if self.total else 0.0
+
+    @property
+    def rare_share(self) -> float:
+        """Share of the rows whose value has no code of its own."""
+        rare = self._counts[:-1][self._codes[:-1] == 0].sum()
+        return float(rare / self.total) if self.total else 0.0
+
+    def _find(self, values: NDArray) -> NDArray:
+        """Where each value is among the sorted ones, or -1."""
+        if len(self) == 0 or len(values) == 0:
+            return np.full(len(values), -1, dtype=np.intp)
+        if _is_numeric(values) and _is_numeric(self._values):
+            return _find_numbers(values, self._values)
+        if _is_numeric(values) or _is_numeric(self._values):
+            # Ids that were integers may come as text, and the other way round.
+            if self._text_index is None:
+                self._text_index = _index(map(str, self._values.tolist()))
+            index, keys = self._text_index, map(str, values.tolist())
+        else:
+            if self._index is None:
+                self._index = _index(self._values.tolist())
+            index, keys = self._index, values.tolist()
+        return np.fromiter(map(index.get, keys, repeat(-1)), np.intp, len(values))
+
+
+def _index(keys) -> dict:
+    return {key: position for position, key in enumerate(keys)}
+
+
+def _is_numeric(values: NDArray) -> bool:
+    return values.dtype.kind in "biuf"
+
+
+def _concatenate(old: NDArray, new: NDArray, name: str) -> NDArray:
+    """Old and new values in one array; integers never pass a float."""
+    kinds = {old.dtype.kind, new.dtype.kind}
+    merged = np.concatenate([old, new])
+    if kinds == {"i", "u"} and min(old.min(), new.min()) >= 0:
+        merged = np.concatenate([old.astype(np.uint64), new.astype(np.uint64)])
+    elif len(kinds) > 1 and not kinds <= {"b", "i"}:
+        raise ValueError(
+            f"Column {name!r} held values such as {old.tolist()[0]!r}, and now holds "
+            f"{new.tolist()[0]!r}, which is of another kind. Convert the column to the "
+            "dtype it had."
+        )
+    return merged
+
+
+def _find_numbers(values: NDArray, among: NDArray) -> NDArray:
+    """Where each number is in a sorted array, or -1; integers never pass a float."""
+    fits = np.True_
+    if among.dtype.kind == "b":
+        among = among.astype(np.int64)
+    if values.dtype.kind == "b":
+        values = values.astype(np.int64)
+    if {values.dtype.kind, among.dtype.kind} == {"i", "u"}:
+        cast = values.astype(among.dtype)
+        fits = (cast >= 0) == (values >= 0)
+        values = cast
+    elif values.dtype.kind == "f" and among.dtype.kind != "f":
+        fits = (values % 1 == 0) & (np.abs(values) < 2.0**53)
+        values = np.where(fits, values, 0).astype(among.dtype)
+    where = np.minimum(np.searchsorted(among, values), len(among) - 1)
+    return np.where(fits & (among[where] == values), where, -1)
+
+
+def _order(values: NDArray, name: str) -> NDArray:
+    """The positions that sort the values."""
+    try:
+        return np.argsort(values, kind="stable")
+    except TypeError as error:
+        first = values[0]
+        other = next((v for v in values if type(v) is not type(first)), values[-1])
+        raise ValueError(
+            f"Column {name!r} mixes types that have no order: {first!r} is "
+            f"{type(first).__name__}, {other!r} is {type(other).__name__}. Convert the "
+            "column to one type."
+        ) from error

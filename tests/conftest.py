@@ -1,0 +1,16 @@
+"""Fixtures that several test folders need."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_home():
+    """Folder with the real data files; the test skips where there is none."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("DEPHN_SK_DATA", beside))
+    if not (folder / "census").is_dir():
+        pytest.skip(f"no real data in {str(folder)!r} (set DEPHN_SK_DATA)")
+    return folder
