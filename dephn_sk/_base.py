@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,15 +14,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
-from skorch.callbacks import EarlyStopping
 
 from ._batches import ArraySource, generator_of
 from ._bins import column_edges
+from ._callbacks import BestEpoch, CallbackParameters
 from ._compat import (
     Interval,
     InvalidParameterError,
@@ -32,13 +35,15 @@ from ._compat import (
 from ._net import MultiTaskNet
 from ._suggest import did_you_mean
 from ._targets import Targets
+from ._validation import check_validation_set, split_rows
 from ._weights import check_sample_weight, check_task_weights, combine
-from .metrics import mean_task_score
+from .metrics import mean_task_score, task_accuracy, task_roc_auc
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding
 from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 10_000
 RAREST = 1e-6  # rate that a class without a row starts from
+MONITORS = ("loss", "score")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -48,7 +53,7 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
     return targets is None or targets.single
 
 
-class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
+class MultiTaskClassifier(CallbackParameters, ClassifierMixin, BaseEstimator):
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines `__init__` with the parameters of `_parameter_constraints`, and
@@ -69,8 +74,10 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
+        "monitor": [StrOptions(set(MONITORS)), tuple],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "n_epochs_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
         "callbacks": [list, tuple, None],
         "device": [str],
         "dtype": [StrOptions(set(DTYPES))],
@@ -94,7 +101,16 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
         return {}
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> MultiTaskClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        groups: Any = None,
+    ) -> MultiTaskClassifier:
         """Fit the network to a table and the labels of one or more tasks.
 
         Parameters
@@ -109,6 +125,11 @@ class MultiTaskClassifier(ClassifierMixin, BaseEstimator):
 default=None
             Weights of rows, or of each row for each task. Rows of weight zero do not
             count at all. Each task's weights are divided by their mean.
+        X_val, y_val : like X and y, default=None
+            What early stopping watches, instead of rows set aside from X. In a
+            Pipeline, ``transform_input=["X_val"]`` transforms it.
+        groups : array-like of shape (n_samples,), default=None
+            Rows of one group are kept together when rows are set aside.
 
         Returns
         -------
@@ -120,7 +141,64 @@ default=None
         ValueError
             For bad input; the message names the column, task or parameter.
         """
-        seed = self._draw_seed()
+        reset = not (self.warm_start and hasattr(self, "net_"))
+        given = check_validation_set(X_val, y_val)
+        return self._train(
+            X,
+            y,
+            sample_weight,
+            validation=(X_val, y_val) if given else None,
+            groups=groups,
+            reset=reset,
+            epochs=self.max_epochs,
+        )
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> MultiTaskClassifier:
+        """Train for one epoch on the given rows, and go on from there the next time.
+
+        The first call learns the columns, the tasks and the network's sizes. Early
+        stopping has no part in it.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+        classes : array-like of shape (n_classes,), or list of those, default=None
+            All classes of a 1-D y, or of each task, for the first call; None takes
+            those of its y. A label that was not announced is an error.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+
+        Returns
+        -------
+        self : object
+        """
+        return self._train(
+            X,
+            y,
+            sample_weight,
+            classes=classes,
+            reset=not hasattr(self, "net_"),
+            epochs=1,
+            stopping=False,
+        )
+
+    def _train(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        *,
+        reset: bool,
+        epochs: int,
+        classes: Any = None,
+        validation: tuple[Any, Any] | None = None,
+        groups: Any = None,
+        stopping: bool = True,
+    ) -> MultiTaskClassifier:
         if y is None:
             raise ValueError(
                 f"This {type(self).__name__} estimator requires y to be passed, but "
@@ -131,26 +209,35 @@ default=None
         if given is not None and not given.any(axis=1).all():
             rows = np.flatnonzero(given.any(axis=1))
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            groups = None if groups is None else _safe_indexing(groups, rows)
             given = given[rows]
-        targets = Targets.fit(y)
+        seed = self._draw_seed() if reset else self.net_.seed
+        targets = Targets.fit(y, classes) if reset else self.targets_
         indices = targets.indices(y)
         weights = combine(indices, targets, given, self.class_weight)
         task_weights = check_task_weights(self.task_weights, targets)
+        monitor = self._check_monitor(targets)
 
-        train, valid = self._split(len(indices), seed)
-        # rows that do not train do not enter the vocabularies either
+        train = np.arange(len(indices))
+        valid = train[:0]
+        if stopping and validation is None and self._stops_early(len(indices)):
+            train, valid = split_rows(
+                len(indices), self.validation_fraction, seed, groups
+            )
         row_weight = np.zeros(len(indices))
         row_weight[train] = 1.0 if given is None else given[train].mean(axis=1)
-        uniform = given is None and not len(valid)
-        self.encoder_ = FieldEncoder(categorical_features=self.categorical_features)
-        self.encoder_.fit(X, sample_weight=None if uniform else row_weight)
-        self.n_features_in_ = self.encoder_.n_features_in_
-        self.__dict__.pop("feature_names_in_", None)
-        if hasattr(self.encoder_, "feature_names_in_"):
-            self.feature_names_in_ = self.encoder_.feature_names_in_
-        self.targets_ = targets
-        fields = self.encoder_.encode(X, dtype=np.dtype(self.dtype))
-        sources = [
+        if reset:
+            # rows that do not train do not enter the vocabularies either
+            counted = None if given is None and not len(valid) else row_weight
+            encoder = FieldEncoder(categorical_features=self.categorical_features)
+            self.encoder_ = encoder.fit(X, sample_weight=counted)
+            self.targets_ = targets
+            self.n_features_in_ = encoder.n_features_in_
+            self.__dict__.pop("feature_names_in_", None)
+            if hasattr(encoder, "feature_names_in_"):
+                self.feature_names_in_ = encoder.feature_names_in_
+        fields = self._encode(X)
+        sources: list[Any] = [
             self._source(
                 fields if len(rows) == len(fields) else fields.take(rows),
                 np.nan_to_num(indices[rows]),
@@ -159,31 +246,35 @@ default=None
             for rows in (train, valid)
             if len(rows)
         ]
+        if validation is not None:
+            sources.append(self._validation_source(*validation))
         with self._threads():
-            generator = generator_of(seed, 1)
-            embedding = self._build_embedding(
-                fields.numbers[train], row_weight[train], generator
-            )
-            network = self._build_network(embedding, targets.n_outputs, generator)
-            rates = _base_logits(targets, indices[train], weights[train])
-            network.towers.set_base_rates(torch.from_numpy(rates))
-            self.net_ = MultiTaskNet(
-                network.to(DTYPES[self.dtype]),
-                criterion=MultiTaskLoss(targets.n_outputs, task_weights),
-                optimizer=torch.optim.AdamW,
-                optimizer__weight_decay=self.weight_decay,
-                optimizer__fused=True,
-                lr=self.learning_rate,
-                max_epochs=self.max_epochs,
-                batch_size=self.batch_size,
-                callbacks=self._make_callbacks(stopping=len(sources) > 1),
-                device=self._torch_device(),
-                verbose=int(self.verbose),
-                n_classes=[len(c) for c in targets.classes],
-                seed=seed,
-                **self._net_options(),
-            )
-            self.net_.fit(sources[0], validation=sources[1] if len(valid) else None)
+            if reset:
+                generator = generator_of(seed, 1)
+                embedding = self._build_embedding(
+                    fields.numbers[train], row_weight[train], generator
+                )
+                network = self._build_network(embedding, targets.n_outputs, generator)
+                rates = _base_logits(targets, indices[train], weights[train])
+                network.set_base_rates(torch.from_numpy(rates))
+                self.net_ = MultiTaskNet(
+                    network.to(DTYPES[self.dtype]),
+                    criterion=MultiTaskLoss(targets.n_outputs, task_weights),
+                    optimizer=torch.optim.AdamW,
+                    optimizer__weight_decay=self.weight_decay,
+                    optimizer__fused=True,
+                    lr=self.learning_rate,
+                    batch_size=self.batch_size,
+                    callbacks=self._make_callbacks(monitor),
+                    device=self._torch_device(),
+                    verbose=int(self.verbose),
+                    n_classes=[len(c) for c in targets.classes],
+                    score_tasks=partial(_score_tasks, n_outputs=targets.n_outputs),
+                    monitor=monitor,
+                    seed=seed,
+                    **self._net_options(),
+                ).initialize()
+            self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
 
     def _validate_params(self) -> None:
@@ -208,21 +299,32 @@ default=None
             return int(self.random_state.randint(2**31 - 1))
         return int(self.random_state)
 
-    def _split(self, n_rows: int, seed: int) -> tuple[NDArray, NDArray]:
-        """Rows to train on, and rows that early stopping watches."""
-        stopping = self.early_stopping
-        if stopping == "auto":
-            stopping = n_rows > AUTO_EARLY_STOPPING
-        if not stopping:
-            return np.arange(n_rows), np.arange(0)
-        n_valid = int(np.ceil(self.validation_fraction * n_rows))
-        if n_valid >= n_rows:
+    def _stops_early(self, n_rows: int) -> bool:
+        if self.early_stopping == "auto":
+            return n_rows > AUTO_EARLY_STOPPING
+        return bool(self.early_stopping)
+
+    def _check_monitor(self, targets: Targets) -> tuple[str, int | None]:
+        """`monitor` as the net takes it: a quantity, and the index of a task."""
+        if isinstance(self.monitor, str):
+            return self.monitor, None
+        if len(self.monitor) != 2 or self.monitor[0] not in MONITORS:
             raise ValueError(
-                f"validation_fraction={self.validation_fraction} of {n_rows} rows "
-                "leaves none to train on. Set early_stopping=False or give more rows."
+                f"monitor must be one of {MONITORS}, or a pair of it and a task's "
+                f"name; got {self.monitor!r}."
             )
-        order = np.random.default_rng([seed, 2]).permutation(n_rows)
-        return np.sort(order[n_valid:]), np.sort(order[:n_valid])
+        quantity, name = self.monitor
+        return quantity, targets.position(name, "monitor")
+
+    def _encode(self, X: Any) -> Fields:
+        return self.encoder_.encode(X, dtype=np.dtype(self.dtype))
+
+    def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
+        indices = self.targets_.indices(y_val)
+        weights = combine(indices, self.targets_, None, self.class_weight)
+        return self._source(
+            self._encode(X_val), np.nan_to_num(indices), _normalised(weights)
+        )
 
     def _build_embedding(
         self, numbers: NDArray, row_weight: NDArray, generator: torch.Generator
@@ -247,25 +349,15 @@ default=None
             generator=generator,
         )
 
-    def _make_callbacks(self, *, stopping: bool) -> list[tuple[str, Any]]:
+    def _make_callbacks(self, monitor: tuple) -> list[tuple[str, Any]]:
         """The user's callbacks, copied, and early stopping last."""
-        callbacks = []
-        for i, item in enumerate(self.callbacks or ()):
-            name, callback = item if isinstance(item, tuple) else (f"callback{i}", item)
-            if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
-                callback = callback()  # a class, or a factory of what cannot be copied
-            else:
-                callback = clone(callback, safe=False)
-            callbacks.append((name, callback))
-        if stopping:
-            early_stopping = EarlyStopping(
-                monitor="valid_loss",
+        callbacks = self._copied_callbacks()
+        if self.early_stopping is not False:
+            best = BestEpoch(
                 patience=self.n_epochs_no_change,
-                threshold=0,
-                load_best=True,
-                sink=_silent,
+                lower_is_better=monitor[0] == "loss",
             )
-            callbacks.append(("early_stopping", early_stopping))
+            callbacks.append(("best_epoch", best))
         return callbacks
 
     def _torch_device(self) -> str:
@@ -309,22 +401,21 @@ default=None
     def _task_logits(self, X: Any) -> list[NDArray]:
         """Logits of each task, (n_samples, n_outputs of the task)."""
         check_is_fitted(self)
-        fields = self.encoder_.encode(X, dtype=np.dtype(self.dtype))
+        source = self._source(self._encode(X))
         with self._threads():
-            logits = self.net_.logits(self._source(fields)).astype(np.float64)
+            logits = self.net_.logits(source).astype(np.float64)
         return np.split(logits, np.cumsum(self.targets_.n_outputs)[:-1], axis=1)
 
     def _task_probabilities(self, X: Any) -> list[NDArray]:
         """Class probabilities of each task, (n_samples, n_classes)."""
-        probabilities = []
-        for z, classes in zip(self._task_logits(X), self.targets_.classes, strict=True):
-            if len(classes) == 1:
-                probabilities.append(np.ones((len(z), 1)))
-            elif len(classes) == 2:
-                probabilities.append(np.hstack([expit(-z), expit(z)]))
-            else:
-                probabilities.append(softmax(z, axis=1))
-        return probabilities
+        return [
+            _probabilities(z)[:, : len(classes)]
+            if len(classes) > 1
+            else np.ones(z.shape)
+            for z, classes in zip(
+                self._task_logits(X), self.targets_.classes, strict=True
+            )
+        ]
 
     def predict_proba(self, X: Any) -> NDArray | list[NDArray]:
         """Probabilities of the classes of each task.
@@ -401,9 +492,9 @@ default=None
         if self.targets_.single:
             return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
         return mean_task_score(
-            y,
+            self.targets_.indices(y),
             self.predict_proba(X),
-            classes=self.targets_.classes,
+            classes=[range(len(c)) for c in self.targets_.classes],
             sample_weight=sample_weight,
         )
 
@@ -411,7 +502,7 @@ default=None
 
     @property
     def classes_(self) -> NDArray | list[NDArray]:
-        """Classes of the task, or of each task: (n_classes,), (n_tasks, 2) or a list."""
+        """Classes of the one task, (n_classes,), or of each: (n_tasks, 2) or a list."""
         check_is_fitted(self)
         targets = self.targets_
         if targets.single:
@@ -432,6 +523,34 @@ default=None
         check_is_fitted(self)
         return len(self.net_.history)
 
+    @property
+    def history_(self) -> Any:
+        """Losses and scores of each epoch, a data frame where pandas is installed.
+
+        ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
+        task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
+        (ROC AUC; accuracy of a multi-class task). Without pandas, a dict of lists.
+        """
+        check_is_fitted(self)
+        columns: dict[str, list] = {}
+        for row in self.net_.history:
+            flat = {"epoch": row["epoch"], "dur": row.get("dur", np.nan)}
+            for prefix in ("train", "valid"):
+                if f"{prefix}_loss" not in row:
+                    continue
+                flat[f"{prefix}_loss"] = row[f"{prefix}_loss"]
+                for what in ("loss", "score"):
+                    values = row.get(f"{prefix}_task_{what}", ())
+                    for name, value in zip(self.targets_.names, values, strict=False):
+                        flat[f"{prefix}_{what}_{name}"] = value
+            for key, value in flat.items():
+                columns.setdefault(key, []).append(value)
+        try:
+            import pandas as pd
+        except ImportError:
+            return columns
+        return pd.DataFrame({key: pd.Series(value) for key, value in columns.items()})
+
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
@@ -448,8 +567,33 @@ default=None
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
 
 
-def _silent(*args: Any) -> None:
-    """Where messages go that nobody asked for."""
+def _probabilities(logits: NDArray) -> NDArray:
+    """Class probabilities from the logits of one task, (n_samples, n_classes)."""
+    if logits.shape[1] == 1:
+        return np.hstack([expit(-logits), expit(logits)])
+    return softmax(logits, axis=1)
+
+
+def _score_tasks(
+    logits: NDArray, labels: NDArray, weights: NDArray | None, n_outputs: list[int]
+) -> list[float]:
+    """ROC AUC of each binary task, accuracy of the others; NaN where undefined."""
+    scores = []
+    columns = np.split(logits.astype(np.float64), np.cumsum(n_outputs)[:-1], axis=1)
+    for t, column in enumerate(columns):
+        weight = None if weights is None else weights[:, [t]]
+        y = labels[:, [t]].astype(np.float64)
+        metric = task_roc_auc if n_outputs[t] == 1 else task_accuracy
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UndefinedMetricWarning)
+            score = metric(
+                y,
+                [_probabilities(column)],
+                classes=[range(max(2, n_outputs[t]))],
+                sample_weight=weight,
+            )
+        scores.append(float(score[0]))
+    return scores
 
 
 def _normalised(weights: NDArray) -> NDArray | None:

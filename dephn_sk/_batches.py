@@ -53,9 +53,7 @@ class ArraySource:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         def floats(array: np.ndarray | None) -> Tensor | None:
-            return (
-                None if array is None else _tensor(array).to(device, dtype=dtype)
-            )
+            return None if array is None else _tensor(array).to(device, dtype=dtype)
 
         self.device = torch.device(device)
         self.codes = _tensor(fields.codes).to(device)
@@ -97,9 +95,7 @@ class ArraySource:
         )
 
 
-def generator_of(
-    *key: int, device: str | torch.device = "cpu"
-) -> torch.Generator:
+def generator_of(*key: int, device: str | torch.device = "cpu") -> torch.Generator:
     """A generator whose stream depends on the key, such as (seed, epoch), alone."""
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> 1))

@@ -1,12 +1,12 @@
 """The only place that imports names scikit-learn keeps private."""
 
 from sklearn.base import _fit_context
-from sklearn.utils import _safe_indexing
 from sklearn.model_selection._split import (
     _BaseKFold,
     _UnsupportedGroupCVMixin,
     _validate_shuffle_split,
 )
+from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
     Hidden,
@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     Options,
     StrOptions,
+    validate_parameter_constraints,
     validate_params,
 )
 from sklearn.utils._set_output import _get_output_config
@@ -36,10 +37,11 @@ __all__ = [
     "_check_feature_names_in",
     "_check_sample_weight",
     "_fit_context",
-    "_validate_shuffle_split",
+    "_get_output_config",
     "_num_samples",
     "_safe_indexing",
-    "_get_output_config",
+    "_validate_shuffle_split",
     "validate_data",
+    "validate_parameter_constraints",
     "validate_params",
 ]

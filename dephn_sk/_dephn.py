@@ -109,13 +109,20 @@ default=None
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the loss on rows set aside no longer falls, and to keep the
         weights of the best epoch. ``"auto"``: with more than 10,000 rows.
+    monitor : {"loss", "score"} or (one of them, task name), default="loss"
+        What early stopping watches: the loss that is trained on or the mean over tasks
+        of ROC AUC (accuracy of a multi-class task), or that of one task.
     validation_fraction : float in (0, 1), default=0.1
         Share of rows set aside for early stopping.
     n_epochs_no_change : int, default=3
         Epochs without improvement after which training stops.
+    warm_start : bool, default=False
+        Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and
+        state of the optimizer, for `max_epochs` more.
     callbacks : list of skorch callbacks or of (name, callback), default=None
         They are copied. A callback that cannot be copied is given as a class or a
-        function that makes it.
+        function that makes it. Those with a name have their parameters searched as
+        ``callbacks__name__parameter``.
     device : str, default="auto"
         ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch
         device.
@@ -149,6 +156,8 @@ default=None
         Values of trainable gates.
     branch_names_ : list of str
         Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``.
+    history_ : DataFrame or dict
+        Losses and scores of each epoch.
     n_iter_ : int
         Number of epochs that were run.
     n_features_in_ : int
@@ -232,8 +241,10 @@ default=None
         learning_rate=1e-3,
         weight_decay=1e-5,
         early_stopping="auto",
+        monitor="loss",
         validation_fraction=0.1,
         n_epochs_no_change=3,
+        warm_start=False,
         callbacks=None,
         device="auto",
         dtype="float32",
@@ -271,8 +282,10 @@ default=None
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.early_stopping = early_stopping
+        self.monitor = monitor
         self.validation_fraction = validation_fraction
         self.n_epochs_no_change = n_epochs_no_change
+        self.warm_start = warm_start
         self.callbacks = callbacks
         self.device = device
         self.dtype = dtype
@@ -414,6 +427,6 @@ def _check_names(
     for name in given:
         if name not in options:
             raise ValueError(
-                f"{parameter} must be a sequence of names out of {sorted(options)}, got "
-                f"{name!r}." + did_you_mean(name, options)
+                f"{parameter} must be a sequence of names out of {sorted(options)}, "
+                f"got {name!r}." + did_you_mean(name, options)
             )

@@ -22,15 +22,22 @@ from .nn import label_similarity, use_generator
 PREDICT_BLOCK = 4096
 ROW_MULTIPLE = 64
 LOGIT_LIMIT = 15.0
-_LISTS = ("train_task_loss", "valid_task_loss", "gates")
+_LISTS = (
+    "train_task_loss",
+    "valid_task_loss",
+    "valid_task_score",
+    "valid_monitor",
+    "gates",
+)
 
 
 class MultiTaskNet(NeuralNet):
     """A skorch net over sources of batches.
 
-    ``fit(train, validation=valid)`` takes two sources. Per epoch, the history records
-    ``train_loss``, ``train_task_loss`` (a list with one loss for each task), the same
-    for ``valid``, and ``gates``, the trainable gates where the module has them.
+    ``fit((train, valid))`` takes two sources, the second of which may be None. Per
+    epoch, the history records ``train_loss``, ``train_task_loss`` (a list with one loss
+    for each task), the same for ``valid``, ``valid_task_score``, ``valid_monitor``, and
+    ``gates``, the trainable gates where the module has them.
 
     Parameters
     ----------
@@ -42,6 +49,12 @@ class MultiTaskNet(NeuralNet):
     gate_optimizer : {"sgd", "adam"}
         ``"sgd"``: the module's ``gates`` are left to plain gradient descent.
     gate_learning_rate : float
+    score_tasks : callable
+        ``(logits, labels, weights) -> list of float``, the validation scores of the
+        tasks.
+    monitor : (str, int or None)
+        ``"loss"`` or ``"score"`` of one task, or, with None, the loss that is trained
+        on and the mean of the scores.
     seed : int
         Of shuffling and dropout.
     """
@@ -53,6 +66,8 @@ class MultiTaskNet(NeuralNet):
         n_classes: Iterable[int] = (),
         gate_optimizer: str = "sgd",
         gate_learning_rate: float = 0.1,
+        score_tasks: Any = None,
+        monitor: tuple[str, int | None] = ("loss", None),
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -60,6 +75,8 @@ class MultiTaskNet(NeuralNet):
         self.n_classes = n_classes
         self.gate_optimizer = gate_optimizer
         self.gate_learning_rate = gate_learning_rate
+        self.score_tasks = score_tasks
+        self.monitor = monitor
         self.seed = seed
         super().__init__(*args, **kwargs)
 
@@ -77,7 +94,9 @@ class MultiTaskNet(NeuralNet):
         own = self.gate_optimizer == "sgd" and isinstance(gates, nn.Module)
         apart = {id(p) for p in gates.parameters()} if own else set()
         named = [
-            (name, p) for name, p in self.get_all_learnable_params() if id(p) not in apart
+            (name, p)
+            for name, p in self.get_all_learnable_params()
+            if id(p) not in apart
         ]
         args, kwargs = self.get_params_for_optimizer("optimizer", named)
         self.optimizer_ = self.optimizer(*args, **kwargs)
@@ -91,10 +110,9 @@ class MultiTaskNet(NeuralNet):
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""
 
-    def get_split_datasets(
-        self, X: Any, y: Any = None, validation: Any = None, **fit_params: Any
-    ) -> tuple[Any, Any]:
-        return X, validation
+    def get_split_datasets(self, X: Any, y: Any = None, **fit_params: Any) -> Any:
+        """The two sources, as they were given."""
+        return X
 
     def get_iterator(self, dataset: Any, training: bool = False) -> Any:
         """The source itself: each epoch asks it for its own batches."""
@@ -118,12 +136,17 @@ class MultiTaskNet(NeuralNet):
         shuffle = {}
         if training:
             shuffle = {"seed": self.seed, "epoch": epoch}
-            use_generator(self.module_, generator_of(self.seed, epoch, 1, device=device))
+            use_generator(
+                self.module_, generator_of(self.seed, epoch, 1, device=device)
+            )
+        seen = []
         for batch in iterator.batches(self.batch_size, **shuffle):
             if hooks:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             total = total + step["task_loss"] * len(batch.labels)
+            if not training:
+                seen.append((step["y_pred"], batch.labels, batch.weights))
             if hooks:
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
@@ -134,6 +157,7 @@ class MultiTaskNet(NeuralNet):
         self.history.record(f"{prefix}_loss", loss)
         self.history.record(f"{prefix}_task_loss", task_loss.tolist())
         if not training:
+            self._record_validation(loss, task_loss.tolist(), seen)
             return
         if not np.isfinite(loss):
             raise ValueError(
@@ -143,6 +167,30 @@ class MultiTaskNet(NeuralNet):
         gates = getattr(getattr(self.module_, "gates", None), "values", None)
         if isinstance(gates, Tensor):
             self.history.record("gates", gates.tolist())
+
+    def _record_validation(
+        self, loss: float, task_loss: list[float], seen: list[tuple]
+    ) -> None:
+        """Scores of the tasks, and the value that early stopping watches."""
+        logits, labels, weights = (
+            None if parts[0] is None else torch.cat(parts).cpu().numpy()
+            for parts in zip(*seen, strict=True)
+        )
+        scores = self.score_tasks(logits, labels, weights)
+        self.history.record("valid_task_score", scores)
+        quantity, task = self.monitor
+        values = task_loss if quantity == "loss" else scores
+        if task is not None:
+            value = values[task]
+        else:
+            value = loss if quantity == "loss" else _mean_of_known(scores)
+        if np.isnan(value):
+            raise ValueError(
+                f"monitor={quantity!r} is undefined: validation rows hold one class "
+                f"of {'every task' if task is None else f'task number {task}'}. Set "
+                "aside more rows, or monitor 'loss'."
+            )
+        self.history.record("valid_monitor", value)
 
     def train_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         self._zero_grad_optimizer()
@@ -196,9 +244,9 @@ class MultiTaskNet(NeuralNet):
     def logits(self, source: ArraySource) -> np.ndarray:
         """Logits of all rows, (n_rows, sum(n_outputs)), in order.
 
-        Blocks are filled up to a multiple of rows: products of matrices of other heights
-        may differ in the last bit, and a row's prediction must not depend on its
-        neighbours.
+        Blocks are filled up to a multiple of rows: products of matrices of other
+        heights may differ in the last bit, and a row's prediction must not depend on
+        its neighbours.
         """
         self._set_training(False)
         blocks = [
@@ -207,6 +255,11 @@ class MultiTaskNet(NeuralNet):
         ]
         logits = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         return logits.cpu().numpy()
+
+
+def _mean_of_known(scores: list[float]) -> float:
+    known = [score for score in scores if not np.isnan(score)]
+    return float(np.mean(known)) if known else np.nan
 
 
 def _fill(inputs: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
+from ._suggest import did_you_mean
+
 
 class Targets:
     """What `fit` learns of y, and how labels become class indices.
@@ -34,9 +36,21 @@ class Targets:
         self.single = single
 
     @classmethod
-    def fit(cls, y: Any) -> Targets:
-        """Learn tasks and classes, with an error that names the task."""
+    def fit(cls, y: Any, classes: Any = None) -> Targets:
+        """Learn tasks and classes, with an error that names the task.
+
+        `classes` are all classes of a 1-D y, or a list of those of each task.
+        """
         columns, names, single = label_columns(y)
+        if classes is not None:
+            announced = [classes] if single else list(classes)
+            if len(announced) != len(columns):
+                raise ValueError(
+                    f"classes has {len(announced)} entries, but y has {len(columns)} "
+                    "tasks."
+                )
+            names = names or tuple(f"task{t}" for t in range(len(columns)))
+            return cls(names, [np.unique(c) for c in announced], single)
         names = names or tuple(f"task{t}" for t in range(len(columns)))
         classes = []
         for name, column in zip(names, columns, strict=True):
@@ -71,6 +85,15 @@ class Targets:
     def binary(self) -> bool:
         """Whether every task is binary."""
         return all(len(c) <= 2 for c in self.classes)
+
+    def position(self, name: Any, parameter: str) -> int:
+        """Index of a task, or an error that names the parameter."""
+        if name not in self.names:
+            raise ValueError(
+                f"{parameter} names the task {name!r}; the tasks are "
+                f"{list(self.names)}." + did_you_mean(name, self.names)
+            )
+        return self.names.index(name)
 
     def indices(self, y: Any) -> NDArray[np.float64]:
         """Class indices of shape (n_samples, n_tasks), NaN where not observed."""
@@ -125,7 +148,9 @@ def label_columns(y: Any) -> tuple[list[Any], tuple[str, ...] | None, bool]:
         if len(set(names)) < len(names):
             twice = sorted({name for name in names if names.count(name) > 1})
             raise ValueError(f"y has several columns of one name: {twice}.")
-        columns = [y.iloc[:, t] if hasattr(y, "iloc") else y[:, t] for t in range(len(names))]
+        columns = [
+            y.iloc[:, t] if hasattr(y, "iloc") else y[:, t] for t in range(len(names))
+        ]
         if len(columns) == 1:
             _warn_column(y.shape)
         return columns, names, len(columns) == 1
@@ -174,12 +199,18 @@ def split_missing(column: Any) -> tuple[NDArray, NDArray[np.bool_], NDArray | No
         values = column.to_numpy(dtype=object if missing.any() else None)
     elif hasattr(column, "is_null"):  # polars
         missing = column.is_null().to_numpy()
-        values = column.to_numpy() if not missing.any() else np.array(column.to_list(), dtype=object)
+        values = (
+            column.to_numpy()
+            if not missing.any()
+            else np.array(column.to_list(), dtype=object)
+        )
     else:
         values = np.asarray(column)
         missing = np.zeros(len(values), dtype=bool)
         if values.dtype.kind == "O":
-            missing = np.fromiter(map(_is_missing, values), dtype=bool, count=len(values))
+            missing = np.fromiter(
+                map(_is_missing, values), dtype=bool, count=len(values)
+            )
     if values.dtype.kind in "fc":
         missing = missing | np.isnan(values)
     if values.dtype.kind == "O":
@@ -222,6 +253,6 @@ def _classes(
         if classes.dtype.kind in "biuf" and classes[0] in pair:
             return np.array(pair).astype(classes.dtype)
     raise ValueError(
-        f"{where} has one class, {classes[0]!r}; a task needs two. Leave it out, or give "
-        "it as 0 and 1 or as a categorical column with both classes."
+        f"{where} has one class, {classes[0]!r}; a task needs two. Leave it out, or "
+        "give it as 0 and 1 or as a categorical column with both classes."
     )

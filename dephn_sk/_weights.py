@@ -27,8 +27,8 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray | None:
         weights = np.full(n_samples, float(weights))
     if weights.ndim > 2 or len(weights) != n_samples:
         raise ValueError(
-            f"sample_weight has the shape {weights.shape}; it must be ({n_samples},) or "
-            f"({n_samples}, n_tasks)."
+            f"sample_weight has the shape {weights.shape}; it must be ({n_samples},) "
+            f"or ({n_samples}, n_tasks)."
         )
     if (weights < 0).any():
         row = int(np.flatnonzero((weights < 0).reshape(n_samples, -1).any(axis=1))[0])
@@ -132,8 +132,8 @@ def check_task_weights(task_weights: Any, targets: Targets) -> list[float] | str
     values = np.asarray(given, dtype=np.float64)
     if values.shape != (len(names),) or not (values >= 0).all():
         raise ValueError(
-            f"task_weights must be {len(names)} numbers >= 0, one for each of the tasks "
-            f"{list(names)}; got {task_weights!r}."
+            f"task_weights must be {len(names)} numbers >= 0, one for each of the "
+            f"tasks {list(names)}; got {task_weights!r}."
         )
     return list(values)
 

@@ -1,97 +1,268 @@
-"""Splitters that keep every task's rate of each label the same in all folds."""
+"""Splitters that keep the rate of every label of every task in all folds."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import BaseShuffleSplit
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import _num_samples
 
-from ._compat import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
+from ._compat import (
+    _BaseKFold,
+    _num_samples,
+    _UnsupportedGroupCVMixin,
+    _validate_shuffle_split,
+)
 from .metrics._tasks import encode, is_observed, split_tasks
 
 __all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]
 
 
-def _label_sets(y: Any, n_samples: int) -> tuple[NDArray, NDArray]:
-    """Each row's label set as a number, and the labels of every label set.
+def _label_sets(X: Any, y: Any) -> tuple[NDArray, NDArray]:
+    """The number of each row's label set, and the labels of every label set.
 
     Labels are numbered through all tasks; a missing one is a label of its task.
     """
     if y is None:
-        raise ValueError("y is needed to stratify; got None.")
+        raise ValueError("y is needed to stratify, got None.")
     columns = split_tasks(y, "y").columns
-    if len(columns[0]) != n_samples:
-        raise ValueError(f"X has {n_samples} rows, y has {len(columns[0])}.")
-    n_labels = 0
-    labels = np.empty((n_samples, len(columns)), dtype=int)
+    n_samples = _num_samples(X)
+    labels = np.zeros((n_samples, len(columns)), dtype=int)
     label_set = np.zeros(n_samples, dtype=int)
+    n_labels = 0
     for column, codes in zip(columns, labels.T, strict=True):
         observed = is_observed(column)
-        codes[:] = 0
         codes[observed] = 1 + encode(column[observed])
-        _, label_set = np.unique(
-            label_set * (codes.max() + 1) + codes, return_inverse=True
-        )
-        _, codes[:] = np.unique(codes, return_inverse=True)
+        n_codes = codes.max() + 1
+        _, label_set = np.unique(label_set * n_codes + codes, return_inverse=True)
         codes += n_labels
-        n_labels = codes.max() + 1
+        n_labels += n_codes
     _, first = np.unique(label_set, return_index=True)
     return label_set, labels[first]
 
 
-def _deal(label_sets: NDArray, counts: NDArray, sizes: NDArray) -> NDArray:
-    """How many rows of each label set every fold gets.
+def _deal(
+    label_sets: NDArray, counts: NDArray, shares: NDArray, sizes: NDArray
+) -> NDArray:
+    """How many rows of each label set every fold gets, shape (n_sets, n_folds).
 
     Rows of one label set are interchangeable. Each fold first gets its whole share of
-    every label set; what is left is dealt as [1] does, the rarest label first, each
-    row to the fold that lacks its rarest label most, then the next label, then rows.
+    every label set. The rest is dealt by iterative stratification, up to the folds'
+    sizes: the rarest label first, each row to the fold that lacks most rows of that
+    label, then of the row's other labels from the rarest on, then of rows.
     """
-    n_rows = sizes.sum()
-    dealt = counts[:, None] * sizes // n_rows
-    rest = (counts - dealt.sum(axis=1)).tolist()
-    room = (sizes - dealt.sum(axis=0)).tolist()
-
-    n_tasks = label_sets.shape[1]
-    total = np.bincount(label_sets.ravel(), weights=np.repeat(counts, n_tasks))
-    lacks = np.outer(total, sizes / n_rows)
-    for labels in label_sets.T:
-        np.subtract.at(lacks, labels, dealt)
-    lacks = lacks.tolist()
+    n_tasks, n_folds = label_sets.shape[1], len(sizes)
+    flat = label_sets.ravel()
+    dealt = counts[:, None] * shares // shares.sum()
+    rest = counts - dealt.sum(axis=1)
+    total = np.bincount(flat, weights=np.repeat(counts, n_tasks))
+    left = np.bincount(flat, weights=np.repeat(rest, n_tasks))
+    missing = np.outer(total, shares / shares.sum())
+    np.subtract.at(missing, flat, np.repeat(dealt, n_tasks, axis=0))
     rarest_first = np.take_along_axis(
         label_sets, np.argsort(total[label_sets], axis=1, kind="stable"), axis=1
-    ).tolist()
-    left = np.bincount(label_sets.ravel(), weights=np.repeat(rest, n_tasks))
-
+    )
+    sets_of_label = np.split(
+        np.argsort(flat, kind="stable") // n_tasks, np.cumsum(np.bincount(flat))[:-1]
+    )
+    # plain lists: the loop below reads and writes single numbers
+    missing, room = missing.tolist(), (sizes - dealt.sum(axis=0)).tolist()
     while left.any():
         label = np.where(left > 0, left, np.inf).argmin()
-        for s in np.flatnonzero((label_sets == label).any(axis=1)):
-            labels = [label, *rarest_first[s]]
-            for _ in range(rest[s]):
+        for label_set in sets_of_label[label]:
+            labels = rarest_first[label_set].tolist()
+            for _ in range(rest[label_set]):
                 fold = max(
-                    (f for f in range(len(room)) if room[f] > 0),
-                    key=lambda f: (*(lacks[i][f] for i in labels), room[f]),
+                    (f for f in range(n_folds) if room[f]),
+                    key=lambda f: (
+                        missing[label][f],
+                        *(missing[i][f] for i in labels),
+                        room[f],
+                    ),
                 )
-                dealt[s, fold] += 1
+                dealt[label_set, fold] += 1
                 room[fold] -= 1
-                for i in rarest_first[s]:
-                    lacks[i][fold] -= 1
-            left[rarest_first[s]] -= rest[s]
-            rest[s] = 0
+                for i in labels:
+                    missing[i][fold] -= 1
+            left[labels] -= rest[label_set]
+            rest[label_set] = 0
     return dealt
 
 
-def _folds(
-    label_set: NDArray, label_sets: NDArray, sizes: NDArray, order: NDArray
-) -> NDArray:
-    """The fold of each row; rows of one label set go to folds in the given order."""
-    counts = np.bincount(label_set)
-    dealt = _deal(label_sets, counts, sizes)
+def _assign(label_set: NDArray, dealt: NDArray, order: NDArray) -> NDArray:
+    """The fold of each row, the rows of one label set in the given order."""
     rows = order[np.argsort(label_set[order], kind="stable")]
+    n_sets, n_folds = dealt.shape
     fold = np.empty(len(rows), dtype=int)
-    fold[rows] = np.repeat(np.tile(np.arange(len(sizes)), len(counts)), dealt.ravel())
+    fold[rows] = np.repeat(np.tile(np.arange(n_folds), n_sets), dealt.ravel())
     return fold
+
+
+def _deal_at_random(
+    label_set: NDArray,
+    label_sets: NDArray,
+    shares: NDArray,
+    sizes: NDArray,
+    random_state: np.random.RandomState,
+) -> NDArray:
+    """The fold of each row; chance settles what the labels leave open."""
+    sets = random_state.permutation(len(label_sets))
+    counts = np.bincount(label_set)
+    dealt = np.empty((len(label_sets), len(sizes)), dtype=int)
+    dealt[sets] = _deal(label_sets[sets], counts[sets], shares, sizes)
+    return _assign(label_set, dealt, random_state.permutation(len(label_set)))
+
+
+class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
+    """K-fold cross-validation that keeps the label rates of several tasks.
+
+    Iterative stratification [1]_: every fold gets its share of each task's labels, the
+    rarest label first. The labels may be missing, and missing rates are kept too. Fold
+    sizes differ by at most one row.
+
+    scikit-learn's `StratifiedKFold` takes one task, and its `KFold` can leave a fold
+    without a single row of a rare label.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of folds, at least 2.
+    shuffle : bool, default=False
+        Whether chance decides among rows with the same labels. Otherwise earlier rows
+        go to earlier folds.
+    random_state : int, RandomState instance or None, default=None
+        Seed of the shuffling; an int gives the same folds each time.
+
+    See Also
+    --------
+    MultiLabelStratifiedShuffleSplit : Random splits of a chosen size.
+
+    Notes
+    -----
+    Rows with the same labels in all tasks are dealt at once: first each fold's whole
+    share of them, then the rest row by row. A label that at least ``n_splits`` rows
+    have reaches every fold unless rarer labels that it comes with prevent it.
+
+    References
+    ----------
+    .. [1] Sechidis, Tsoumakas, Vlahavas (2011). "On the Stratification of Multi-Label
+       Data". ECML PKDD. Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dephn_sk.model_selection import MultiLabelStratifiedKFold
+    >>> y = np.array([[1, np.nan]] * 2 + [[1, 1]] * 2 + [[0, 0]] * 8)
+    >>> X = np.zeros((12, 1))
+    >>> for train, test in MultiLabelStratifiedKFold(2).split(X, y):
+    ...     print(test, np.nansum(y[test], axis=0))
+    [0 2 4 5 6 7] [2. 1.]
+    [ 1  3  8  9 10 11] [2. 1.]
+    """
+
+    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+        super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
+
+    def split(self, X, y, groups=None):
+        """Indices of the rows of each fold.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its number of rows is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of any kind; NaN, None or pd.NA is *not observed*.
+        groups : object, default=None
+            Ignored, with a warning.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+        test : ndarray of shape (n_test,)
+        """
+        return super().split(X, y, groups)
+
+    def _iter_test_masks(self, X, y=None, groups=None):
+        label_set, label_sets = _label_sets(X, y)
+        n_samples, n_splits = len(label_set), self.n_splits
+        shares = np.ones(n_splits, dtype=int)
+        sizes = np.full(n_splits, n_samples // n_splits)
+        sizes[: n_samples % n_splits] += 1
+        if self.shuffle:
+            random_state = check_random_state(self.random_state)
+            fold = _deal_at_random(label_set, label_sets, shares, sizes, random_state)
+            fold = random_state.permutation(n_splits)[fold]
+        else:
+            dealt = _deal(label_sets, np.bincount(label_set), shares, sizes)
+            fold = _assign(label_set, dealt, np.arange(n_samples))
+        for i in range(n_splits):
+            yield fold == i
+
+
+class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSplit):
+    """Random train and test sets that keep the label rates of several tasks.
+
+    Every split deals the rows anew, as :class:`MultiLabelStratifiedKFold` does, to a
+    train and a test set of the asked sizes.
+
+    Parameters
+    ----------
+    n_splits : int, default=10
+        Number of splits.
+    test_size : float or int, default=None
+        Share or number of test rows; None for the complement of `train_size`, 0.1
+        where that is None too.
+    train_size : float or int, default=None
+        Share or number of train rows; None for the complement of `test_size`.
+    random_state : int, RandomState instance or None, default=None
+        Seed; an int gives the same splits each time.
+
+    See Also
+    --------
+    MultiLabelStratifiedKFold : Folds that partition the rows.
+
+    Examples
+    --------
+    Hold out a quarter of the rows:
+
+    >>> import numpy as np
+    >>> from dephn_sk.model_selection import MultiLabelStratifiedShuffleSplit
+    >>> y = np.array([[1, np.nan]] * 4 + [[1, 1]] * 4 + [[0, 0]] * 8)
+    >>> splitter = MultiLabelStratifiedShuffleSplit(1, test_size=0.25, random_state=0)
+    >>> ((train, test),) = splitter.split(np.zeros((16, 1)), y)
+    >>> np.nansum(y[train], axis=0), np.nansum(y[test], axis=0)
+    (array([6., 3.]), array([2., 1.]))
+    """
+
+    def split(self, X, y, groups=None):
+        """Indices of the train and test rows of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its number of rows is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of any kind; NaN, None or pd.NA is *not observed*.
+        groups : object, default=None
+            Ignored, with a warning.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+        test : ndarray of shape (n_test,)
+        """
+        return super().split(X, y, groups)
+
+    def _iter_indices(self, X, y=None, groups=None):
+        label_set, label_sets = _label_sets(X, y)
+        n_train, n_test = _validate_shuffle_split(
+            len(label_set), self.test_size, self.train_size, self._default_test_size
+        )
+        sizes = np.array([n_train, n_test, len(label_set) - n_train - n_test])
+        random_state = check_random_state(self.random_state)
+        for _ in range(self.n_splits):
+            fold = _deal_at_random(label_set, label_sets, sizes, sizes, random_state)
+            train, test = np.flatnonzero(fold == 0), np.flatnonzero(fold == 1)
+            yield random_state.permutation(train), random_state.permutation(test)

@@ -526,8 +526,8 @@ def test_scorer_keeps_its_parameters_through_clone_pickle_and_repr():
 def test_unknown_task_and_metric_are_named():
     X, y = _frame()
     estimator = _Tasks().fit(X, y)
-    with pytest.raises(ValueError, match=r"'clik'.*Did you mean 'click'\?"):
-        task_scorer("roc_auc", "clik")(estimator, X, y)
+    with pytest.raises(ValueError, match=r"'clicks'.*Did you mean 'click'\?"):
+        task_scorer("roc_auc", "clicks")(estimator, X, y)
     with pytest.raises(ValueError, match=r"'metric' parameter .* 'auc' instead"):
         task_scorer("auc")
     with pytest.raises(TypeError, match="got the string 'click'"):

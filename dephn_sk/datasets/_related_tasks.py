@@ -38,7 +38,7 @@ def make_related_tasks(
     relation="related",
     *,
     categorical_features=None,
-    n_hidden=8,
+    n_hidden=16,
     max_categories=20,
     noise=0.45,
     return_X_y=False,
@@ -69,7 +69,7 @@ def make_related_tasks(
     categorical_features : array-like of int, str or bool, default=None
         Columns whose numbers are categories: positions, names or a mask. Columns
         of dtype category and those that hold no numbers always are.
-    n_hidden : int, default=8
+    n_hidden : int, default=16
         Width of the network's hidden layer: with more the labels are harder to
         learn.
     max_categories : int, default=20
@@ -121,16 +121,12 @@ def make_related_tasks(
     0.99
     """
     rng = check_random_state(random_state)
-    columns = list(_columns(X, categorical_features))
-    hidden = np.zeros((len(columns[0][0]), n_hidden))
-    for values, is_category in columns:
-        hidden += (
-            _category_effect(rng, values, n_hidden, max_categories)
-            if is_category
-            else _number_effect(rng, values, n_hidden)
-        )
+    hidden = 0
+    for values, is_category in _columns(X, categorical_features):
+        effect = _category_effect if is_category else _number_effect
+        hidden = hidden + effect(rng, values, n_hidden, max_categories)
     hidden -= hidden.mean(axis=0)
-    hidden /= np.where(hidden.std(axis=0) > 0, hidden.std(axis=0), 1)
+    hidden *= 2 / np.maximum(hidden.std(axis=0), 1e-12)  # 2: well into the bends
     output = np.tanh(hidden) @ rng.normal(size=n_hidden)
 
     c = 7.2 * (rankdata(output) - 0.5) / len(output) - 3.6
@@ -151,3 +147,62 @@ def make_related_tasks(
         task_names=task_names,
         DESCR=__doc__,
     )
+
+
+def _columns(X, categorical_features):
+    """Each column as numbers or as codes of categories, and whether it is these."""
+    is_frame = hasattr(X, "columns")
+    X = X if is_frame else np.asarray(X)
+    if len(X.shape) != 2 or 0 in X.shape:
+        raise ValueError(f"X must be a table with rows and columns, got {X.shape}.")
+    names = list(X.columns) if is_frame else list(range(X.shape[1]))
+    categorical = _positions(categorical_features, names)
+    for position, name in enumerate(names):
+        column = X[name] if is_frame else X[:, position]
+        if str(column.dtype) == "category":
+            yield column.cat.codes.to_numpy().astype(np.int64) + 1, True
+            continue
+        if position not in categorical:
+            try:
+                yield np.asarray(column, dtype=np.float64), False
+                continue
+            except (TypeError, ValueError):  # no numbers
+                pass
+        texts = np.asarray(column, dtype=object).astype(str)
+        yield np.unique(texts, return_inverse=True)[1], True
+
+
+def _positions(categorical_features, names):
+    """The positions that a mask, positions or names stand for."""
+    if categorical_features is None:
+        return set()
+    given = np.asarray(categorical_features)
+    if given.dtype == bool and len(given) == len(names):
+        return set(np.flatnonzero(given))
+    known = dict(zip(names, range(len(names)), strict=True))
+    if given.dtype.kind in "iu":
+        known = dict(zip(range(len(names)), range(len(names)), strict=True))
+    unknown = [name for name in given.tolist() if name not in known]
+    if unknown:
+        raise ValueError(
+            f"categorical_features contains {unknown[0]!r}, but X has the "
+            f"{len(names)} columns {names}."
+        )
+    return {known[name] for name in given.tolist()}
+
+
+def _category_effect(rng, codes, n_hidden, max_categories):
+    """A random vector for each frequent category and one for all others."""
+    frequent = np.argsort(-np.bincount(codes), kind="stable")[:max_categories]
+    row_of = np.full(codes.max() + 1, len(frequent))
+    row_of[frequent] = np.arange(len(frequent))
+    return rng.normal(size=(len(frequent) + 1, n_hidden))[row_of[codes]]
+
+
+def _number_effect(rng, values, n_hidden, _):
+    """A random vector times the value's rank; missing values count as the middle."""
+    known = ~np.isnan(values)
+    ranks = np.zeros(len(values))
+    n_known = max(known.sum(), 1)
+    ranks[known] = np.sqrt(12) * ((rankdata(values[known]) - 0.5) / n_known - 0.5)
+    return np.outer(ranks, rng.normal(size=n_hidden))

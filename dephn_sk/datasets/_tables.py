@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import difflib
 import os
+from numbers import Integral
 from pathlib import Path
 
 from sklearn.utils import Bunch
 
-from .._compat import StrOptions
+from .._compat import Interval, StrOptions
+from .._suggest import did_you_mean
 
 LOADER_CONSTRAINTS = {
     "data_home": [str, os.PathLike, None],
     "tasks": ["array-like", str],
     "subset": [StrOptions({"train", "validation", "test", "all"})],
     "return_X_y": ["boolean"],
+}
+STREAMING_CONSTRAINTS = {
+    "n_rows": [Interval(Integral, 1, None, closed="left"), None],
+    "chunk_size": [Interval(Integral, 1, None, closed="left")],
 }
 
 
@@ -64,14 +69,20 @@ def check_tasks(tasks, known):
         raise ValueError(f"tasks is empty; choose from {list(known)}.")
     for task in tasks:
         if task not in known:
-            close = difflib.get_close_matches(str(task), known, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
             raise ValueError(
-                f"tasks contains {task!r}, which is none of {list(known)}.{hint}"
+                f"tasks contains {task!r}, which is none of {list(known)}."
+                + did_you_mean(task, known)
             )
     if len(set(tasks)) < len(tasks):
         raise ValueError(f"tasks names a task twice: {tasks}.")
     return tasks
+
+
+def as_categorical(pd, values, missing):
+    """Integers as sorted categories; `missing` are rows or a mask of rows."""
+    codes, kinds = pd.factorize(values, sort=True)
+    codes[missing] = -1
+    return pd.Categorical.from_codes(codes, kinds).remove_unused_categories()
 
 
 def as_bunch(data, target, split, *, subset, return_X_y, DESCR, **per_row):

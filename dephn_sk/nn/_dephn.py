@@ -272,6 +272,10 @@ class DEPHN(nn.Module):
         logits: Tensor = self.towers(branches, gates, private)  # eq. 4 to 6
         return logits
 
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.set_base_rates(logits)
+
     def _virtual_gradient(self, gates: Tensor, label_similarity: Tensor) -> Tensor:
         if self.virtual_gradient is None:
             return gates

@@ -112,6 +112,11 @@ class FieldEmbedding(nn.Module):
         self.unseen = UnseenMask(unseen_rate)
         self.dropout = Dropout(dropout)
 
+    @property
+    def width(self) -> int:
+        """Of a row's flattened fields."""
+        return self.n_fields * self.dim
+
     def forward(
         self,
         codes: Tensor,
@@ -136,6 +141,7 @@ class FieldEmbedding(nn.Module):
             total = torch.zeros(len(bag.offsets) - 1, dtype=weights.dtype)
             row = torch.repeat_interleave(bag.offsets.diff())
             total = total.to(weights.device).index_add(0, row, weights)
+            total = total.masked_fill(total == 0, 1.0)  # members that weigh nothing
             weights, mode = weights / total[row], "sum"
         pooled: Tensor = nn.functional.embedding_bag(
             bag.codes + start,

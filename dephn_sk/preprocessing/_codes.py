@@ -9,30 +9,50 @@ from dephn_sk.preprocessing._columns import Codes, Column
 
 
 class Encoded:
-    """Takes codes below a cardinality as they are, any other as code 0.
+    """Takes codes as they are, any number that is none of them as code 0.
 
     Parameters
     ----------
-    cardinality : int
-        Number of codes, code 0 included.
     table : str or None
         A name that fields sharing one table have in common.
     """
 
-    def __init__(self, cardinality: int, table: str | None = None):
-        self.cardinality = cardinality
+    missing_share = 0.0
+
+    def __init__(self, table: str | None = None):
+        self.cardinality = 1
         self.table = table
+        self._total = self._zeros = 0.0
+
+    def count(self, column: Column, weight: NDArray | None) -> float:
+        """Take over the cardinality; give the weight of all rows."""
+        values = column.values
+        if not isinstance(values, Codes):
+            raise ValueError(
+                f"Column {column.name!r} held codes, and now holds "
+                f"{column.example()!r}. Encode it with the same FieldEncoder as before."
+            )
+        self.cardinality = max(self.cardinality, values.cardinality)
+        zeros = values.codes == 0
+        total = float(len(zeros) if weight is None else weight.sum())
+        self._total += total
+        self._zeros += zeros.sum() if weight is None else weight[zeros].sum()
+        return total
+
+    def grow(self) -> None:
+        """Nothing more to do: the encoder before has grown."""
 
     def encode(self, column: Column) -> NDArray:
         """The codes themselves."""
-        if isinstance(column.values, Codes):
-            if column.values.cardinality > self.cardinality:
+        values = column.values
+        if isinstance(values, Codes):
+            if values.cardinality > self.cardinality:
                 raise ValueError(
-                    f"Column {column.name!r} holds codes of {column.values.cardinality}"
-                    f" rows, but had {self.cardinality} in fit. Encode both with the "
-                    "same FieldEncoder."
+                    f"Column {column.name!r} holds codes of {values.cardinality} rows, "
+                    f"but had {self.cardinality} in fit. Encode both with the same "
+                    "FieldEncoder."
                 )
-            return column.values.codes
+            return values.codes
         numbers = column.numbers()
         known = (numbers % 1 == 0) & (numbers >= 0) & (numbers < self.cardinality)
         return np.where(known, numbers, 0).astype(np.int32)
@@ -40,3 +60,8 @@ class Encoded:
     def decode(self, codes: NDArray) -> NDArray:
         """The codes themselves."""
         return codes
+
+    @property
+    def rare_share(self) -> float:
+        """Share of the rows with code 0."""
+        return self._zeros / self._total if self._total else 0.0

@@ -1,22 +1,22 @@
-"""One column of any table: its kind, its numbers, its distinct values, its lists."""
+"""One column of any table: its kind, its numbers, its dates, its distinct values."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain, repeat
-from numbers import Number
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from dephn_sk.preprocessing._distinct import Distinct, distinct_values, is_missing
+from dephn_sk.preprocessing._distinct import (
+    Distinct,
+    distinct_values,
+    is_missing,
+    missing_mask,
+)
 from dephn_sk.preprocessing._fields import Bag
-
-_LISTS = frozenset({list, tuple, np.ndarray})
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Categories:
     positions: NDArray
     values: Any
 
+    def __len__(self) -> int:
+        return len(self.positions)
+
 
 @dataclass(frozen=True)
 class Lists:
@@ -33,6 +36,9 @@ class Lists:
 
     members: Any
     offsets: NDArray
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,9 @@ class Codes:
     cardinality: int
     table: str | None = None
 
+    def __len__(self) -> int:
+        return len(self.codes)
+
 
 @dataclass(frozen=True)
 class CodedBag:
@@ -56,12 +65,15 @@ class CodedBag:
     table: str | None = None
     mode: str = "mean"
 
+    def __len__(self) -> int:
+        return len(self.bag)
+
 
 class Column:
     """A column's name and its values, which are read only when asked for.
 
     ``values`` is an ndarray, a masked array (nullable numbers), an array of pyarrow
-    strings, a scipy sparse column, or one of the classes above.
+    strings, or one of the classes above.
     """
 
     def __init__(self, name: str, values: Any):
@@ -70,17 +82,12 @@ class Column:
         self._distinct: Distinct | None = None
 
     def __len__(self) -> int:
-        if isinstance(self.values, Categories):
-            return len(self.values.positions)
-        if isinstance(self.values, Lists):
-            return len(self.values.offsets) - 1
-        if isinstance(self.values, Codes):
-            return len(self.values.codes)
-        return len(self.values.bag if isinstance(self.values, CodedBag) else self.values)
+        return len(self.values)
 
     @property
     def kind(self) -> str:
-        """ "number", "bool", "text", "object", "category", "date", "list" or "code"."""
+        """A word for the values: number, bool, text, object, category, date, list or
+        code."""
         values = self.values
         if isinstance(values, Codes | CodedBag):
             return "code"
@@ -90,23 +97,22 @@ class Column:
             return "list"
         kind = values.dtype.kind if isinstance(values, np.ndarray) else "U"
         if kind == "O":
-            first = self.first_present()
+            first = self._first_present()
             if isinstance(first, list | np.ndarray):
                 return "list"
             return "date" if isinstance(first, date) else "object"
         return {"b": "bool", "M": "date", "U": "text", "S": "text"}.get(kind, "number")
 
-    def first_present(self) -> Any:
-        """The first object that is not missing, or None."""
+    def _first_present(self) -> Any:
         return next((value for value in self.values if not is_missing(value)), None)
 
-    def is_numeric(self) -> bool:
+    def converts_to_numbers(self) -> bool:
         """Whether a column of objects converts to numbers and holds no text."""
         try:
-            np.asarray(_without_missing(self.values), dtype=np.float64)
+            np.asarray(_none_for_missing(self.values), dtype=np.float64)
         except ValueError:
             return False
-        return not isinstance(self.first_present(), str)
+        return not isinstance(self._first_present(), str)
 
     def numbers(self) -> NDArray:
         """The values as float64, NaN where missing."""
@@ -127,35 +133,34 @@ class Column:
             return values / np.timedelta64(1, "D")
         if isinstance(values, np.ma.MaskedArray):
             return values.astype(np.float64).filled(np.nan)
-        return _floats(values, self.name)
+        try:
+            return np.asarray(_none_for_missing(values), dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            example = next(value for value in values.tolist() if not _is_number(value))
+            raise ValueError(
+                f"Column {self.name!r} is numeric, but holds {example!r}. Give numbers,"
+                " or name the column in categorical_features."
+            ) from error
 
     def instants(self) -> NDArray:
         """The values as datetime64, NaT where missing."""
         values = self.values
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             return values
+        if isinstance(values, Categories):
+            instants = Column(self.name, values.values).instants()
+            return np.append(instants, np.datetime64("NaT"))[values.positions]
         try:
-            if isinstance(values, Categories):
-                instants = Column(self.name, values.values).instants()
-                return np.append(instants, np.datetime64("NaT"))[values.positions]
             if not isinstance(values, np.ndarray):
                 values = values.to_numpy(zero_copy_only=False)
             if values.dtype.kind in "OU":
-                return _without_missing(values).astype("datetime64[us]")
-        except (TypeError, ValueError, AttributeError) as error:
-            raise self._not_dates() from error
-        raise self._not_dates()
-
-    def _not_dates(self) -> ValueError:
-        return ValueError(
-            f"Column {self.name!r} held dates in fit, and now holds {self.example()!r}. "
-            "Convert it to datetime64."
+                return _none_for_missing(values).astype("datetime64[us]")
+        except (AttributeError, TypeError, ValueError):
+            pass
+        raise ValueError(
+            f"Column {self.name!r} held dates in fit, and now holds {self.example()!r}."
+            " Convert it to datetime64."
         )
-
-    def example(self) -> Any:
-        """A value to show in a message."""
-        values = self.values
-        return values[0] if isinstance(values, np.ndarray) else type(values).__name__
 
     @property
     def distinct(self) -> Distinct:
@@ -172,10 +177,10 @@ class Column:
         if isinstance(values, Lists | CodedBag):
             raise ValueError(
                 f"Column {self.name!r} holds lists, but one value was expected in each "
-                "row, as in fit."
+                "row. Give one value."
             )
         distinct = distinct_values(values, self.name)
-        if distinct.positions.dtype == np.int32:
+        if distinct.positions.dtype == np.int32:  # hashed, not only subtracted from
             self._distinct = distinct
         return distinct
 
@@ -183,64 +188,28 @@ class Column:
         """Free what `distinct` keeps."""
         self._distinct = None
 
-    def lists(self, delimiter: str | None) -> tuple[Lists, NDArray | None]:
-        """The column's lists, and which of them each row holds (None: its own)."""
-        if delimiter is not None:
-            return self._split(delimiter)
-        if isinstance(self.values, Lists):
-            return self.values, None
-        if not isinstance(self.values, np.ndarray) or self.values.dtype.kind != "O":
-            raise self._no_list(self.example())
-        cells = self.values.copy()
-        held = map(_LISTS.__contains__, map(type, cells))
-        is_list = np.fromiter(held, bool, len(cells))
-        for cell in dict.fromkeys(map(_Identity, cells[~is_list])):
-            if not is_missing(cell.value):
-                raise self._no_list(cell.value)
-        cells[~is_list] = repeat_object((), len(cells) - is_list.sum())
-        lengths = np.fromiter(map(len, cells), np.int64, len(cells))
-        if len(cells) and set(map(type, cells[lengths > 0])) == {np.ndarray}:
-            members = np.concatenate(cells[lengths > 0])
-        else:
-            members = object_array(list(chain.from_iterable(cells)))
-        return Lists(members, offsets_of(lengths)), None
-
-    def _split(self, delimiter: str) -> tuple[Lists, NDArray]:
-        distinct = self.distinct
-        texts = distinct.values.tolist()
-        try:
-            parts = list(map(str.split, texts, repeat(delimiter)))
-        except TypeError as error:
-            example = next(text for text in texts if not isinstance(text, str))
-            raise ValueError(
-                f"Column {self.name!r} is to be split at {delimiter!r}, but holds "
-                f"{example!r}, which is no text."
-            ) from error
-        parts.append([])  # of the missing, at -1
-        lengths = np.fromiter(map(len, parts), np.int64, len(parts))
-        members = object_array(list(map(str.strip, chain.from_iterable(parts))))
-        full = members != ""
-        lists = np.repeat(np.arange(len(parts)), lengths)[full]
-        lengths = np.bincount(lists, minlength=len(parts))
-        rows = np.where(distinct.positions < 0, len(texts), distinct.positions)
-        return Lists(members[full], offsets_of(lengths)), rows
-
-    def _no_list(self, example: Any) -> ValueError:
-        return ValueError(
-            f"Column {self.name!r} holds lists, but also {example!r}, which is a "
-            f"{type(example).__name__}. Give a list in each row; name delimited text in "
-            "delimiters."
-        )
+    def example(self) -> Any:
+        """A value to show in a message."""
+        values = self.values
+        if (
+            isinstance(values, Categories | Codes | Lists | CodedBag)
+            or len(values) == 0
+        ):
+            return self.kind
+        return values[:1].tolist()[0]  # numpy and pyarrow
 
 
-class _Identity:
-    """Wraps a cell that may not be hashable, one for each type."""
+def _none_for_missing(values: NDArray) -> NDArray:
+    """The values with None for pandas' NA, which numpy cannot convert."""
+    if values.dtype.kind != "O":
+        return values
+    missing = missing_mask(values)
+    return np.where(missing, None, values) if missing.any() else values
 
-    def __init__(self, value: Any):
-        self.value = value
 
-    def __hash__(self) -> int:
-        return hash(type(self.value))
-
-    def __eq__(self, other: object) -> bool:
-        return type(self.value) is type(other.value)
+def _is_number(value: Any) -> bool:
+    try:
+        float(np.nan if value is None else value)
+    except (TypeError, ValueError):
+        return False
+    return True

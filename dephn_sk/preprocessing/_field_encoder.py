@@ -1,10 +1,9 @@
-"""FieldEncoder: a raw table as codes and numbers."""
+"""FieldEncoder: a raw table as codes, numbers and bags."""
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,41 +11,43 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dephn_sk._compat import (
+    HasMethods,
     Interval,
     StrOptions,
     _check_feature_names_in,
-    _check_sample_weight,
     _fit_context,
     _get_output_config,
-    validate_data,
 )
-from dephn_sk.preprocessing._choice import chosen, for_column
-from dephn_sk.preprocessing._codes import Encoded
-from dephn_sk.preprocessing._columns import Codes, Column
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._encoding import TableEncoding
 from dephn_sk.preprocessing._fields import Fields
-from dephn_sk.preprocessing._frames import (
-    column_names,
-    library,
-    read_columns,
-    select,
+from dephn_sk.preprocessing._frames import library, read_columns, select
+from dephn_sk.preprocessing._input import check_by_column, checked_weight, read_table
+from dephn_sk.preprocessing._output import (
     write_array,
     write_pandas,
     write_polars,
+    write_raw,
 )
-from dephn_sk.preprocessing._numbers import finite_numbers, mean_and_scale
-from dephn_sk.preprocessing._vocabulary import Vocabulary
+from dephn_sk.preprocessing._report import FieldReport
 
 
 class FieldEncoder(TransformerMixin, BaseEstimator):
-    """Turn a raw table into categorical codes and standardised numbers.
+    """Turn a raw table into codes, numbers and bags of codes.
 
-    Each categorical column becomes integer codes: values seen in `fit` have the codes
-    1, 2, …; code 0 is for values never seen, for rare ones if you ask for it, and for
-    missing ones. Numeric columns get mean 0 and variance 1; missing stays NaN.
+    - A categorical column becomes integer codes: values seen in `fit` have the codes 1,
+      2, …; code 0 is for values never seen, for missing and, if asked, for rare ones.
+    - A numeric column gets mean 0 and variance 1; missing stays NaN.
+    - A column of lists becomes a multi-valued field: a bag of codes in each row.
+    - A column of dates becomes numbers: sine and cosine of the time of day and of the
+      weekday, and the age in days.
 
     A transformed frame says by itself which columns hold codes and how many there are:
-    their dtype is ``category`` over ``RangeIndex(n, name="code")``. Such columns are
-    taken as they are by another `FieldEncoder` and by the library's estimators.
+    their dtype is ``category`` over ``RangeIndex(n, name="code")``, and that of
+    multi-valued fields is ``bag[n]``. Another `FieldEncoder` and the library's
+    estimators take such columns as they are.
+
+    Where a parameter may be a dict, its keys are columns; the others have the default.
 
     Parameters
     ----------
@@ -57,38 +58,84 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         do not convert to numbers in an array of objects. None: no column.
     min_frequency : int, float or dict, default=None
         Values in fewer rows than this (a share of all rows if it is a float) get code
-        0. Rows count by their weight. A dict gives it by column.
+        0. Rows count by their weight, and lists by their members.
     max_categories : int or dict, default=None
         Largest number of codes of a column, code 0 included. The most frequent values
-        get one. A dict gives it by column.
+        get one.
     missing_category : bool, default=False
         Whether missing is a category like others, with a code of its own if it was
         seen in `fit`, rather than sharing code 0.
+    n_buckets : int or dict, default=None
+        Instead of learning a vocabulary, hash values to this many codes. The hash is
+        the same in every process and on every platform.
+    n_hashes : int or dict, default=1
+        Codes of each hashed value, of independent hashes. With several, the column
+        becomes a multi-valued field whose rows are summed.
+    shared_vocabularies : list of lists of columns, default=None
+        Columns of each list share one vocabulary and one table, with the settings of
+        the first of them.
+    max_vocabulary_bytes : int, default=None
+        A column whose values need more memory is an error.
+    delimiters : dict of str, default=None
+        For columns of delimited text, such as ``{"tags": "|"}``: where to split it.
+    bag_weights : dict of columns, default=None
+        For multi-valued columns, the column with the weights of their members.
+    bag_mode : {"mean", "sum", "max"} or dict, default="mean"
+        How the rows of a bag's members are pooled.
+    scaling : {"standard", "squash", "none"} or dict, default="standard"
+        How numbers are scaled: mean 0 and variance 1; median 0, quartile distance 1,
+        then smoothly squashed into (-3, 3), for heavy tails; or not at all.
+    infinite : {"error", "missing"}, default="error"
+        Whether an infinite number is an error or a missing one.
+    date_reference : datetime-like or dict, default=None
+        When the age of dates is 0. None: the latest date seen in `fit`.
+    target_statistics : array-like of bool, int or str, default=None
+        Columns, best of high cardinality, to which numeric fields are added: the log
+        count of the value and, for each task, the smoothed rate of its labels. Missing
+        labels (NaN) do not count. `fit_transform` and `fit_encode` take each row's
+        statistics from other folds only, all other methods from all rows of `fit`.
+    target_smoothing : float, default=20.0
+        The weight of the overall rate in each rate, in rows.
+    target_folds : int or splitter, default=5
+        How the rows are divided for the statistics.
+    time_column : column, default=None
+        A column of dates or numbers. The folds are then blocks of time rather than
+        random. The column itself makes no field.
     column_order : {"strict", "any"}, default="strict"
         Whether a frame's columns must be in the order of `fit`, or only be there.
     extra_columns : {"error", "warn", "ignore"}, default="error"
         What to do with a frame's columns that `fit` did not see.
+    random_state : int, RandomState instance or None, default=None
+        Divides the rows into folds.
 
     Attributes
     ----------
     categorical_names_, numeric_names_, bag_names_ : tuple of str
         The fields, in the order of `Fields` and of the output.
-    cardinalities_ : tuple of int
-        Number of codes of each categorical field, code 0 included.
-    bag_cardinalities_ : tuple of int
-        Number of codes of each multi-valued field.
+    cardinalities_, bag_cardinalities_ : tuple of int
+        Number of codes of each categorical and of each multi-valued field, code 0
+        included.
+    bag_modes_ : tuple of str
+        How each multi-valued field is pooled.
     tables_ : tuple of int
         For each categorical and then each multi-valued field, the table that it reads;
         fields with the same number share one.
     vocabulary_ : dict of str to ndarray
-        For each categorical column, its values in the order of their codes, the first
+        For each column that has one, its values in the order of their codes, the first
         of which has code 1.
     mean_, scale_ : ndarray of shape (n_numeric,)
-        Weighted mean and standard deviation of each numeric field.
+        What is subtracted from each numeric field, and what it is then divided by.
+    report_ : FieldReport
+        A table of the fields: kind, number of codes, shares of rare and missing.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, if `X` has names that are all strings.
+
+    See Also
+    --------
+    sklearn.preprocessing.OrdinalEncoder : Codes only, for one kind of column.
+    sklearn.preprocessing.TargetEncoder : Target statistics of one complete target.
 
     Examples
     --------
@@ -103,12 +150,28 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     2    1  1.224745
     >>> encoder.vocabulary_
     {'city': array(['Oslo', 'Rome'], dtype=object)}
+
+    A city never seen has code 0, and a missing number stays missing:
+
     >>> encoder.transform(pd.DataFrame({"city": ["Paris"], "age": [None]}))
       city  age
     0    0  NaN
+
+    Lists need no declaration, delimited text does:
+
+    >>> X = pd.DataFrame({"seen": [[7, 9], []], "tags": ["new|hot", "new"]})
+    >>> encoder = FieldEncoder(delimiters={"tags": "|"}).fit(X)
+    >>> encoder.transform(X)
+        seen   tags
+    0  [1 2]  [2 1]
+    1     []    [2]
+    >>> encoder.report_
+    field  kind  codes  rare  missing
+    seen   bag       3  0.0%     0.0%
+    tags   bag       3  0.0%     0.0%
     """
 
-    _parameter_constraints: dict = {
+    _parameter_constraints: ClassVar[dict] = {
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),
@@ -118,8 +181,26 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         ],
         "max_categories": [Interval(Integral, 1, None, closed="left"), dict, None],
         "missing_category": ["boolean"],
+        "n_buckets": [Interval(Integral, 1, 2**31 - 2, closed="both"), dict, None],
+        "n_hashes": [Interval(Integral, 1, None, closed="left"), dict],
+        "shared_vocabularies": [list, tuple, None],
+        "max_vocabulary_bytes": [Interval(Integral, 0, None, closed="left"), None],
+        "delimiters": [dict, None],
+        "bag_weights": [dict, None],
+        "bag_mode": [StrOptions({"mean", "sum", "max"}), dict],
+        "scaling": [StrOptions({"standard", "squash", "none"}), dict],
+        "infinite": [StrOptions({"error", "missing"})],
+        "date_reference": "no_validation",
+        "target_statistics": ["array-like", None],
+        "target_smoothing": [Interval(Real, 0, None, closed="left")],
+        "target_folds": [
+            Interval(Integral, 2, None, closed="left"),
+            HasMethods(["split"]),
+        ],
+        "time_column": [str, Integral, None],
         "column_order": [StrOptions({"strict", "any"})],
         "extra_columns": [StrOptions({"error", "warn", "ignore"})],
+        "random_state": ["random_state"],
     }
 
     def __init__(
@@ -129,15 +210,45 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         min_frequency=None,
         max_categories=None,
         missing_category=False,
+        n_buckets=None,
+        n_hashes=1,
+        shared_vocabularies=None,
+        max_vocabulary_bytes=None,
+        delimiters=None,
+        bag_weights=None,
+        bag_mode="mean",
+        scaling="standard",
+        infinite="error",
+        date_reference=None,
+        target_statistics=None,
+        target_smoothing=20.0,
+        target_folds=5,
+        time_column=None,
         column_order="strict",
         extra_columns="error",
+        random_state=None,
     ):
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
         self.missing_category = missing_category
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
+        self.shared_vocabularies = shared_vocabularies
+        self.max_vocabulary_bytes = max_vocabulary_bytes
+        self.delimiters = delimiters
+        self.bag_weights = bag_weights
+        self.bag_mode = bag_mode
+        self.scaling = scaling
+        self.infinite = infinite
+        self.date_reference = date_reference
+        self.target_statistics = target_statistics
+        self.target_smoothing = target_smoothing
+        self.target_folds = target_folds
+        self.time_column = time_column
         self.column_order = column_order
         self.extra_columns = extra_columns
+        self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -148,9 +259,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : frame, array-like or sparse matrix of shape (n_samples, n_features)
-            The raw table.
-        y : None
-            Ignored.
+            The raw table: pandas, polars, pyarrow, numpy or scipy.sparse.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
+            Labels, for `target_statistics` only; NaN is a missing one.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row. Rows of weight zero do not count at all, and an integer
             weight is that many equal rows.
@@ -160,15 +271,108 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The fitted encoder.
         """
-        columns = self._read(X, reset=True)
-        weight = None
-        if sample_weight is not None:
-            weight = _checked_weight(sample_weight, len(columns[0]))
-        self._learn(columns, weight)
+        self._learn(X, y, sample_weight)
         return self
 
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> FieldEncoder:
+        """Add the categories of further rows; codes once given never change.
+
+        The first call is `fit`. Later ones append new categories after the old ones and
+        update target statistics, but leave the scale of numbers as it is: a network
+        that was trained on the old fields stays right.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        self : FieldEncoder
+            The encoder that has grown.
+        """
+        self._grow(X, y, sample_weight)
+        return self
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_transform(
+        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Fit, and give the fields of the same rows in the kind of table that came.
+
+        Target statistics of a row are from other folds, so that its own label does not
+        leak into them; `transform` would give other numbers.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+
+        Returns
+        -------
+        X_out : DataFrame or ndarray of shape (n_samples, n_fields)
+            As from `transform`.
+        """
+        return self._table(X, *self._learn(X, y, sample_weight, cross_fit=True))
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit_encode(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        dtype: Any = np.float32,
+    ) -> Fields:
+        """Fit, and give the same rows as `Fields`, as `fit_transform` does.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        dtype : dtype, default=numpy.float32
+            Of the numbers.
+
+        Returns
+        -------
+        fields : Fields
+            As from `encode`, with cross-fitted target statistics.
+        """
+        columns, statistics = self._learn(X, y, sample_weight, cross_fit=True)
+        return self._fields(columns, dtype, statistics)
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit_encode(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        dtype: Any = np.float32,
+    ) -> Fields:
+        """Grow, and give the same rows as `Fields`.
+
+        Target statistics are those of all rows before these (cross-fitted in the first
+        call), so that no label leaks.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As in `fit`.
+        dtype : dtype, default=numpy.float32
+            Of the numbers.
+
+        Returns
+        -------
+        fields : Fields
+            As from `encode`.
+        """
+        columns, statistics = self._grow(X, y, sample_weight, cross_fit=True)
+        return self._fields(columns, dtype, statistics)
+
     def transform(self, X: Any) -> Any:
-        """Give the table's codes and numbers in the kind of table that came.
+        """Give the fields of a table in the kind of table that came.
 
         Parameters
         ----------
@@ -178,28 +382,15 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         X_out : DataFrame or ndarray of shape (n_samples, n_fields)
-            Categorical fields, then numeric ones. An array holds the codes as floats; a
-            pandas frame (polars for polars) holds them as categories, with the
-            number of codes in the dtype. `set_output` chooses another kind.
+            Categorical fields, then numeric, then multi-valued ones. An array holds the
+            codes as floats; a pandas frame (polars for polars) holds them as categories
+            with the number of codes in the dtype. `set_output` chooses another kind.
         """
         check_is_fitted(self)
-        columns = self._read(X, reset=False)
-        encoded = {
-            name: Codes(codes, coder.cardinality, coder.table)
-            for name, coder, codes in self._codes(columns)
-        }
-        encoded.update(self._numbers(columns))
-        output = _get_output_config("transform", self)["dense"]
-        if output == "default":
-            output = library(X)
-        if output == "polars":
-            return write_polars(encoded)
-        if output in ("pandas", "pyarrow"):
-            return write_pandas(encoded, getattr(X, "index", None))
-        return write_array(encoded, len(columns[0]))
+        return self._table(X, read_table(self, X, reset=False))
 
     def encode(self, X: Any, dtype: Any = np.float32) -> Fields:
-        """Give the table as `Fields`, which networks read.
+        """Give the fields of a table as `Fields`, which networks read.
 
         Parameters
         ----------
@@ -211,18 +402,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         fields : Fields
-            Codes of type int32 and numbers, each with one column for each field.
+            Codes of type int32, numbers, and bags.
         """
         check_is_fitted(self)
-        columns = self._read(X, reset=False)
-        n_rows = len(columns[0])
-        codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
-        for j, (_, _, column) in enumerate(self._codes(columns)):
-            codes[:, j] = column
-        numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)
-        for j, (_, column) in enumerate(self._numbers(columns)):
-            numbers[:, j] = column
-        return Fields(codes, numbers)
+        return self._fields(read_table(self, X, reset=False), dtype)
 
     def inverse_transform(self, X: Any) -> Any:
         """Give back the table that `transform` was given, as far as codes tell.
@@ -235,8 +418,9 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         X_raw : DataFrame or ndarray of shape (n_samples, n_features_in_)
-            The columns in the order of `fit`; None where the code is 0. An array is of
-            objects where there are categories.
+            The columns in the order of `fit`, without those that make no field. None
+            where the code is 0 or a hash. An array is of objects where there are
+            categories.
         """
         check_is_fitted(self)
         out = list(self.get_feature_names_out())
@@ -250,28 +434,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                 )
         else:
             X = select(X, out)
-        raw = {}
-        for column in read_columns(X, out):
-            if column.name in self._coders:
-                raw[column.name] = self._coders[column.name].decode(_as_codes(column))
-            else:
-                j = self.numeric_names_.index(column.name)
-                raw[column.name] = column.numbers() * self.scale_[j] + self.mean_[j]
-        raw = {name: raw[name] for name in self._names}
-        if kind == "polars":
-            import polars as pl
-
-            return pl.DataFrame(
-                {name: values.tolist() for name, values in raw.items()}, strict=False
-            )
-        if kind == "pandas":
-            import pandas as pd
-
-            return pd.DataFrame(
-                {name: _inferred(values) for name, values in raw.items()}, index=X.index
-            )
-        dtype = object if self._coders else np.float64
-        return np.column_stack([values.astype(dtype) for values in raw.values()])
+        raw = self._encoding.decode(read_columns(X, out))
+        return write_raw(raw, kind, getattr(X, "index", None))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
         """Give the names of the fields, in the order of the output.
@@ -288,170 +452,101 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         given = _check_feature_names_in(self, input_features)
-        renamed = dict(zip(self._names, given, strict=True))
+        renamed = dict(zip(self._encoding.names, given, strict=True))
         names = self.categorical_names_ + self.numeric_names_ + self.bag_names_
         return np.array([renamed.get(name, name) for name in names], dtype=object)
 
-    def _read(self, X: Any, reset: bool) -> list[Column]:
-        """The table's columns, checked against those of `fit`."""
-        kind = library(X)
-        if kind == "numpy":
-            if isinstance(X, list):  # keep numbers beside text as numbers
-                X = np.array(X, dtype=object)
-            X = validate_data(
-                self,
-                X,
-                reset=reset,
-                dtype=None,
-                ensure_all_finite=False,
-                accept_sparse="csc",
-            )
-        else:
-            names = column_names(X)
-            if not reset and names is not None:
-                X = self._aligned(X, names)
-            validate_data(self, X, reset=reset, skip_check_array=True)
-            if 0 in X.shape:
-                raise ValueError(
-                    f"X holds {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
-                    f"(shape={X.shape}); at least one of each is needed."
-                )
-        if reset:
-            self._names = list(_check_feature_names_in(self))
-            self._from_frame = kind != "numpy"
-        return read_columns(X, self._names)
+    def _learn(
+        self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
+    ) -> tuple[list[Column], dict[str, list[NDArray]]]:
+        """Learn from a table; its columns and cross-fitted statistics."""
+        check_by_column(self)
+        columns = read_table(self, X, reset=True)
+        weight = checked_weight(sample_weight, len(columns[0]))
+        params = self.get_params(deep=False)
+        encoding = TableEncoding(columns, params, library(X) != "numpy")
+        encoding.learn(columns, weight, y)
+        self._encoding = encoding
+        self._describe()
+        return columns, encoding.cross_fit(columns, weight, y) if cross_fit else {}
 
-    def _aligned(self, X: Any, names: list[str]) -> Any:
-        """The frame with the columns of `fit`, as far as the parameters allow."""
-        if not hasattr(self, "feature_names_in_"):
-            return X
-        expected = list(self.feature_names_in_)
-        extra = [name for name in names if name not in expected]
-        if set(expected) - set(names) or (extra and self.extra_columns == "error"):
-            return X  # scikit-learn's own check names them
-        if extra and self.extra_columns == "warn":
-            warnings.warn(
-                f"X has columns that were not there in fit, they are ignored: {extra}.",
-                UserWarning,
-                stacklevel=4,
-            )
-        if self.column_order == "strict":
-            expected = [name for name in names if name in expected]
-        return X if names == expected else select(X, expected)
+    def _grow(
+        self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
+    ) -> tuple[list[Column], dict[str, list[NDArray]]]:
+        """Learn more from a table; its columns and their statistics before that."""
+        if not self.__sklearn_is_fitted__():
+            return self._learn(X, y, sample_weight, cross_fit)
+        columns = read_table(self, X, reset=False)
+        weight = checked_weight(sample_weight, len(columns[0]))
+        statistics = self._encoding.target_statistics(columns)
+        self._encoding.grow(columns, weight, y)
+        self._describe()
+        return columns, statistics
 
-    def _learn(self, columns: list[Column], weight: NDArray | None) -> None:
-        if weight is not None and np.all(weight == 1):
-            weight = None
-        categorical = self._categorical(columns)
-        numeric = [column for column in columns if column.name not in categorical]
-        self._coders = {}
-        for column in columns:
-            if column.name not in categorical:
-                continue
-            if isinstance(column.values, Codes):
-                coder = Encoded(column.values.cardinality, column.values.table)
-            else:
-                coder = Vocabulary(
-                    self._setting("min_frequency", column.name),
-                    self._setting("max_categories", column.name),
-                    self.missing_category,
-                )
-                coder.count(column, weight)
-                coder.check_not_empty(column.name)
-                coder.grow()
-            self._coders[column.name] = coder
-        scales = [
-            mean_and_scale(finite_numbers(column), weight, column.name)
-            for column in numeric
-        ]
-        self.mean_, self.scale_ = np.array(scales).reshape(-1, 2).T.copy()
-        self.categorical_names_ = tuple(self._coders)
-        self.numeric_names_ = tuple(column.name for column in numeric)
-        self.bag_names_ = ()
+    def _table(
+        self,
+        X: Any,
+        columns: list[Column],
+        statistics: dict[str, list[NDArray]] | None = None,
+    ) -> Any:
+        """The fields in the kind of table that is asked for, or that came."""
+        encoded = dict(self._encoding.codes(columns))
+        encoded.update(self._encoding.numbers(columns, statistics))
+        encoded.update(self._encoding.bags(columns))
+        output = _get_output_config("transform", self)["dense"]
+        if output == "default":
+            output = library(X)
+        if output == "polars":
+            return write_polars(encoded)
+        if output in ("pandas", "pyarrow"):
+            return write_pandas(encoded, getattr(X, "index", None))
+        return write_array(encoded, len(columns[0]))
 
-    def _setting(self, parameter: str, name: str) -> Any:
-        """A parameter's value for one column."""
-        return for_column(getattr(self, parameter), name, self._names, parameter)
+    def _fields(
+        self,
+        columns: list[Column],
+        dtype: Any,
+        statistics: dict[str, list[NDArray]] | None = None,
+    ) -> Fields:
+        n_rows = len(columns[0])
+        codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
+        for j, (_, column) in enumerate(self._encoding.codes(columns)):
+            codes[:, j] = column.codes
+        numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)
+        for j, (_, numeric) in enumerate(self._encoding.numbers(columns, statistics)):
+            numbers[:, j] = numeric
+        bags = tuple(coded.bag for _, coded in self._encoding.bags(columns))
+        return Fields(codes, numbers, bags)
 
-    def _categorical(self, columns: list[Column]) -> set[str]:
-        """The names of the categorical columns."""
-        encoded = {column.name for column in columns if column.kind == "codes"}
-        if self.categorical_features is None:
-            return encoded
-        if isinstance(self.categorical_features, str):
-            return encoded | {
-                column.name
-                for column in columns
-                if column.is_categorical(self._from_frame)
-            }
-        parameter = "categorical_features"
-        return encoded | set(chosen(self.categorical_features, self._names, parameter))
+    def _describe(self) -> None:
+        """Set the attributes that say what was learned."""
+        learned = self._encoding
+        self.categorical_names_ = learned.categorical_names
+        self.numeric_names_ = tuple(learned.scales)
+        self.bag_names_ = tuple(learned.modes)
+        self.cardinalities_ = learned.cardinalities(self.categorical_names_)
+        self.bag_cardinalities_ = learned.cardinalities(self.bag_names_)
+        self.bag_modes_ = tuple(learned.modes.values())
+        self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
+        self.vocabulary_ = learned.vocabularies()
+        self.mean_ = np.array([scale.mean for scale in learned.scales.values()])
+        self.scale_ = np.array([scale.scale for scale in learned.scales.values()])
+        self.report_ = FieldReport(tuple(learned.report()))
 
-    def _codes(self, columns):
-        """For each categorical field, its name, coder and codes."""
-        for column in columns:
-            if column.name in self._coders:
-                coder = self._coders[column.name]
-                yield column.name, coder, coder.encode(column)
-
-    def _numbers(self, columns):
-        """For each numeric field, its name and standardised numbers."""
-        numeric = [column for column in columns if column.name not in self._coders]
-        for column, mean, scale in zip(numeric, self.mean_, self.scale_, strict=True):
-            yield column.name, (finite_numbers(column) - mean) / scale
-
-    @property
-    def cardinalities_(self) -> tuple[int, ...]:
-        return tuple(coder.cardinality for coder in self._coders.values())
-
-    @property
-    def bag_cardinalities_(self) -> tuple[int, ...]:
-        return ()
-
-    @property
-    def tables_(self) -> tuple[int, ...]:
-        return tuple(range(len(self._coders)))
-
-    @property
-    def vocabulary_(self) -> dict[str, NDArray]:
-        return {
-            name: coder.values
-            for name, coder in self._coders.items()
-            if isinstance(coder, Vocabulary)
-        }
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """What notebooks show: the diagram and, once fitted, the report."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if self.__sklearn_is_fitted__() and "text/html" in bundle:
+            bundle["text/html"] += self.report_._repr_html_()
+        return bundle
 
     def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "_coders")
+        return hasattr(self, "_encoding")
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         tags.input_tags.categorical = True
+        tags.target_tags.required = self.target_statistics is not None
         return tags
-
-
-def _checked_weight(sample_weight: ArrayLike, n_rows: int) -> NDArray:
-    """The rows' weights, none of them negative and not all of them zero."""
-    weight = _check_sample_weight(sample_weight, np.empty((n_rows, 0)), dtype=float)
-    if weight.min() < 0:
-        raise ValueError(f"sample_weight holds {weight.min()}; it must be at least 0.")
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all rows; nothing can be learned.")
-    return weight
-
-
-def _as_codes(column: Column) -> NDArray:
-    """A transformed categorical column as integers."""
-    if isinstance(column.values, Codes):
-        return column.values.codes.astype(np.int64)
-    return np.nan_to_num(column.numbers()).astype(np.int64)
-
-
-def _inferred(values: NDArray) -> NDArray:
-    """Objects as the numbers they are, if they are, for a frame's column."""
-    if values.dtype != object:
-        return values
-    import pandas as pd
-
-    return pd.Series(values).infer_objects()

@@ -1,4 +1,4 @@
-"""Tables of any library, read column by column and written back."""
+"""Tables of any library, read column by column."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse import issparse
 
-from dephn_sk.preprocessing._columns import Categories, Codes, Column
-
-# The name of an index that marks codes; fields of one table say which after a colon.
-MARK = "code"
+from dephn_sk.preprocessing._columns import Categories, CodedBag, Codes, Column, Lists
+from dephn_sk.preprocessing._distinct import object_array
+from dephn_sk.preprocessing._fields import Bag
+from dephn_sk.preprocessing._lists import offsets
+from dephn_sk.preprocessing._marks import marked, read_mark
 
 
 def library(X: Any) -> str:
@@ -53,7 +53,7 @@ def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
         series = [X[:, [j]] for j in range(X.shape[1])]
     else:
         read, series = {
-            "pandas": lambda: (_read_pandas, [X.iloc[:, j] for j in range(X.shape[1])]),
+            "pandas": lambda: (_read_pandas, [series for _, series in X.items()]),
             "polars": lambda: (_read_polars, X.get_columns()),
             "pyarrow": lambda: (_read_arrow, X.columns),
             "numpy": lambda: (np.asarray, list(X.T)),
@@ -68,15 +68,17 @@ def _read_pandas(series: Any) -> Any:
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
         categories, codes = dtype.categories, series.cat.codes.to_numpy()
-        if _is_marked(categories):
-            table = categories.name[len(MARK) + 1 :] or None
+        mark = read_mark(categories.name)
+        if mark is not None and categories.equals(pd.RangeIndex(len(categories))):
             # A missing code is an unseen one.
-            return Codes(np.maximum(codes, 0), len(categories), table)
+            return Codes(np.maximum(codes, 0), len(categories), mark[0])
         return Categories(codes, _read_pandas(categories.to_series()))
     if isinstance(dtype, pd.ArrowDtype) or (
         isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
     ):
         return _read_arrow(series.array.__arrow_array__())
+    if type(dtype).__name__ == "BagDtype" and hasattr(series.array, "coded"):
+        return series.array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
         return series.dt.tz_localize(None).to_numpy()
     if isinstance(dtype, np.dtype):
@@ -88,18 +90,6 @@ def _read_pandas(series: Any) -> Any:
     return series.to_numpy(dtype=object)
 
 
-def _is_marked(categories: Any) -> bool:
-    import pandas as pd
-
-    return (
-        isinstance(categories, pd.RangeIndex)
-        and categories.start == 0
-        and categories.step == 1
-        and isinstance(categories.name, str)
-        and categories.name.split(":")[0] == MARK
-    )
-
-
 def _read_polars(series: Any) -> Any:
     try:
         import pyarrow  # noqa: F401
@@ -109,17 +99,25 @@ def _read_polars(series: Any) -> Any:
 
     if series.dtype == pl.Object:
         return series.to_numpy()
-    if isinstance(series.dtype, pl.Enum):
-        categories = series.dtype.categories.to_list()
-        mark = categories[0].rpartition(" ")[0] if categories else ""
-        if mark.split(":")[0] == MARK and categories == _marked(len(categories), mark):
-            codes = series.to_physical().fill_null(0).to_numpy()
-            return Codes(codes, len(categories), mark[len(MARK) + 1 :] or None)
+    inner = series.dtype.inner if isinstance(series.dtype, pl.List) else series.dtype
+    if isinstance(inner, pl.Enum):
+        categories = inner.categories.to_list()
+        mark = categories[0].rpartition(" ")[0] if categories else None
+        if read_mark(mark) and categories == marked(len(categories), mark):
+            return _read_polars_codes(series, len(categories), mark)
     return _read_arrow(series.to_arrow())
 
 
-def _marked(cardinality: int, mark: str) -> list[str]:
-    return [f"{mark} {code}" for code in range(cardinality)]
+def _read_polars_codes(series: Any, cardinality: int, mark: str) -> Codes | CodedBag:
+    import polars as pl
+
+    table, mode = read_mark(mark)
+    if not isinstance(series.dtype, pl.List):
+        codes = series.to_physical().fill_null(0).to_numpy()
+        return Codes(codes, cardinality, table)
+    lists = _read_arrow(series.to_arrow())
+    bag = Bag(lists.members.positions, lists.offsets)
+    return CodedBag(bag, cardinality, table, mode)
 
 
 def _read_arrow(array: Any) -> Any:
@@ -158,50 +156,7 @@ def _read_arrow(array: Any) -> Any:
         return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
-    return np.array([*array.to_pylist(), None], dtype=object)[:-1]
-
-
-def write_pandas(columns: dict[str, Any], index: Any) -> Any:
-    """A pandas frame of codes, as categories over their range, and numbers."""
-    import pandas as pd
-
-    series = {}
-    for name, values in columns.items():
-        if isinstance(values, Codes):
-            mark = MARK if values.table is None else f"{MARK}:{values.table}"
-            dtype = pd.CategoricalDtype(pd.RangeIndex(values.cardinality, name=mark))
-            codes = values.codes
-            values = pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
-        series[name] = values
-    return pd.DataFrame(series, index=index, copy=False)
-
-
-def write_polars(columns: dict[str, Any]) -> Any:
-    """A polars frame of codes, as an enumeration of their range, and numbers."""
-    import polars as pl
-
-    series = []
-    for name, values in columns.items():
-        if isinstance(values, Codes):
-            mark = MARK if values.table is None else f"{MARK}:{values.table}"
-            dtype = pl.Enum(_marked(values.cardinality, mark))
-            codes = pl.Series(name, values.codes.astype(np.uint32))
-            series.append(_enumerated(codes, dtype))
-        else:
-            series.append(pl.Series(name, values))
-    return pl.DataFrame(series)
-
-
-def _enumerated(codes: Any, dtype: Any) -> Any:
-    try:
-        return codes.cat.to(dtype)
-    except AttributeError:  # polars 1
-        return codes.cast(dtype)
-
-
-def write_array(columns: dict[str, Any], n_rows: int) -> NDArray:
-    """One float64 array of codes and numbers."""
-    array = np.empty((n_rows, len(columns)), dtype=np.float64)
-    for j, values in enumerate(columns.values()):
-        array[:, j] = values.codes if isinstance(values, Codes) else values
-    return array
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        lengths = pc.fill_null(pc.list_value_length(array), 0)
+        return Lists(_read_arrow(array.flatten()), offsets(lengths.to_numpy()))
+    return object_array(array.to_pylist())

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from itertools import repeat
 from numbers import Integral
+from sys import getsizeof
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Column, Distinct, object_array
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._distinct import EXACT, object_array, texts
 
 
 class Vocabulary:
@@ -23,16 +25,21 @@ class Vocabulary:
         Largest number of codes, code 0 included; the most frequent values have them.
     missing : bool
         Whether missing is a value like others; otherwise it has code 0.
+    max_bytes : int or None
+        Memory for the values of one column beyond which they are refused.
     """
 
-    def __init__(self, min_frequency=None, max_categories=None, missing=False):
+    def __init__(
+        self, min_frequency=None, max_categories=None, missing=False, max_bytes=None
+    ):
         self.min_frequency = min_frequency
         self.max_categories = max_categories
         self.missing = missing
+        self.max_bytes = max_bytes
         self.table: str | None = None
         self.cardinality = 1
         self.total = 0.0  # weight of all rows
-        self._values: NDArray | None = None  # sorted, rare ones too
+        self._values = np.empty(0, dtype=object)  # sorted, rare ones too
         # One entry for each value, and a last one for missing.
         self._counts = np.zeros(1)
         self._codes = np.zeros(1, dtype=np.int64)
@@ -42,7 +49,7 @@ class Vocabulary:
         return {
             name: value
             for name, value in vars(self).items()
-            if name not in ("_index", "_text_index")
+            if name not in ("_index", "_spelt")
         }
 
     def __setstate__(self, state):
@@ -50,10 +57,14 @@ class Vocabulary:
         self._forget_index()
 
     def _forget_index(self):
-        self._index = self._text_index = None
+        self._index: dict | None = None  # made when first needed, never pickled
+        self._spelt = False
 
-    def count(self, column: Column, weight: NDArray | None) -> None:
-        """Add a column's values to the counts; `grow` then gives them codes."""
+    def count(self, column: Column, weight: NDArray | None) -> float:
+        """Add a column's values to the counts; give the weight of present ones.
+
+        `grow` then gives them codes.
+        """
         distinct = column.distinct
         counts = np.bincount(
             # missing is the last
@@ -64,11 +75,29 @@ class Vocabulary:
         self._counts[-1] += counts[-1]
         self.total += counts.sum()
         seen = np.flatnonzero(counts[:-1])
-        self._merge(distinct.values[seen], counts[seen], column.name)
+        values = distinct.values[seen]
+        self._check_memory(values, column.name)
+        self._merge(values, counts[seen], column.name)
+        return float(counts[:-1].sum())
+
+    def _check_memory(self, values: NDArray, name: str) -> None:
+        if self.max_bytes is None:
+            return
+        # three arrays, and the text objects
+        size = 24 * len(values)
+        if values.dtype.kind == "O":
+            size += sum(map(getsizeof, values.tolist()))
+        if size > self.max_bytes:
+            raise ValueError(
+                f"Column {name!r} has {len(values)} distinct values, such as "
+                f"{values[:1].tolist()[0]!r}, which take {size} bytes, more than "
+                f"max_vocabulary_bytes={self.max_bytes}. Give the column n_buckets, or "
+                "a larger limit."
+            )
 
     def _merge(self, values: NDArray, counts: NDArray, name: str) -> None:
         """Merge counted values into the sorted ones."""
-        if self._values is None or len(self._values) == 0:
+        if len(self._values) == 0:
             order = _order(values, name)
             self._values = values[order]
             self._counts = np.append(counts[order].astype(float), self._counts[-1])
@@ -82,7 +111,6 @@ class Vocabulary:
         self._forget_index()
 
     def _insert(self, values: NDArray, counts: NDArray, name: str) -> None:
-        assert self._values is not None
         merged = _concatenate(self._values, values, name)
         order = _order(merged, name)
         self._values = merged[order]
@@ -91,14 +119,6 @@ class Vocabulary:
         new = np.zeros(len(values), dtype=np.int64)
         self._codes = np.concatenate([self._codes[:-1], new, self._codes[-1:]])
         self._counts, self._codes = self._counts[last], self._codes[last]
-
-    def check_not_empty(self, name: str) -> None:
-        """Raise an error if no value was counted."""
-        if len(self) == 0:
-            raise ValueError(
-                f"Column {name!r} is missing in all rows. Leave it out, or give it a "
-                "value somewhere."
-            )
 
     def grow(self) -> None:
         """Give a code to each value that has earned one; old codes stay."""
@@ -118,11 +138,12 @@ class Vocabulary:
 
     def encode(self, column: Column) -> NDArray:
         """The code of each row's value."""
-        distinct: Distinct = column.distinct
+        distinct = column.distinct
         where = self._find(distinct.values)
-        codes = np.where(where >= 0, self._codes[:-1][where], 0) if len(self) else 0
-        table = np.empty(len(distinct.values) + 1, dtype=np.int32)
-        table[:-1], table[-1] = codes, self._codes[-1]
+        table = np.zeros(len(distinct.values) + 1, dtype=np.int32)
+        found = np.flatnonzero(where >= 0)
+        table[found] = self._codes[where[found]]
+        table[-1] = self._codes[-1]
         return table[distinct.positions]  # missing is at -1
 
     def decode(self, codes: NDArray) -> NDArray:
@@ -130,13 +151,10 @@ class Vocabulary:
         values = np.append(object_array([None]), self.values.astype(object))
         return values[codes]
 
-    def __len__(self) -> int:
-        return 0 if self._values is None else len(self._values)
-
     @property
     def values(self) -> NDArray:
         """The values in the order of their codes, from code 1."""
-        values = self._values if self._values is not None else np.empty(0, dtype=object)
+        values = self._values
         if self._codes[-1] > 0:
             values = np.append(values.astype(object), object_array([None]))
         codes = self._codes[: len(values)]
@@ -156,24 +174,18 @@ class Vocabulary:
 
     def _find(self, values: NDArray) -> NDArray:
         """Where each value is among the sorted ones, or -1."""
-        if len(self) == 0 or len(values) == 0:
+        if len(self._values) == 0 or len(values) == 0:
             return np.full(len(values), -1, dtype=np.intp)
         if _is_numeric(values) and _is_numeric(self._values):
             return _find_numbers(values, self._values)
-        if _is_numeric(values) or _is_numeric(self._values):
+        if self._index is None:
             # Ids that were integers may come as text, and the other way round.
-            if self._text_index is None:
-                self._text_index = _index(map(str, self._values.tolist()))
-            index, keys = self._text_index, map(str, values.tolist())
-        else:
-            if self._index is None:
-                self._index = _index(self._values.tolist())
-            index, keys = self._index, values.tolist()
-        return np.fromiter(map(index.get, keys, repeat(-1)), np.intp, len(values))
-
-
-def _index(keys) -> dict:
-    return {key: position for position, key in enumerate(keys)}
+            self._spelt = set(map(type, self._values.tolist())) <= {str, int, float}
+            keys = texts(self._values) if self._spelt else self._values.tolist()
+            self._index = dict(zip(keys, range(len(keys)), strict=True))
+        keys = texts(values) if self._spelt else values.tolist()
+        found = map(self._index.get, keys, repeat(-1))
+        return np.fromiter(found, np.intp, len(values))
 
 
 def _is_numeric(values: NDArray) -> bool:
@@ -183,16 +195,16 @@ def _is_numeric(values: NDArray) -> bool:
 def _concatenate(old: NDArray, new: NDArray, name: str) -> NDArray:
     """Old and new values in one array; integers never pass a float."""
     kinds = {old.dtype.kind, new.dtype.kind}
-    merged = np.concatenate([old, new])
     if kinds == {"i", "u"} and min(old.min(), new.min()) >= 0:
-        merged = np.concatenate([old.astype(np.uint64), new.astype(np.uint64)])
-    elif len(kinds) > 1 and not kinds <= {"b", "i"}:
+        return np.concatenate([old.astype(np.uint64), new.astype(np.uint64)])
+    small = all(_is_numeric(v) and np.all(np.abs(v) < EXACT) for v in (old, new))
+    if len(kinds) > 1 and not small:
         raise ValueError(
             f"Column {name!r} held values such as {old.tolist()[0]!r}, and now holds "
             f"{new.tolist()[0]!r}, which is of another kind. Convert the column to the "
             "dtype it had."
         )
-    return merged
+    return np.concatenate([old, new])
 
 
 def _find_numbers(values: NDArray, among: NDArray) -> NDArray:
@@ -207,7 +219,7 @@ def _find_numbers(values: NDArray, among: NDArray) -> NDArray:
         fits = (cast >= 0) == (values >= 0)
         values = cast
     elif values.dtype.kind == "f" and among.dtype.kind != "f":
-        fits = (values % 1 == 0) & (np.abs(values) < 2.0**53)
+        fits = (values % 1 == 0) & (np.abs(values) < EXACT)
         values = np.where(fits, values, 0).astype(among.dtype)
     where = np.minimum(np.searchsorted(among, values), len(among) - 1)
     return np.where(fits & (among[where] == values), where, -1)

@@ -5,7 +5,16 @@ from dephn_sk.datasets import load_kuairand
 
 pd = pytest.importorskip("pandas")
 
-LABELS = ["is_click", "is_like", "is_follow", "is_comment", "is_forward", "is_hate", "long_view", "is_profile_enter"]
+LABELS = [
+    "is_click",
+    "is_like",
+    "is_follow",
+    "is_comment",
+    "is_forward",
+    "is_hate",
+    "long_view",
+    "is_profile_enter",
+]
 AFTERWARDS = ["play_time_ms", "profile_stay_time", "comment_stay_time", *LABELS]
 
 

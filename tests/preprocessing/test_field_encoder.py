@@ -211,7 +211,7 @@ def test_equally_frequent_values_are_kept_in_their_order():
 
 def test_missing_can_have_a_code_of_its_own():
     X = pd.DataFrame({"c": ["b", None, "a"], "i": pd.array([5, None, 4], "Int64")})
-    params = dict(categorical_features=["c", "i"], missing_category=True)
+    params = {"categorical_features": ["c", "i"], "missing_category": True}
     fitted = FieldEncoder(**params).fit(X)
     assert fitted.encode(X).codes.tolist() == [[2, 2], [3, 3], [1, 1]]
     assert fitted.cardinalities_ == (4, 4)
@@ -226,7 +226,7 @@ def test_integer_weights_equal_repeated_rows():
         {"c": rng.choice(list("abcdef"), 40), "n": rng.lognormal(sigma=3, size=40)}
     )
     weight = rng.integers(0, 4, 40)
-    params = dict(min_frequency=8, max_categories=5)
+    params = {"min_frequency": 8, "max_categories": 5}
     weighted = FieldEncoder(**params).fit(X, sample_weight=weight)
     repeated = FieldEncoder(**params).fit(X.loc[X.index.repeat(weight)])
     assert weighted.vocabulary_["c"].tolist() == repeated.vocabulary_["c"].tolist()
@@ -380,15 +380,15 @@ def test_bad_columns_are_named_with_an_example(X, message):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        (dict(categorical_features=["citi"]), "'citi'; did you mean 'city'"),
-        (dict(categorical_features=[9]), "position 9, but X has 5 columns"),
-        (dict(categorical_features=[True]), "mask of 1 columns, but X has 5"),
-        (dict(categorical_features="city"), "categorical_features"),
-        (dict(categorical_features=None), "'city' is numeric, but holds 'Oslo'"),
-        (dict(min_frequency={"citi": 2}), "min_frequency .*'citi'; did you mean"),
-        (dict(min_frequency=0), "min_frequency"),
-        (dict(max_categories=0), "max_categories"),
-        (dict(column_order="free"), "column_order"),
+        ({"categorical_features": ["citi"]}, "'citi'; did you mean 'city'"),
+        ({"categorical_features": [9]}, "position 9, but X has 5 columns"),
+        ({"categorical_features": [True]}, "mask of 1 columns, but X has 5"),
+        ({"categorical_features": "city"}, "categorical_features"),
+        ({"categorical_features": None}, "'city' is numeric, but holds 'Oslo'"),
+        ({"min_frequency": {"citi": 2}}, "min_frequency .*'citi'; did you mean"),
+        ({"min_frequency": 0}, "min_frequency"),
+        ({"max_categories": 0}, "max_categories"),
+        ({"column_order": "free"}, "column_order"),
     ],
 )
 def test_bad_parameters_are_named(params, message):

@@ -1,0 +1,240 @@
+"""One task of several, as a classifier of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logit
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from ._compat import HasMethods, _fit_context
+from ._suggest import did_you_mean
+from ._targets import Targets
+
+
+def fitted_targets(estimator: Any) -> Targets:
+    """The tasks of a fitted estimator, also of one in a Pipeline or a search."""
+    check_is_fitted(estimator)
+    inner = estimator
+    while not hasattr(inner, "targets_"):
+        if hasattr(inner, "steps"):
+            inner = inner.steps[-1][1]
+        elif hasattr(inner, "best_estimator_"):
+            inner = inner.best_estimator_
+        else:
+            raise TypeError(
+                "estimator must be a multi-task classifier of dephn_sk, or a Pipeline "
+                f"or search around one; found {type(inner).__name__}."
+            )
+    return inner.targets_
+
+
+def task_probabilities(estimator: Any, targets: Targets, X: Any) -> list[NDArray]:
+    """Class probabilities of each task, (n_samples, n_classes)."""
+    given = estimator.predict_proba(X)
+    if targets.single:
+        return [given]
+    if targets.binary:
+        return [np.column_stack([1 - p, p]) for p in given.T]
+    return given
+
+
+def log_odds(probabilities: NDArray) -> NDArray:
+    """Finite logits: (n_samples,) for two classes, (n_samples, n_classes) for more."""
+    eps = np.finfo(np.float64).eps
+    probabilities = probabilities.clip(eps, 1 - eps)
+    if probabilities.shape[1] > 2:
+        return np.log(probabilities)
+    return logit(probabilities[:, -1])
+
+
+class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """One task of a fitted multi-task classifier, as a classifier of a 1-D y.
+
+    Much of scikit-learn takes 1-D targets only: partial dependence, probability
+    calibration, threshold tuning, ROC and calibration displays. A view is what they
+    take. It holds the estimator itself, not a copy, and predicts with it; where the
+    estimator is fitted again, the view follows.
+
+    ``estimator.task(name)`` makes a view. Around a Pipeline or a search that ends in a
+    multi-task classifier, make it here: ``TaskView(pipeline, name)``.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A multi-task classifier of this library, a
+        :class:`~dephn_sk.calibration.TaskCalibrator`, or a Pipeline or search around
+        one of them. A view of a fitted estimator is fitted.
+    task : str
+        Name of the task, one of the estimator's ``task_names_``.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Classes of the task.
+    estimator_ : estimator
+        After :meth:`fit` alone: the clone that it trained.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where it has names.
+
+    Notes
+    -----
+    A clone of a view is unfitted, as every clone is, and its :meth:`fit` trains the
+    estimator anew on this task alone. So a meta-estimator that clones what it is given,
+    such as `CalibratedClassifierCV`, has to be told to keep the trained network: wrap
+    the view in `sklearn.frozen.FrozenEstimator`, or use the meta-estimator's own option
+    (``TunedThresholdClassifierCV(view, cv="prefit", refit=False)``).
+
+    scikit-learn knows no missing labels in a 1-D y: give it the rows in which the task
+    is observed.
+
+    Examples
+    --------
+    >>> from sklearn.calibration import CalibratedClassifierCV
+    >>> from sklearn.frozen import FrozenEstimator
+    >>> from dephn_sk import DEPHNMultiTaskClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(600, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    >>> click = model.fit(log.data, log.target).task("click")
+    >>> click.predict_proba(log.data).shape
+    (600, 2)
+    >>> calibrated = CalibratedClassifierCV(FrozenEstimator(click))
+    >>> calibrated.fit(log.data, log.target["click"]).predict_proba(log.data).shape
+    (600, 2)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "task": [str],
+    }
+
+    def __init__(self, estimator, task):
+        self.estimator = estimator
+        self.task = task
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TaskView:
+        """Train a clone of the estimator on this task alone.
+
+        The estimator that is viewed stays as it is; from now on the view shows its
+        clone.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels of the task.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : TaskView
+
+        Raises
+        ------
+        ValueError
+            For a y of several tasks, and for all that the estimator refuses.
+        """
+        shape = np.asarray(y).shape
+        if shape[1:] > (1,):
+            raise ValueError(
+                f"A TaskView is fitted to a 1d y, the labels of task {self.task!r}, "
+                f"got the shape {shape}. Fit the estimator to several tasks, and view "
+                "it then."
+            )
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.estimator_ = clone(self.estimator).fit(X, y, **given)
+        return self
+
+    @property
+    def _trained(self) -> Any:
+        return getattr(self, "estimator_", self.estimator)
+
+    def _locate(self) -> tuple[Targets, int]:
+        """All tasks, and the position of this one."""
+        check_is_fitted(self)
+        targets = fitted_targets(self._trained)
+        if hasattr(self, "estimator_"):
+            return targets, 0
+        if self.task not in targets.names:
+            raise ValueError(
+                f"There is no task {self.task!r}; the tasks are {list(targets.names)}."
+                + did_you_mean(self.task, targets.names)
+            )
+        return targets, targets.names.index(self.task)
+
+    def predict_proba(self, X: Any) -> NDArray:
+        """Probabilities of the classes of the task.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        targets, t = self._locate()
+        return task_probabilities(self._trained, targets, X)[t]
+
+    def decision_function(self, X: Any) -> NDArray:
+        """Log-odds of the second of two classes, or log-probabilities of each class.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        return log_odds(self.predict_proba(X))
+
+    def predict(self, X: Any) -> NDArray:
+        """The most probable class of the task.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @property
+    def classes_(self) -> NDArray:
+        """Classes of the task."""
+        targets, t = self._locate()
+        return targets.classes[t]
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of X."""
+        return self._trained.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> NDArray:
+        """Names of the columns of X, where it has names."""
+        return self._trained.feature_names_in_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            check_is_fitted(self._trained)
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags

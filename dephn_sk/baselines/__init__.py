@@ -1,0 +1,41 @@
+"""The systems that DEPHN is compared with, trained by the same path.
+
+One file for each paper: its network, as a plain torch module, and its estimator. The
+keys in brackets, such as [MMoE], are those of ``docs/references.md``.
+"""
+
+from ._dcn import DCN, DCNClassifier
+from ._dnn import DNN, DNNClassifier
+from ._fint import FINT, FINTClassifier
+from ._mmoe import MMoE, MMoEClassifier
+from ._mt_phn import MTPHNClassifier
+from ._nfm import NFM, NFMClassifier
+from ._ple import PLE, PLEClassifier
+from ._shared_bottom import SharedBottom, SharedBottomClassifier
+from ._snr import SNR, SNRClassifier
+from ._wide_deep import WideDeep, WideDeepClassifier
+from ._xdeepfm import XDeepFM, XDeepFMClassifier
+
+__all__ = [
+    "DCN",
+    "DNN",
+    "FINT",
+    "NFM",
+    "PLE",
+    "SNR",
+    "DCNClassifier",
+    "DNNClassifier",
+    "FINTClassifier",
+    "MMoE",
+    "MMoEClassifier",
+    "MTPHNClassifier",
+    "NFMClassifier",
+    "PLEClassifier",
+    "SNRClassifier",
+    "SharedBottom",
+    "SharedBottomClassifier",
+    "WideDeep",
+    "WideDeepClassifier",
+    "XDeepFM",
+    "XDeepFMClassifier",
+]

@@ -1,0 +1,134 @@
+"""What the estimators of this package share: parameters, their documentation."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from .._base import MultiTaskClassifier
+
+# What the names in braces stand for in the estimators' docstrings.
+DOCUMENTATION = {
+    "{embedding}": """\
+embedding_dim : int, default=8
+    Width of a field's vector.
+numeric_embedding : str, default="linear"
+    How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
+    bin), ``"piecewise-linear"``, ``"periodic"``, or some of them joined by ``"+"``,
+    whose sum it then is. See :class:`~dephn_sk.nn.NumericEmbedding`.
+n_bins : int, default=64
+    Quantile bins of a numeric column.
+embedding_dropout : float in [0, 1), default=0.0
+    Dropout of the fields' entries.
+unseen_rate : float in [0, 1), default=0.0
+    Probability with which a categorical value is taken for an unseen one while
+    training, so that the vector of unseen values is trained.""",
+    "{hidden}": """\
+hidden : tuple of int, default=(128, 64)
+    Widths of the feed-forward layers. The last one is repeated where `n_layers` asks
+    for more layers.""",
+    "{expert_hidden}": """\
+expert_hidden : tuple of int, default=(128, 64)
+    Widths of an expert's layers. The last one is repeated where `n_layers` asks for
+    more layers.""",
+    "{tower_hidden}": """\
+tower_hidden : tuple of int, default=(32,)
+    Widths of the towers' hidden layers; ``()`` is a linear tower.""",
+    "{training}": """\
+dropout : float in [0, 1), default=0.0
+    Dropout after each hidden activation.
+task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None, \
+default=None
+    Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns them.
+    None weighs all tasks alike.
+class_weight : dict, "balanced", list or None, default=None
+    For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict from
+    task name, or a list, of such entries.
+max_epochs : int, default=20
+    Passes over the training data, at most.
+batch_size : int, default=1024
+    Rows in an optimization step.
+learning_rate : float, default=1e-3
+    Of AdamW.
+weight_decay : float, default=1e-5
+    Decoupled weight decay of AdamW.
+early_stopping : bool or "auto", default="auto"
+    Whether to stop when the loss on rows set aside, summed over tasks, no longer falls,
+    and to keep the weights of the best epoch. ``"auto"``: with more than 10,000 rows.
+validation_fraction : float in (0, 1), default=0.1
+    Share of rows set aside for early stopping.
+n_epochs_no_change : int, default=3
+    Epochs without improvement after which training stops.
+callbacks : list of skorch callbacks or of (name, callback), default=None
+    They are copied. A callback that cannot be copied is given as a class or a function
+    that makes it.
+device : str, default="auto"
+    ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch device.
+dtype : {"float32", "float64"}, default="float32"
+    Of parameters and arithmetic.
+n_threads : int or None, default=None
+    Threads of torch while fitting and predicting; None leaves torch's setting.
+random_state : int, RandomState instance or None, default=None
+    Seed of initial values, shuffling, dropout and the validation split. The same seed
+    gives the same bytes; global generators are neither read nor moved.
+verbose : int, default=0
+    Print a line for each epoch.
+categorical_features : "from_dtype", array-like or None, default="from_dtype"
+    Which columns are categorical. ``"from_dtype"``: strings, objects, categories and
+    booleans of a data frame, and columns of an object array that are no numbers; or a
+    boolean mask, indices or column names; None: none.""",
+    "{attributes}": """\
+classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
+    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
+    multi-class.
+task_names_ : tuple of str
+    Names of the columns of y, or ``"task0"``, ``"task1"``, ...
+encoder_ : FieldEncoder
+    Encoder fitted on X.
+net_ : skorch.NeuralNet
+    The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
+    its training.
+n_iter_ : int
+    Number of epochs that were run.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of shape (n_features_in_,)
+    Names of the columns of X, where it has names.""",
+}
+
+
+class BaselineClassifier(MultiTaskClassifier):
+    """Base of the systems that DEPHN is compared with.
+
+    A subclass's docstring may name parts of the common documentation in braces, such
+    as ``{training}``.
+    """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__doc__:
+            text = inspect.cleandoc(cls.__doc__)
+            for name, part in DOCUMENTATION.items():
+                text = text.replace(name, part)
+            cls.__doc__ = text
+
+    def _net_options(self) -> dict[str, Any]:
+        return {"gate_optimizer": "adam"}  # one optimizer for all that is trained
+
+    def _store(self, arguments: dict[str, Any]) -> None:
+        """Keep the arguments of `__init__`, each as it is and under its own name."""
+        for name, value in arguments.items():
+            if name != "self":
+                setattr(self, name, value)
+
+    def _check_widths(self, parameter: str, *, at_least: int = 1) -> Sequence[int]:
+        """The widths that a parameter gives, which its constraint cannot check."""
+        widths = getattr(self, parameter)
+        if len(widths) < at_least:
+            raise ValueError(f"{parameter} is empty; give at least one width.")
+        for width in widths:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(f"{parameter} must hold integers >= 1, got {width!r}.")
+        return widths

@@ -1,0 +1,189 @@
+"""Multi-gate Mixture-of-Experts: each task weighs the shared experts, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import Interval
+from ..nn import FieldEmbedding, InputGates, Members
+from ._baseline import BaselineClassifier
+from ._mlp import MLP, Towers, layer_widths
+
+
+class MMoE(nn.Module):
+    r"""Experts shared by all tasks, a gate and a tower of each task's own.
+
+    .. math::
+        \mathrm{logit}_t = h^t\Big(\sum_k g^t_k(E) f_k(E)\Big), \quad
+        g^t(E) = \mathrm{softmax}(W^t E + b^t)
+
+    [MMoE], with experts :math:`f_k` and towers :math:`h^t` feed-forward.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, sum(n_outputs))``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    n_outputs : sequence of int
+        Logits of each task: 1 for a binary one, the number of classes otherwise.
+    n_experts : int, default=3
+    expert_hidden : sequence of int, default=(128, 64, 64)
+        Widths of an expert's layers.
+    tower_hidden : sequence of int, default=(32,)
+        Widths of hidden layers of the towers.
+    dropout : float, default=0.0
+        In experts and towers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> network = MMoE(FieldEmbedding([3, 10], dim=4), n_outputs=[1, 1])
+    >>> network(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: Sequence[int],
+        *,
+        n_experts: int = 3,
+        expert_hidden: Sequence[int] = (128, 64, 64),
+        tower_hidden: Sequence[int] = (32,),
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.experts = MLP(
+            n_experts,
+            embedding.width,
+            expert_hidden,
+            dropout=dropout,
+            generator=generator,
+        )
+        self.gates = InputGates(
+            embedding.width, len(n_outputs), n_experts, generator=generator
+        )
+        self.towers = Towers(
+            n_outputs,
+            expert_hidden[-1],
+            hidden=tower_hidden,
+            dropout=dropout,
+            generator=generator,
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        x = self.embedding(codes, numbers, bags).flatten(1)
+        experts = self.experts(x).transpose(0, 1)
+        mixed = torch.bmm(self.gates(x), experts)
+        return self.towers(mixed.transpose(0, 1))
+
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
+        self.towers.set_base_rates(logits)
+
+
+class MMoEClassifier(BaselineClassifier):
+    """Multi-gate Mixture-of-Experts [1]_.
+
+    All tasks share the experts; for each row, a softmax gate of each task weighs them.
+    See :class:`MMoE`.
+
+    Parameters
+    ----------
+    {embedding}
+    n_experts : int, default=3
+        Experts shared by all tasks.
+    {expert_hidden}
+    n_layers : int, default=3
+        Layers of an expert, at least.
+    {tower_hidden}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Ma, Zhao, Yi, Chen, Hong, Chi, "Modeling Task Relationships in Multi-task
+       Learning with Multi-gate Mixture-of-Experts", KDD 2018.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import MMoEClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = MMoEClassifier(max_epochs=1, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **BaselineClassifier._parameter_constraints,
+        "n_experts": [Interval(Integral, 1, None, closed="left")],
+        "expert_hidden": ["array-like"],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "tower_hidden": ["array-like"],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding_dim=8,
+        numeric_embedding="linear",
+        n_bins=64,
+        embedding_dropout=0.0,
+        unseen_rate=0.0,
+        n_experts=3,
+        expert_hidden=(128, 64),
+        n_layers=3,
+        tower_hidden=(32,),
+        dropout=0.0,
+        task_weights=None,
+        class_weight=None,
+        max_epochs=20,
+        batch_size=1024,
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_epochs_no_change=3,
+        callbacks=None,
+        device="auto",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        verbose=0,
+        categorical_features="from_dtype",
+    ):
+        self._store(locals())
+
+    def _build_network(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: list[int],
+        generator: torch.Generator,
+    ) -> MMoE:
+        widths = self._check_widths("expert_hidden")
+        return MMoE(
+            embedding,
+            n_outputs,
+            n_experts=self.n_experts,
+            expert_hidden=layer_widths(widths, self.n_layers),
+            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            dropout=self.dropout,
+            generator=generator,
+        )

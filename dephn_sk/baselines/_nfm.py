@@ -1,0 +1,118 @@
+"""Neural Factorization Machine: feed-forward layers on pooled pairs of fields."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ..nn import FieldEmbedding, GroupedLinear, Members
+from ._mlp import MLP
+from ._single_task import SingleTaskClassifier, SingleTaskNetwork
+
+
+class NFM(SingleTaskNetwork):
+    r"""Feed-forward layers on the sum of all pairs of fields, and first-order weights.
+
+    .. math::
+        \mathrm{logit} = \sum_f w_f(x_f) + w \cdot \mathrm{MLP}(B) + b, \quad
+        B = \sum_{f < g} E_f \odot E_g
+        = \tfrac{1}{2} \Big[ \Big(\sum_f E_f\Big)^2 - \sum_f E_f^2 \Big]
+
+    [NFM], where :math:`w_f(x_f)` is a weight of the category, or linear in the number.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, first_order.dim)``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    first_order : FieldEmbedding
+        Of the same fields, its width the number of logits: 1 for a binary task, the
+        number of classes otherwise.
+    hidden : sequence of int, default=(128, 64, 64)
+        Widths of the feed-forward layers.
+    dropout : float, default=0.0
+        In the feed-forward layers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> embedding, weights = (FieldEmbedding([3, 10], dim) for dim in (4, 1))
+    >>> NFM(embedding, weights)(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 1])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        first_order: FieldEmbedding,
+        *,
+        hidden: Sequence[int] = (128, 64, 64),
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.first_order = first_order
+        self.deep = MLP(1, embedding.dim, hidden, dropout=dropout, generator=generator)
+        self.output = GroupedLinear(1, hidden[-1], first_order.dim, generator=generator)
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        fields = self.embedding(codes, numbers, bags)
+        pairs = (fields.sum(1).square() - fields.square().sum(1)) / 2
+        deep = self.output(self.deep(pairs))[0]
+        return deep + self.first_order(codes, numbers, bags).sum(1)
+
+
+class NFMClassifier(SingleTaskClassifier):
+    """Neural Factorization Machine [1]_, one for each task.
+
+    The products of all pairs of fields are summed, feed-forward layers read the sum;
+    see :class:`NFM`. Without the paper's batch normalization. With several tasks, each
+    has a network of its own, embedding included.
+
+    Parameters
+    ----------
+    {embedding}
+    {hidden}
+    n_layers : int, default=3
+        Feed-forward layers, at least.
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] He, Chua, "Neural Factorization Machines for Sparse Predictive Analytics",
+       SIGIR 2017.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import NFMClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = NFMClassifier(max_epochs=1, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    def _build_single(
+        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
+    ) -> NFM:
+        return NFM(
+            embedding,
+            self._first_order(embedding, n_outputs, generator),
+            hidden=self._widths(),
+            dropout=self.dropout,
+            generator=generator,
+        )

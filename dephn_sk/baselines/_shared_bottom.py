@@ -1,0 +1,168 @@
+"""Shared bottom: one feed-forward network for all tasks, and a tower for each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import Interval
+from ..nn import FieldEmbedding, Members
+from ._baseline import BaselineClassifier
+from ._mlp import MLP, Towers, layer_widths
+
+
+class SharedBottom(nn.Module):
+    r"""All tasks read the output of one feed-forward network.
+
+    .. math:: \mathrm{logit}_t = h^t(f(E))
+
+    with towers :math:`h^t` and the bottom :math:`f` feed-forward.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, sum(n_outputs))``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    n_outputs : sequence of int
+        Logits of each task: 1 for a binary one, the number of classes otherwise.
+    bottom_hidden : sequence of int, default=(128, 64, 64)
+        Widths of the bottom's layers.
+    tower_hidden : sequence of int, default=(32,)
+        Widths of hidden layers of the towers.
+    dropout : float, default=0.0
+        In bottom and towers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> network = SharedBottom(FieldEmbedding([3, 10], dim=4), n_outputs=[1, 1])
+    >>> network(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: Sequence[int],
+        *,
+        bottom_hidden: Sequence[int] = (128, 64, 64),
+        tower_hidden: Sequence[int] = (32,),
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.embedding = embedding
+        self.bottom = MLP(
+            1, embedding.width, bottom_hidden, dropout=dropout, generator=generator
+        )
+        self.towers = Towers(
+            n_outputs,
+            bottom_hidden[-1],
+            hidden=tower_hidden,
+            dropout=dropout,
+            generator=generator,
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        x = self.embedding(codes, numbers, bags).flatten(1)
+        return self.towers(self.bottom(x)[0])
+
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
+        self.towers.set_base_rates(logits)
+
+
+class SharedBottomClassifier(BaselineClassifier):
+    """Shared-bottom network [1]_: all tasks on one feed-forward network.
+
+    See :class:`SharedBottom`.
+
+    Parameters
+    ----------
+    {embedding}
+    {hidden}
+    n_layers : int, default=3
+        Layers of the shared network, at least.
+    {tower_hidden}
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Caruana, "Multitask Learning", Machine Learning 28, 1997.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import SharedBottomClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = SharedBottomClassifier(max_epochs=1, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **BaselineClassifier._parameter_constraints,
+        "hidden": ["array-like"],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "tower_hidden": ["array-like"],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding_dim=8,
+        numeric_embedding="linear",
+        n_bins=64,
+        embedding_dropout=0.0,
+        unseen_rate=0.0,
+        hidden=(128, 64),
+        n_layers=3,
+        tower_hidden=(32,),
+        dropout=0.0,
+        task_weights=None,
+        class_weight=None,
+        max_epochs=20,
+        batch_size=1024,
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_epochs_no_change=3,
+        callbacks=None,
+        device="auto",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        verbose=0,
+        categorical_features="from_dtype",
+    ):
+        self._store(locals())
+
+    def _build_network(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: list[int],
+        generator: torch.Generator,
+    ) -> SharedBottom:
+        return SharedBottom(
+            embedding,
+            n_outputs,
+            bottom_hidden=layer_widths(self._check_widths("hidden"), self.n_layers),
+            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            dropout=self.dropout,
+            generator=generator,
+        )

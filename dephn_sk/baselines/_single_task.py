@@ -1,0 +1,147 @@
+"""Networks for one task: with several, each task has one of its own."""
+
+from __future__ import annotations
+
+import copy
+from abc import abstractmethod
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import Interval
+from ..nn import FieldEmbedding, GroupedLinear, NumericEmbedding
+from ._baseline import BaselineClassifier
+from ._mlp import layer_widths
+
+
+class SingleTaskNetwork(nn.Module):
+    """Base of networks for one task: their `output` gives the logits."""
+
+    output: GroupedLinear
+
+    @torch.no_grad()
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Start near the given logits, of shape (n_outputs,), for every row."""
+        self.output.bias[0] = logits.to(self.output.bias)
+
+
+class NetworkPerTask(nn.Module):
+    """A network for each task, with nothing shared.
+
+    The losses are summed over tasks and Adam is elementwise, so that training them side
+    by side is training each of them alone.
+
+    Shape: that of the networks -> ``(batch, sum(n_outputs))``
+
+    Parameters
+    ----------
+    networks : sequence of SingleTaskNetwork
+    """
+
+    def __init__(self, networks: Sequence[SingleTaskNetwork]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence = ()
+    ) -> Tensor:
+        logits = [network(codes, numbers, bags) for network in self.networks]
+        return torch.cat(logits, dim=1)
+
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
+        sizes = [network.output.bias.shape[1] for network in self.networks]
+        for network, own in zip(self.networks, logits.split(sizes), strict=True):
+            network.set_base_rates(own)
+
+
+class SingleTaskClassifier(BaselineClassifier):
+    """Base of the systems without a word on several tasks."""
+
+    _parameter_constraints: dict = {
+        **BaselineClassifier._parameter_constraints,
+        "hidden": ["array-like"],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding_dim=8,
+        numeric_embedding="linear",
+        n_bins=64,
+        embedding_dropout=0.0,
+        unseen_rate=0.0,
+        hidden=(128, 64),
+        n_layers=3,
+        dropout=0.0,
+        task_weights=None,
+        class_weight=None,
+        max_epochs=20,
+        batch_size=1024,
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_epochs_no_change=3,
+        callbacks=None,
+        device="auto",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        verbose=0,
+        categorical_features="from_dtype",
+    ):
+        self._store(locals())
+
+    @abstractmethod
+    def _build_single(
+        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
+    ) -> SingleTaskNetwork:
+        """The network of one task."""
+
+    def _build_network(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: list[int],
+        generator: torch.Generator,
+    ) -> NetworkPerTask:
+        start = generator.get_state()
+        networks = []
+        for n in n_outputs:
+            # each task starts from the values it would start from alone
+            generator.set_state(start)
+            own = copy.deepcopy(embedding)
+            networks.append(self._build_single(own, n, generator))
+        return NetworkPerTask(networks)
+
+    def _widths(self) -> list[int]:
+        """Widths of the feed-forward layers."""
+        return layer_widths(self._check_widths("hidden"), self.n_layers)
+
+    def _first_order(
+        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
+    ) -> FieldEmbedding:
+        """A weight for each category and number: an embedding as wide as the logits."""
+        numeric = None
+        if embedding.numeric is not None:
+            unused = torch.tensor([0.0, 1.0])
+            numeric = NumericEmbedding(
+                [unused] * len(embedding.numeric.missing),
+                n_outputs,
+                parts=("linear",),
+                init_std=0.0,
+                generator=generator,
+            )
+        return FieldEmbedding(
+            self.encoder_.cardinalities_,
+            n_outputs,
+            numeric=numeric,
+            bag_cardinalities=self.encoder_.bag_cardinalities_,
+            tables=self.encoder_.tables_,
+            unseen_rate=self.unseen_rate,
+            init_std=0.0,
+            generator=generator,
+        )

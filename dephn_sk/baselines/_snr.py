@@ -1,0 +1,289 @@
+"""Sub-Network Routing: which sub-networks read which is learned with the weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from numbers import Integral, Real
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import Interval
+from ..nn import Dropout, FieldEmbedding, Members
+from ..nn._dropout import Randomized
+from ..nn._linear import uniform
+from ._baseline import BaselineClassifier
+from ._mlp import MLP, Towers, layer_widths
+
+# of the concrete distribution, and how far it is stretched: the values of [L0]
+TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
+
+
+class Routing(Randomized):
+    r"""Connections from the sub-networks of one level to those of the next one.
+
+    .. math::
+        v_i = \sum_j z_{ij} W_{ij} u_j + b_i
+
+    SNR-Trans of [SNR]. Each :math:`z` is one number for a whole batch, drawn from the
+    hard concrete distribution of [L0] while training:
+
+    .. math::
+        s = \sigma\big((\log r - \log(1 - r) + \log \alpha) / \beta\big), \quad
+        z = \min(1, \max(0, s (\zeta - \gamma) + \gamma)), \quad r \sim U(0, 1)
+
+    and otherwise :math:`z` is what :math:`s = \sigma(\log \alpha)` gives.
+
+    Shape: ``(n_in, batch, in_width)`` -> ``(n_out, batch, out_width)``
+
+    Parameters
+    ----------
+    n_in, n_out, in_width, out_width : int
+    generator : torch.Generator, default=None
+
+    Examples
+    --------
+    >>> Routing(3, 2, 5, 4)(torch.ones(3, 7, 5)).shape
+    torch.Size([2, 7, 4])
+    """
+
+    def __init__(
+        self,
+        n_in: int,
+        n_out: int,
+        in_width: int,
+        out_width: int,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        fan_in = n_in * in_width
+        self.weight = uniform(
+            n_in, in_width, n_out, out_width, fan_in=fan_in, generator=generator
+        )
+        self.bias = uniform(n_out, out_width, fan_in=fan_in, generator=generator)
+        # connections start half open, and not all alike
+        self.log_alpha = nn.Parameter(
+            torch.empty(n_in, n_out).normal_(0, 0.01, generator=generator)
+        )
+
+    def connections(self) -> Tensor:
+        """How open each connection is, in [0, 1], (n_in, n_out)."""
+        if self.training:
+            r = torch.empty_like(self.log_alpha).uniform_(generator=self.generator)
+            s = ((r.logit() + self.log_alpha) / TEMPERATURE).sigmoid()
+        else:
+            s = self.log_alpha.sigmoid()
+        return (s * (HIGHEST - LOWEST) + LOWEST).clamp(0, 1)
+
+    def n_open(self) -> Tensor:
+        """Expected number of connections that are not 0."""
+        shift = TEMPERATURE * math.log(-LOWEST / HIGHEST)
+        return (self.log_alpha - shift).sigmoid().sum()
+
+    def forward(self, u: Tensor) -> Tensor:
+        # z (W u) = (z W) u: no row changes a connection, so it scales the weights
+        weight = self.weight * self.connections()[:, None, :, None]
+        n_in, in_width, n_out, out_width = weight.shape
+        weight = weight.reshape(n_in * in_width, n_out * out_width)
+        v = torch.addmm(self.bias.flatten(), u.transpose(0, 1).flatten(1), weight)
+        return v.reshape(-1, n_out, out_width).transpose(0, 1)
+
+
+class SNR(nn.Module):
+    r"""Levels of sub-networks with learned connections, a tower of each task's own.
+
+    .. math::
+        u^1_i = \mathrm{ReLU}(W^1_i E + b^1_i), \quad
+        u^{l+1}_i = \mathrm{ReLU}\Big(\sum_j z^l_{ij} W^l_{ij} u^l_j + b^l_i\Big), \quad
+        \mathrm{logit}_t = h^t\Big(\sum_j z^L_{tj} W^L_{tj} u^L_j + b^L_t\Big)
+
+    SNR-Trans of [SNR], with towers :math:`h^t` feed-forward; for the
+    connections see :class:`Routing`. DECISION: a sub-network is one layer, whose matrix
+    is that of its connections.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, sum(n_outputs))``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    n_outputs : sequence of int
+        Logits of each task: 1 for a binary one, the number of classes otherwise.
+    n_experts : int, default=3
+        Sub-networks in each level.
+    expert_hidden : sequence of int, default=(128, 64, 64)
+        Width of the sub-networks of each level.
+    tower_hidden : sequence of int, default=(32,)
+        Widths of hidden layers of the towers.
+    l0_penalty : float, default=1e-4
+        Price of an open connection, in the loss.
+    dropout : float, default=0.0
+        In sub-networks and towers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> network = SNR(FieldEmbedding([3, 10], dim=4), n_outputs=[1, 1]).eval()
+    >>> network(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 2])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: Sequence[int],
+        *,
+        n_experts: int = 3,
+        expert_hidden: Sequence[int] = (128, 64, 64),
+        tower_hidden: Sequence[int] = (32,),
+        l0_penalty: float = 1e-4,
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        first, last = expert_hidden[0], expert_hidden[-1]
+        self.l0_penalty = l0_penalty
+        self.embedding = embedding
+        self.lowest = MLP(
+            n_experts, embedding.width, [first], dropout=dropout, generator=generator
+        )
+        self.routings = nn.ModuleList(
+            Routing(n_experts, n_experts, a, b, generator=generator)
+            for a, b in pairwise(expert_hidden)
+        )
+        self.to_towers = Routing(
+            n_experts, len(n_outputs), last, last, generator=generator
+        )
+        self.dropout = Dropout(dropout)
+        self.towers = Towers(
+            n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        u = self.lowest(self.embedding(codes, numbers, bags).flatten(1))
+        for routing in self.routings:
+            u = self.dropout(routing(u).relu())
+        return self.towers(self.to_towers(u))
+
+    def penalty(self) -> Tensor:
+        """What training adds to the loss: the price of the open connections."""
+        routings = [*self.routings, self.to_towers]
+        return self.l0_penalty * torch.stack([r.n_open() for r in routings]).sum()
+
+    def set_base_rates(self, logits: Tensor) -> None:
+        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
+        self.towers.set_base_rates(logits)
+
+
+class SNRClassifier(BaselineClassifier):
+    """Sub-Network Routing [1]_ with transformations, SNR-Trans.
+
+    Sub-networks stand in levels; which of them read which, and which the tasks read, is
+    learned: each connection is a random number of the hard concrete distribution [2]_
+    while training, its deterministic counterpart afterwards, and costs `l0_penalty`
+    where it is open. See :class:`SNR`.
+
+    Parameters
+    ----------
+    {embedding}
+    n_experts : int, default=3
+        Sub-networks in each level.
+    expert_hidden : tuple of int, default=(128, 64)
+        Width of the sub-networks of each level. The last one is repeated where
+        `n_layers` asks for more levels.
+    n_layers : int, default=3
+        Levels, at least.
+    {tower_hidden}
+    l0_penalty : float, default=1e-4
+        Price of an open connection, in the loss.
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Ma, Zhao, Chen, Li, Hong, Chi, "SNR: Sub-Network Routing for Flexible
+       Parameter Sharing in Multi-Task Learning", AAAI 2019.
+    .. [2] Louizos, Welling, Kingma, "Learning Sparse Neural Networks through L0
+       Regularization", ICLR 2018.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import SNRClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = SNRClassifier(max_epochs=1, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **BaselineClassifier._parameter_constraints,
+        "n_experts": [Interval(Integral, 1, None, closed="left")],
+        "expert_hidden": ["array-like"],
+        "n_layers": [Interval(Integral, 1, None, closed="left")],
+        "tower_hidden": ["array-like"],
+        "l0_penalty": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding_dim=8,
+        numeric_embedding="linear",
+        n_bins=64,
+        embedding_dropout=0.0,
+        unseen_rate=0.0,
+        n_experts=3,
+        expert_hidden=(128, 64),
+        n_layers=3,
+        tower_hidden=(32,),
+        l0_penalty=1e-4,
+        dropout=0.0,
+        task_weights=None,
+        class_weight=None,
+        max_epochs=20,
+        batch_size=1024,
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_epochs_no_change=3,
+        callbacks=None,
+        device="auto",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        verbose=0,
+        categorical_features="from_dtype",
+    ):
+        self._store(locals())
+
+    def _build_network(
+        self,
+        embedding: FieldEmbedding,
+        n_outputs: list[int],
+        generator: torch.Generator,
+    ) -> SNR:
+        widths = self._check_widths("expert_hidden")
+        return SNR(
+            embedding,
+            n_outputs,
+            n_experts=self.n_experts,
+            expert_hidden=layer_widths(widths, self.n_layers),
+            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            l0_penalty=self.l0_penalty,
+            dropout=self.dropout,
+            generator=generator,
+        )

@@ -1,0 +1,216 @@
+"""xDeepFM: a compressed interaction network beside linear and deep parts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from numbers import Integral
+
+import torch
+from torch import Tensor, nn
+
+from .._compat import Interval
+from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn._linear import uniform
+from ._mlp import MLP
+from ._single_task import SingleTaskClassifier, SingleTaskNetwork
+
+
+class CINLayer(nn.Module):
+    r"""One layer of the compressed interaction network.
+
+    .. math:: x^{k+1}_h = \sum_{i, j} W^k_{hij} \, (x^k_i \odot x^0_j)
+
+    [xDeepFM]: each map is a weighted sum of the products of all pairs of a map of
+    the layer below and a field.
+
+    Shape: ``x0 (batch, dim, n_fields)``, ``x (batch, dim, n_in)``
+    -> ``(batch, dim, n_maps)``
+
+    Examples
+    --------
+    >>> CINLayer(5, 5, 3)(torch.ones(7, 2, 5), torch.ones(7, 2, 5)).shape
+    torch.Size([7, 2, 3])
+    """
+
+    def __init__(
+        self,
+        n_fields: int,
+        n_in: int,
+        n_maps: int,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        self.weight = uniform(
+            n_in, n_fields, n_maps, fan_in=n_in * n_fields, generator=generator
+        )
+
+    def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        pairs = x.unsqueeze(-1) * x0.unsqueeze(-2)
+        return pairs.flatten(2) @ self.weight.flatten(0, 1)
+
+
+class XDeepFM(SingleTaskNetwork):
+    r"""First-order weights, compressed interaction network, feed-forward layers.
+
+    .. math::
+        \mathrm{logit} = \sum_f w_f(x_f) + w \cdot \mathrm{MLP}(E)
+        + \sum_k v_k \cdot p^k + b, \quad p^k_h = \sum_d x^k_{hd}, \quad x^0 = E
+
+    [xDeepFM], where :math:`w_f(x_f)` is a weight of the category, or linear in the
+    number; for :math:`x^k` see :class:`CINLayer`.
+
+    Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
+    -> ``logits (batch, first_order.dim)``
+
+    Parameters
+    ----------
+    embedding : FieldEmbedding
+    first_order : FieldEmbedding
+        Of the same fields, its width the number of logits: 1 for a binary task, the
+        number of classes otherwise.
+    hidden : sequence of int, default=(128, 64, 64)
+        Widths of the feed-forward layers.
+    maps : sequence of int, default=(32, 32, 32)
+        Feature maps of the layers of the compressed interaction network.
+    dropout : float, default=0.0
+        In the feed-forward layers.
+    generator : torch.Generator, default=None
+        For the initial values; None is torch's global generator.
+
+    Examples
+    --------
+    >>> embedding, weights = (FieldEmbedding([3, 10], dim) for dim in (4, 1))
+    >>> XDeepFM(embedding, weights)(torch.tensor([[0, 9], [2, 0], [1, 5]])).shape
+    torch.Size([3, 1])
+    """
+
+    def __init__(
+        self,
+        embedding: FieldEmbedding,
+        first_order: FieldEmbedding,
+        *,
+        hidden: Sequence[int] = (128, 64, 64),
+        maps: Sequence[int] = (32, 32, 32),
+        dropout: float = 0.0,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__()
+        n_fields = embedding.n_fields
+        self.embedding = embedding
+        self.first_order = first_order
+        self.interactions = nn.ModuleList(
+            CINLayer(n_fields, n_in, n_maps, generator=generator)
+            for n_in, n_maps in zip([n_fields, *maps], maps, strict=False)
+        )
+        self.deep = MLP(
+            1, embedding.width, hidden, dropout=dropout, generator=generator
+        )
+        self.output = GroupedLinear(
+            1, hidden[-1] + sum(maps), first_order.dim, generator=generator
+        )
+
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        fields = self.embedding(codes, numbers, bags)
+        parts = [self.deep(fields.flatten(1))[0]]
+        x0 = fields.transpose(1, 2).contiguous()
+        x = x0
+        for layer in self.interactions:
+            x = layer(x0, x)
+            parts.append(x.sum(1))
+        logits = self.output(torch.cat(parts, dim=1))[0]
+        return logits + self.first_order(codes, numbers, bags).sum(1)
+
+
+class XDeepFMClassifier(SingleTaskClassifier):
+    """xDeepFM [1]_, one for each task.
+
+    A compressed interaction network crosses whole fields, one degree more in each
+    layer, beside first-order weights and feed-forward layers; see :class:`XDeepFM`.
+    With several tasks, each has a network of its own, embedding included.
+
+    Time and memory of a layer of the compressed interaction network grow with the
+    product of `embedding_dim`, number of fields and `n_maps`, for each row: it is the
+    slowest of the single-task systems.
+
+    Parameters
+    ----------
+    {embedding}
+    {hidden}
+    n_maps : int, default=32
+        Feature maps in each layer of the compressed interaction network.
+    n_layers : int, default=3
+        Layers of the compressed interaction network, and feed-forward layers, at least.
+    {training}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Lian et al., "xDeepFM: Combining Explicit and Implicit Feature Interactions
+       for Recommender Systems", KDD 2018.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import XDeepFMClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = XDeepFMClassifier(max_epochs=1, n_maps=8, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    _parameter_constraints: dict = {
+        **SingleTaskClassifier._parameter_constraints,
+        "n_maps": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        *,
+        embedding_dim=8,
+        numeric_embedding="linear",
+        n_bins=64,
+        embedding_dropout=0.0,
+        unseen_rate=0.0,
+        hidden=(128, 64),
+        n_maps=32,
+        n_layers=3,
+        dropout=0.0,
+        task_weights=None,
+        class_weight=None,
+        max_epochs=20,
+        batch_size=1024,
+        learning_rate=1e-3,
+        weight_decay=1e-5,
+        early_stopping="auto",
+        validation_fraction=0.1,
+        n_epochs_no_change=3,
+        callbacks=None,
+        device="auto",
+        dtype="float32",
+        n_threads=None,
+        random_state=None,
+        verbose=0,
+        categorical_features="from_dtype",
+    ):
+        self._store(locals())
+
+    def _build_single(
+        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
+    ) -> XDeepFM:
+        return XDeepFM(
+            embedding,
+            self._first_order(embedding, n_outputs, generator),
+            hidden=self._widths(),
+            maps=[self.n_maps] * self.n_layers,
+            dropout=self.dropout,
+            generator=generator,
+        )

@@ -1,0 +1,168 @@
+"""WeChat Big Data Challenge 2021: reactions to short videos.
+
+Fourteen days of anonymized videos shown to users of WeChat Channels, with seven
+reactions: 7,317,882 rows in ``user_action.csv`` of the first round. Properties of
+the videos are in ``feed_info.csv``.
+
+Source: https://algo.weixin.qq.com. Terms: those of the competition; the files
+cannot be passed on with this library.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .._compat import validate_params
+from ._tables import (
+    LOADER_CONSTRAINTS,
+    STREAMING_CONSTRAINTS,
+    as_bunch,
+    check_tasks,
+    find_file,
+    import_pandas,
+)
+
+ORIGIN = (
+    "the WeChat Big Data Challenge 2021, https://algo.weixin.qq.com, under the terms "
+    "of that competition"
+)
+TASKS = (
+    "read_comment",
+    "like",
+    "click_avatar",
+    "forward",
+    "favorite",
+    "comment",
+    "follow",
+)
+FEED_FEATURES = (
+    "authorid",
+    "videoplayseconds",
+    "bgm_song_id",
+    "bgm_singer_id",
+    "manual_keyword_list",
+    "machine_keyword_list",
+    "manual_tag_list",
+    "machine_tag_list",
+)
+
+
+@validate_params(
+    {**LOADER_CONSTRAINTS, **STREAMING_CONSTRAINTS},
+    prefer_skip_nested_validation=True,
+)
+def load_wechat2021(
+    data_home=None,
+    *,
+    tasks=("read_comment", "like", "click_avatar"),
+    subset="train",
+    n_rows=None,
+    chunk_size=1_000_000,
+    return_X_y=False,
+):
+    """Load the data of the WeChat Big Data Challenge 2021 from files on disk.
+
+    The properties of the videos are joined. The split is by day: training on the
+    days 1 to 12, validation on day 13, test on day 14 (the labels of the
+    competition's own test set were never given out). Rows keep the order of the
+    file.
+
+    How long a video was played and stayed on happens after the exposure and is
+    never a feature. The texts of the videos (description, speech, and characters
+    recognized in the picture) are left out.
+
+    Parameters
+    ----------
+    data_home : str or path-like, default=None
+        Folder that holds ``wechat2021/user_action.csv`` and
+        ``wechat2021/feed_info.csv``, plain or compressed (.gz, .xz, .bz2). By
+        default the environment variable ``DEPHN_SK_DATA``, else
+        ``~/dephn_sk_data``.
+    tasks : sequence of str or "all", \
+            default=("read_comment", "like", "click_avatar")
+        Columns of the target, out of "read_comment", "like", "click_avatar",
+        "forward", "favorite", "comment" and "follow". The default is the three
+        tasks of the DEPHN paper.
+    subset : {"train", "validation", "test", "all"}, default="train"
+        The rows to return.
+    n_rows : int, default=None
+        Read only that many rows from the beginning of ``user_action.csv``.
+    chunk_size : int, default=1_000_000
+        Rows that are parsed at a time. It changes the memory needed, not the result.
+    return_X_y : bool, default=False
+        Return ``(data, target)`` instead of a Bunch.
+
+    Returns
+    -------
+    wechat : :class:`~sklearn.utils.Bunch`
+        With the attributes
+
+        data : DataFrame of shape (n_rows, 11)
+            Ids, device and lists of dtype category with the same categories in
+            every subset, ``videoplayseconds`` as floats. The members of lists are
+            separated by semicolons; those of ``machine_tag_list`` carry their
+            probability after a blank.
+        target : DataFrame of shape (n_rows, n_tasks)
+            0 and 1.
+        date : ndarray of shape (n_rows,)
+            The day, from 1 to 14; no feature.
+        feature_names, task_names : list of str
+        split : ndarray of shape (n_rows,)
+            The subset of each row.
+        DESCR : str
+            Description, source and terms.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a file is missing.
+
+    Examples
+    --------
+    >>> from dephn_sk.datasets import load_wechat2021
+    >>> X, y = load_wechat2021(return_X_y=True)  # doctest: +SKIP
+    >>> y.columns.tolist()  # doctest: +SKIP
+    ['read_comment', 'like', 'click_avatar']
+    """
+    pd = import_pandas("load_wechat2021")
+    tasks = check_tasks(tasks, TASKS)
+    feeds = pd.read_csv(
+        find_file(data_home, "wechat2021", "feed_info.csv", ORIGIN),
+        usecols=["feedid", *FEED_FEATURES],
+        index_col="feedid",
+    )
+    for name in FEED_FEATURES:
+        if name == "videoplayseconds":
+            feeds[name] = feeds[name].astype(float)
+        elif name.endswith("_id"):  # missing ids have made the others floats
+            feeds[name] = feeds[name].astype("Int64").astype("category")
+            feeds[name] = feeds[name].cat.rename_categories(int)
+        else:
+            feeds[name] = feeds[name].astype("category")
+    reader = pd.read_csv(
+        find_file(data_home, "wechat2021", "user_action.csv", ORIGIN),
+        usecols=["userid", "feedid", "date_", "device", *tasks],
+        dtype={"date_": "int8", "device": "int8", **dict.fromkeys(tasks, "int8")},
+        nrows=n_rows,
+        chunksize=chunk_size,
+    )
+    with reader as chunks:
+        log = pd.concat(chunks, ignore_index=True)
+    data = pd.concat(
+        [
+            log[["userid", "feedid", "device"]].astype("category"),
+            feeds[list(FEED_FEATURES)].reindex(log["feedid"]).reset_index(drop=True),
+        ],
+        axis="columns",
+    )
+    date = log["date_"].to_numpy()
+    split = np.select([date <= 12, date == 13], ["train", "validation"], "test")
+    return as_bunch(
+        data,
+        log[tasks].astype("int64"),
+        split,
+        subset=subset,
+        return_X_y=return_X_y,
+        DESCR=__doc__,
+        date=date,
+    )

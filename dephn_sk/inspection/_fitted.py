@@ -1,0 +1,33 @@
+"""The fitted estimator that is looked at, at the end of a pipeline or alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
+
+
+def final_estimator(estimator: Any) -> Any:
+    """The fitted estimator itself, without the steps before it."""
+    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
+    check_is_fitted(final)
+    if not hasattr(final, "net_"):
+        raise TypeError(
+            "estimator must be a classifier of dephn_sk, or a Pipeline that ends with "
+            f"one, got {type(final).__name__}."
+        )
+    return final
+
+
+def transformed(estimator: Any, X: Any) -> Any:
+    """X as the final estimator reads it."""
+    if isinstance(estimator, Pipeline) and len(estimator) > 1:
+        return estimator[:-1].transform(X)
+    return X
+
+
+def field_names(estimator: Any) -> tuple[str, ...]:
+    """Names of the fields, in the order in which the network reads them."""
+    encoder = final_estimator(estimator).encoder_
+    return encoder.categorical_names_ + encoder.numeric_names_ + encoder.bag_names_

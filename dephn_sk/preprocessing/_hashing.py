@@ -1,0 +1,139 @@
+"""Codes without a vocabulary: a hash that is the same in every process."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._distinct import EXACT, object_array, texts
+
+_PRIME = np.uint64(0x100000001B3)
+_BASIS = np.uint64(0xCBF29CE484222325)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+class Hashing:
+    """Codes 1 to ``n_buckets`` by hash; missing has code 0.
+
+    Integers, and text that spells one, hash alike when the column held integers.
+
+    Parameters
+    ----------
+    n_buckets : int
+        Number of buckets.
+    n_hashes : int
+        Number of codes for each value, of independent hashes.
+    """
+
+    def __init__(self, n_buckets: int, n_hashes: int = 1):
+        self.n_buckets = n_buckets
+        self.n_hashes = n_hashes
+        self.cardinality = n_buckets + 1
+        self.table: str | None = None
+        self._numeric: bool | None = None
+        self._total = self._missing = 0.0
+
+    def count(self, column: Column, weight: NDArray | None) -> float:
+        """Learn whether the values are numbers; give the weight of present ones."""
+        distinct = column.distinct
+        if self._numeric is None:
+            self._numeric = distinct.values.dtype.kind in "biuf"
+        missing = distinct.positions < 0
+        total = len(missing) if weight is None else weight.sum()
+        lost = missing.sum() if weight is None else weight[missing].sum()
+        self._total += total
+        self._missing += lost
+        return float(total - lost)
+
+    def grow(self) -> None:
+        """Nothing grows."""
+
+    def encode(self, column: Column) -> NDArray:
+        """Each row's codes, of shape (n_rows, n_hashes), or (n_rows,) for one hash."""
+        distinct = column.distinct
+        hashes = self._hashes(distinct.values)
+        seeds = np.arange(self.n_hashes, dtype=np.uint64) * _GOLDEN
+        buckets = _mix(hashes[:, None] ^ _mix(seeds)) % np.uint64(self.n_buckets)
+        codes = np.zeros((len(hashes) + 1, self.n_hashes), dtype=np.int32)
+        codes[:-1] = buckets + np.uint64(1)
+        codes = codes[distinct.positions]  # missing is at -1
+        return codes[:, 0] if self.n_hashes == 1 else codes
+
+    def decode(self, codes: NDArray) -> NDArray:
+        """None: a bucket does not say which of its values it was."""
+        return np.full(len(codes), None, dtype=object)
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the rows that hold no value."""
+        return self._missing / self._total if self._total else 0.0
+
+    @property
+    def rare_share(self) -> float:
+        """Zero: every value has a bucket."""
+        return 0.0
+
+    def _hashes(self, values: NDArray) -> NDArray:
+        """Hashes of the values as the numbers or the text that they were in fit."""
+        is_numeric = values.dtype.kind in "biuf"
+        if is_numeric == self._numeric:
+            return stable_hash(values)
+        spelt = texts(values)
+        hashes = stable_hash(object_array(spelt))
+        if self._numeric:
+            numbers = [_integer(text) for text in spelt]
+            where = [i for i, number in enumerate(numbers) if number is not None]
+            bits = [numbers[i] % 2**64 for i in where]
+            hashes[where] = stable_hash(np.array(bits, dtype=np.uint64))
+        return hashes
+
+
+def stable_hash(values: NDArray) -> NDArray:
+    """A 64-bit hash of each value, equal on every platform.
+
+    Numbers pass the finaliser of splitmix64, whole floats as integers; anything else is
+    hashed by FNV-1a of its text in UTF-8, and then finalised.
+
+    >>> stable_hash(np.array(["Oslo", "Rome"], dtype=object))
+    array([10778201534438463018,  6079655644700755245], dtype=uint64)
+    >>> stable_hash(np.array([1, 2]))
+    array([10451216379200822465, 10905525725756348110], dtype=uint64)
+    """
+    if values.dtype.kind == "f":
+        whole = (values % 1 == 0) & (np.abs(values) < EXACT)
+        integers = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
+        bits = values.astype(np.float64).view(np.uint64)
+        return _mix(np.where(whole, integers, bits))
+    if values.dtype.kind in "biu":
+        return _mix(values.astype(np.uint64, copy=False))
+    spelt = [text.encode("utf-8", "surrogatepass") for text in texts(values)]
+    lengths = np.fromiter(map(len, spelt), np.int64, len(spelt))
+    order = np.argsort(-lengths, kind="stable")
+    characters = np.frombuffer(b"".join(spelt), dtype=np.uint8).astype(np.uint64)
+    starts = (np.cumsum(lengths) - lengths)[order]
+    # Longest first: those with a character at position k are the first so many.
+    reaching = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)))
+    hashes = np.full(len(spelt), _BASIS, dtype=np.uint64)
+    for k, many in enumerate(reaching):
+        hashes[:many] = (hashes[:many] ^ characters[starts[:many] + k]) * _PRIME
+    unsorted = np.empty_like(hashes)
+    unsorted[order] = hashes
+    return _mix(unsorted)
+
+
+def _mix(bits: NDArray) -> NDArray:
+    """The finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
+    bits = bits + _GOLDEN
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _integer(text: str) -> int | None:
+    """The integer that a text spells in the usual way, or None."""
+    try:
+        number = int(text)
+    except ValueError:
+        return None
+    return number if str(number) == text else None

@@ -1,0 +1,92 @@
+"""What comes into FieldEncoder, checked: tables, weights, parameters by column."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator
+
+from dephn_sk._compat import (
+    _check_feature_names_in,
+    _check_sample_weight,
+    validate_data,
+    validate_parameter_constraints,
+)
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._frames import column_names, library, read_columns, select
+
+
+def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
+    """The table's columns, checked against those of the first `fit`."""
+    if library(X) == "numpy":
+        if isinstance(X, list):  # keep numbers beside text as numbers
+            X = np.array(X, dtype=object)
+        X = validate_data(
+            encoder,
+            X,
+            reset=reset,
+            dtype=None,
+            ensure_all_finite=False,
+            accept_sparse="csc",
+        )
+    else:
+        names = column_names(X)
+        if not reset and names is not None:
+            X = _aligned(encoder, X, names)
+        validate_data(encoder, X, reset=reset, skip_check_array=True)
+        if 0 in X.shape:
+            raise ValueError(
+                f"X holds {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
+                f"(shape={X.shape}); at least one of each is needed."
+            )
+    return read_columns(X, list(_check_feature_names_in(encoder)))
+
+
+def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> Any:
+    """The frame with the columns of `fit`, as far as the parameters allow."""
+    if not hasattr(encoder, "feature_names_in_"):
+        return X
+    expected = list(encoder.feature_names_in_)
+    extra = [name for name in names if name not in expected]
+    if set(expected) - set(names) or (extra and encoder.extra_columns == "error"):
+        return X  # scikit-learn's own check names them
+    if extra and encoder.extra_columns == "warn":
+        warnings.warn(
+            f"X has columns that were not there in fit, they are ignored: {extra}.",
+            UserWarning,
+            stacklevel=5,
+        )
+    if encoder.column_order == "strict":
+        expected = [name for name in names if name in expected]
+    return X if names == expected else select(X, expected)
+
+
+def checked_weight(sample_weight: ArrayLike | None, n_rows: int) -> NDArray | None:
+    """The rows' weights; None if all of them are 1."""
+    if sample_weight is None:
+        return None
+    weight = _check_sample_weight(sample_weight, np.empty((n_rows, 0)), dtype=float)
+    if weight.min() < 0:
+        raise ValueError(f"sample_weight holds {weight.min()}; it must be at least 0.")
+    if not weight.any():
+        raise ValueError("sample_weight is zero for all rows; nothing can be learned.")
+    return None if np.all(weight == 1) else weight
+
+
+def check_by_column(encoder: BaseEstimator) -> None:
+    """Check each value of the parameters that are given by column."""
+    inner = {"delimiters": [str], "bag_weights": [str, Integral]}
+    for parameter, constraints in encoder._parameter_constraints.items():
+        setting = getattr(encoder, parameter)
+        if isinstance(setting, dict) and isinstance(constraints, list):
+            allowed = [one for one in constraints if one not in (dict, None)]
+            named = {f"{parameter}[{key!r}]": one for key, one in setting.items()}
+            validate_parameter_constraints(
+                dict.fromkeys(named, inner.get(parameter, allowed)),
+                named,
+                type(encoder).__name__,
+            )

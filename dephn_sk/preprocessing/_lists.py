@@ -1,0 +1,78 @@
+"""Columns of lists, in any form: one array of members and offsets."""
+
+from __future__ import annotations
+
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dephn_sk.preprocessing._columns import CodedBag, Codes, Column, Lists
+from dephn_sk.preprocessing._distinct import missing_mask, object_array
+
+_LISTS = frozenset({list, tuple, np.ndarray})
+
+
+def read_lists(column: Column, delimiter: str | None) -> tuple[Lists, NDArray | None]:
+    """A column's lists, and which of them each row holds (None: each its own).
+
+    Missing is an empty list. Delimited text is split once for each distinct text.
+    """
+    values = column.values
+    if delimiter is not None and column.kind != "list":
+        return _split(column, delimiter)
+    if isinstance(values, Lists):
+        return values, None
+    if isinstance(values, CodedBag):
+        codes = Codes(values.bag.members, values.cardinality, values.table)
+        return Lists(codes, values.bag.offsets), None
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "Of":
+        raise _no_list(column.name, column.example())
+    cells = values.astype(object)  # floats where all is missing
+    held = np.fromiter(map(_LISTS.__contains__, map(type, cells)), bool, len(cells))
+    others = cells[~held]
+    missing = missing_mask(others)
+    if not missing.all():
+        raise _no_list(column.name, others[~missing][0])
+    cells[~held] = object_array([()])
+    lengths = np.fromiter(map(len, cells), np.int64, len(cells))
+    full = cells[lengths > 0]
+    if set(map(type, full)) == {np.ndarray}:
+        members = np.concatenate(full)
+    else:
+        members = object_array(list(chain.from_iterable(full)))
+    return Lists(members, offsets(lengths)), None
+
+
+def _split(column: Column, delimiter: str) -> tuple[Lists, NDArray]:
+    """Delimited text; blanks around members and empty members are dropped."""
+    distinct = column.distinct
+    texts = distinct.values.tolist()
+    if not set(map(type, texts)) <= {str}:
+        example = next(text for text in texts if not isinstance(text, str))
+        raise ValueError(
+            f"Column {column.name!r} is to be split at {delimiter!r}, but holds "
+            f"{example!r}, which is no text."
+        )
+    parts = [*map(str.split, texts, repeat(delimiter)), []]  # the last for missing
+    lengths = np.fromiter(map(len, parts), np.int64, len(parts))
+    members = object_array(list(map(str.strip, chain.from_iterable(parts))))
+    full = members != ""
+    holder = np.repeat(np.arange(len(parts)), lengths)[full]
+    lengths = np.bincount(holder, minlength=len(parts))
+    rows = np.where(distinct.positions < 0, len(texts), distinct.positions)
+    return Lists(members[full], offsets(lengths)), rows
+
+
+def offsets(lengths: NDArray) -> NDArray:
+    """Where lists of these lengths begin and end, one after the other."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def _no_list(name: str, example: Any) -> ValueError:
+    return ValueError(
+        f"Column {name!r} is multi-valued, but holds {example!r}, which is a "
+        f"{type(example).__name__}. Give a list in each row, or name the column in "
+        "delimiters if it holds delimited text."
+    )

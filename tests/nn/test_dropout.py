@@ -1,0 +1,70 @@
+"""Random masks of training, drawn from a generator of one's own."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+import torch
+
+from dephn_sk.nn import Dropout, UnseenMask, use_generator
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_dropout_zeroes_its_share_and_keeps_the_mean(p):
+    dropout = Dropout(p)
+    use_generator(dropout, generator())
+    out = dropout(torch.ones(100, 100))
+    assert abs((out == 0).float().mean() - p) < 0.02
+    assert torch.allclose(out[out != 0], torch.tensor(1 / (1 - p)))
+
+
+def test_unseen_mask_zeroes_its_share_and_changes_no_other_code():
+    mask, codes = UnseenMask(0.25), torch.randint(1, 9, (100, 100))
+    use_generator(mask, generator())
+    out = mask(codes)
+    assert abs((out == 0).float().mean() - 0.25) < 0.02
+    assert torch.equal(out[out != 0], codes[out != 0])
+    assert out.dtype == codes.dtype
+
+
+@pytest.mark.parametrize("module", [Dropout(0.0), UnseenMask(0.0)])
+def test_rate_zero_returns_the_very_input(module):
+    x = torch.arange(4)
+    assert module.train()(x) is x
+
+
+@pytest.mark.parametrize("module", [Dropout(0.5), UnseenMask(0.5)])
+def test_nothing_is_masked_outside_training(module):
+    x = torch.arange(4)
+    assert module.eval()(x) is x
+
+
+@pytest.mark.parametrize("module", [Dropout(0.5), UnseenMask(0.5)])
+def test_the_generator_decides_and_torch_keeps_its_own(module):
+    state = torch.get_rng_state()
+    x = torch.arange(1.0, 100.0)
+    use_generator(module, generator())
+    first = module(x)
+    use_generator(module, generator())
+    assert torch.equal(module(x), first)
+    assert not torch.equal(module(x), first)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_use_generator_reaches_every_part():
+    parts = torch.nn.Sequential(Dropout(0.5), torch.nn.Sequential(UnseenMask(0.5)))
+    own = generator()
+    use_generator(parts, own)
+    assert parts[0].generator is own
+    assert parts[1][0].generator is own
+
+
+def test_a_generator_is_no_part_of_a_pickle():
+    dropout = Dropout(0.5)
+    use_generator(dropout, generator())
+    assert pickle.loads(pickle.dumps(dropout)).generator is None
