@@ -1,7 +1,8 @@
 """Multi-task behavior prediction on categorical tables, the scikit-learn way."""
 
 from ._dephn import DEPHNMultiTaskClassifier
+from ._task_view import TaskView
 
 __version__ = "0.1.0"
 
-__all__ = ["DEPHNMultiTaskClassifier", "__version__"]
+__all__ = ["DEPHNMultiTaskClassifier", "TaskView", "__version__"]

@@ -14,9 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import accuracy_score
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -25,6 +24,7 @@ from ._batches import ArraySource, generator_of
 from ._bins import column_edges
 from ._callbacks import BestEpoch, CallbackParameters
 from ._compat import (
+    HasMethods,
     Interval,
     InvalidParameterError,
     StrOptions,
@@ -33,12 +33,19 @@ from ._compat import (
     _safe_indexing,
 )
 from ._net import MultiTaskNet
-from ._suggest import did_you_mean
+from ._predictions import TaskPredictions
+from ._sklearn_callbacks import (
+    CallbackSupportMixin,
+    reported_epochs,
+    with_callbacks,
+)
+from ._suggest import check_names, did_you_mean
 from ._targets import Targets
 from ._validation import check_validation_set, split_rows
 from ._weights import check_sample_weight, check_task_weights, combine
-from .metrics import mean_task_score, task_accuracy, task_roc_auc
+from .metrics import task_accuracy, task_roc_auc
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding
+from .nn._numeric_embedding import NUMERIC_EMBEDDINGS
 from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 10_000
@@ -53,7 +60,9 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
     return targets is None or targets.single
 
 
-class MultiTaskClassifier(CallbackParameters, ClassifierMixin, BaseEstimator):
+class MultiTaskClassifier(
+    CallbackParameters, CallbackSupportMixin, TaskPredictions, BaseEstimator
+):
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines `__init__` with the parameters of `_parameter_constraints`, and
@@ -85,6 +94,7 @@ class MultiTaskClassifier(CallbackParameters, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["verbose"],
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
+        "encoder": [HasMethods(["fit_encode", "encode"]), None],
     }
 
     @abstractmethod
@@ -186,6 +196,7 @@ default=None
             stopping=False,
         )
 
+    @with_callbacks
     def _train(
         self,
         X: Any,
@@ -204,7 +215,14 @@ default=None
                 f"This {type(self).__name__} estimator requires y to be passed, but "
                 "the target y is None."
             )
+        self._check_choices()
         check_consistent_length(X, y)
+        if not _num_samples(X):
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum "
+                "of 1 is required."
+            )
+        reported = reported_epochs(self, epochs, X, y, sample_weight)
         given = check_sample_weight(sample_weight, _num_samples(y))
         if given is not None and not given.any(axis=1).all():
             rows = np.flatnonzero(given.any(axis=1))
@@ -215,6 +233,10 @@ default=None
         targets = Targets.fit(y, classes) if reset else self.targets_
         indices = targets.indices(y)
         weights = combine(indices, targets, given, self.class_weight)
+        for t in np.flatnonzero(~weights.any(axis=0)):
+            raise ValueError(
+                f"Task {targets.names[t]!r} has no observed label of positive weight."
+            )
         task_weights = check_task_weights(self.task_weights, targets)
         monitor = self._check_monitor(targets)
 
@@ -229,14 +251,20 @@ default=None
         if reset:
             # rows that do not train do not enter the vocabularies either
             counted = None if given is None and not len(valid) else row_weight
-            encoder = FieldEncoder(categorical_features=self.categorical_features)
-            self.encoder_ = encoder.fit(X, sample_weight=counted)
+            encoder = self._make_encoder()
+            fields = encoder.fit_encode(X, y, counted, dtype=np.dtype(self.dtype))
+            if len(valid) and encoder.target_statistics is not None:
+                # cross-fitted statistics are for the rows that were learned from
+                numbers = self._encode(_safe_indexing(X, valid), encoder).numbers
+                fields.numbers[valid] = numbers
+            self.encoder_ = encoder
             self.targets_ = targets
             self.n_features_in_ = encoder.n_features_in_
             self.__dict__.pop("feature_names_in_", None)
             if hasattr(encoder, "feature_names_in_"):
                 self.feature_names_in_ = encoder.feature_names_in_
-        fields = self._encode(X)
+        else:
+            fields = self._encode(X)
         sources: list[Any] = [
             self._source(
                 fields if len(rows) == len(fields) else fields.take(rows),
@@ -274,7 +302,8 @@ default=None
                     seed=seed,
                     **self._net_options(),
                 ).initialize()
-            self.net_.partial_fit([*sources, None][:2], epochs=epochs)
+            with reported:
+                self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
 
     def _validate_params(self) -> None:
@@ -290,6 +319,12 @@ default=None
                         if hint and not c.is_satisfied_by(value):
                             raise InvalidParameterError(f"{error}{hint}") from None
             raise
+
+    def _check_choices(self) -> None:
+        """What the table of constraints cannot say."""
+        check_names(
+            "numeric_embedding", self.numeric_embedding.split("+"), NUMERIC_EMBEDDINGS
+        )
 
     def _draw_seed(self) -> int:
         """A seed of our own: no global generator is read or moved."""
@@ -316,8 +351,19 @@ default=None
         quantity, name = self.monitor
         return quantity, targets.position(name, "monitor")
 
-    def _encode(self, X: Any) -> Fields:
-        return self.encoder_.encode(X, dtype=np.dtype(self.dtype))
+    def _make_encoder(self) -> FieldEncoder:
+        """A fresh encoder: a copy of the given one, or one with defaults."""
+        if self.encoder is None:
+            return FieldEncoder(categorical_features=self.categorical_features)
+        if self.categorical_features != "from_dtype":
+            raise ValueError(
+                f"categorical_features={self.categorical_features!r} is given beside "
+                "an encoder; give it to the encoder."
+            )
+        return clone(self.encoder)
+
+    def _encode(self, X: Any, encoder: FieldEncoder | None = None) -> Fields:
+        return (encoder or self.encoder_).encode(X, dtype=np.dtype(self.dtype))
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)
@@ -363,17 +409,14 @@ default=None
     def _torch_device(self) -> str:
         if self.device != "auto":
             try:
-                torch.device(self.device)
-            except RuntimeError:
+                torch.empty(0, device=self.device)
+            except (RuntimeError, AssertionError, NotImplementedError) as error:
+                reason = str(error).splitlines()[0]
                 raise ValueError(
-                    f"device must be 'auto' or a torch device such as 'cpu' or 'cuda', "
-                    f"got {self.device!r}." + did_you_mean(self.device, _DEVICES)
+                    f"device={self.device!r} cannot be used here: {reason}. Give "
+                    "'auto', 'cpu' or a device that torch finds."
+                    + did_you_mean(self.device, _DEVICES)
                 ) from None
-            if self.device.startswith("cuda") and not torch.cuda.is_available():
-                raise ValueError(
-                    f"device={self.device!r}, but torch finds no CUDA device. Use "
-                    "'auto' or 'cpu'."
-                )
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -417,28 +460,6 @@ default=None
             )
         ]
 
-    def predict_proba(self, X: Any) -> NDArray | list[NDArray]:
-        """Probabilities of the classes of each task.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_classes), (n_samples, n_tasks), or list of \
-ndarray of shape (n_samples, n_classes)
-            For a 1-D y, the probability of each class. For several binary tasks, that
-            of each task's second class. Where some of several tasks is multi-class, one
-            array for each task, as in scikit-learn's other classifiers.
-        """
-        probabilities = self._task_probabilities(X)
-        if self.targets_.single:
-            return probabilities[0]
-        if self.targets_.binary:
-            return np.column_stack([p[:, 1] for p in probabilities])
-        return probabilities
-
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:
         """Logits, for a 1-D y alone.
@@ -454,68 +475,7 @@ ndarray of shape (n_samples, n_classes)
         logits = self._task_logits(X)[0]
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
-    def predict(self, X: Any) -> NDArray:
-        """The most probable class of each task.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_tasks)
-            Labels as they were given to `fit`.
-        """
-        probabilities = self._task_probabilities(X)
-        indices = np.column_stack([p.argmax(axis=1) for p in probabilities])
-        return self.targets_.decode(indices)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """The mean over tasks of ROC AUC, over the labels that are observed.
-
-        A multi-class task is scored by its accuracy, and so is a 1-D y, as in all
-        classifiers of scikit-learn.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
-            NaN is a label that was not observed.
-        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-default=None
-
-        Returns
-        -------
-        float
-        """
-        check_is_fitted(self)
-        if self.targets_.single:
-            return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
-        return mean_task_score(
-            self.targets_.indices(y),
-            self.predict_proba(X),
-            classes=[range(len(c)) for c in self.targets_.classes],
-            sample_weight=sample_weight,
-        )
-
     # ------------------------------------------------------------ attributes
-
-    @property
-    def classes_(self) -> NDArray | list[NDArray]:
-        """Classes of the one task, (n_classes,), or of each: (n_tasks, 2) or a list."""
-        check_is_fitted(self)
-        targets = self.targets_
-        if targets.single:
-            return targets.classes[0]
-        if targets.binary and len({c.dtype.kind for c in targets.classes}) == 1:
-            return np.stack(targets.classes)
-        return list(targets.classes)
-
-    @property
-    def task_names_(self) -> tuple[str, ...]:
-        """Names of the tasks."""
-        check_is_fitted(self)
-        return self.targets_.names
 
     @property
     def n_iter_(self) -> int:
@@ -556,9 +516,6 @@ default=None
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.single_output = True
-        tags.target_tags.multi_output = True
-        tags.classifier_tags.multi_label = True
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags

@@ -38,6 +38,8 @@ def quantile_edges(
     array([0., 1., 3., 4.])
     """
     known = ~np.isnan(values)
+    if sample_weight is not None:
+        known &= sample_weight > 0
     distinct, position = np.unique(values[known], return_inverse=True)
     if len(distinct) < 2:
         start = distinct[0] if len(distinct) else 0.0

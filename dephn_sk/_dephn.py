@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ._base import MultiTaskClassifier
 from ._compat import Interval, StrOptions
-from ._suggest import did_you_mean
+from ._suggest import check_names
 from .nn import DEPHN, FieldEmbedding
 from .nn._dephn import EXPERTS, GATES
 from .nn._mapping import MAPPINGS
@@ -139,6 +138,10 @@ default=None
         Which columns are categorical. ``"from_dtype"``: strings, objects, categories
         and booleans of a data frame, and columns of an object array that are no
         numbers; or a boolean mask, indices or column names; None: none.
+    encoder : FieldEncoder or None, default=None
+        How columns become fields: an unfitted encoder with settings of its own, such as
+        frequency limits or target statistics, which is copied and fitted within `fit`,
+        cross-fitting included. None: a FieldEncoder with its defaults.
 
     Attributes
     ----------
@@ -205,7 +208,7 @@ default=None
         "label_similarity": [StrOptions(set(SIMILARITIES))],
         "coefficient_reduction": [StrOptions(set(REDUCTIONS))],
         "gate_optimizer": [StrOptions({"sgd", "adam"})],
-        "gate_learning_rate": [Interval(Real, 0, None, closed="left"), None],
+        "gate_learning_rate": [Interval(Real, 0, None, closed="left")],
         "tower_hidden": ["array-like"],
     }
 
@@ -252,6 +255,7 @@ default=None
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self.embedding_dim = embedding_dim
         self.numeric_embedding = numeric_embedding
@@ -293,6 +297,7 @@ default=None
         self.random_state = random_state
         self.verbose = verbose
         self.categorical_features = categorical_features
+        self.encoder = encoder
 
     @classmethod
     def paper_configuration(cls, **changes: Any) -> DEPHNMultiTaskClassifier:
@@ -343,7 +348,6 @@ default=None
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
-        self._check_choices()
         return DEPHN(
             embedding,
             n_outputs,
@@ -365,16 +369,16 @@ default=None
         )
 
     def _check_choices(self) -> None:
-        """What the table of constraints cannot say."""
+        super()._check_choices()
         for parameter in ("public_experts", "private_experts"):
-            _check_names(parameter, getattr(self, parameter), EXPERTS)
+            check_names(parameter, getattr(self, parameter), EXPERTS)
         if not len(self.public_experts) + len(self.private_experts):
             raise ValueError(
                 "public_experts and private_experts are both empty; name at least one "
                 f"expert out of {EXPERTS}."
             )
         named = [m for m in self.mappings if not callable(m)]
-        _check_names("mappings", named, MAPPINGS)
+        check_names("mappings", named, MAPPINGS)
         if not len(self.mappings):
             raise ValueError("mappings is empty; ('raw',) maps nothing.")
         if not len(self.expert_hidden):
@@ -419,14 +423,3 @@ default=None
             for i in range(n)
         ]
         return [f"{e} {m}" for e in experts for m in network.mapping.names]
-
-
-def _check_names(
-    parameter: str, given: Sequence[str], options: Sequence[str] | dict
-) -> None:
-    for name in given:
-        if name not in options:
-            raise ValueError(
-                f"{parameter} must be a sequence of names out of {sorted(options)}, "
-                f"got {name!r}." + did_you_mean(name, options)
-            )

@@ -107,6 +107,12 @@ class MultiTaskNet(NeuralNet):
             )
         return self
 
+    def __getstate__(self) -> dict[str, Any]:
+        # the module that was given is module_, and skorch maps only that to a device
+        # that exists where the pickle is read
+        parts = {"module": type(self.module), "criterion": type(self.criterion)}
+        return {**super().__getstate__(), **parts}
+
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""
 

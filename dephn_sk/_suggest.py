@@ -1,6 +1,6 @@
-"""The nearest valid name, for error messages."""
+"""Names out of a list, with the nearest valid one in the error message."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -13,3 +13,15 @@ def did_you_mean(value: object, options: Iterable[object]) -> str:
     names = {str(option): option for option in options}
     nearest = get_close_matches(str(value), names, n=1)
     return f" Did you mean {names[nearest[0]]!r}?" if nearest else ""
+
+
+def check_names(
+    parameter: str, given: Iterable[object], options: Collection[str]
+) -> None:
+    """Raise where one of the given names is none of the options."""
+    for name in given:
+        if name not in options:
+            raise ValueError(
+                f"{parameter} takes names out of {sorted(options)}, got {name!r}."
+                + did_you_mean(name, options)
+            )

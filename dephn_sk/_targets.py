@@ -42,6 +42,10 @@ class Targets:
         `classes` are all classes of a 1-D y, or a list of those of each task.
         """
         columns, names, single = label_columns(y)
+        if not len(columns[0]):
+            raise ValueError(
+                "Found array with 0 sample(s) in y; give at least one row."
+            )
         if classes is not None:
             announced = [classes] if single else list(classes)
             if len(announced) != len(columns):
@@ -72,7 +76,12 @@ class Targets:
                 raise ValueError(f"{where}: Complex data not supported: {values[0]}.")
             if values.dtype.kind == "f" and np.isinf(values).any():
                 raise ValueError(f"{where} contains infinity; give class labels.")
-            check_classification_targets(values)
+            try:
+                check_classification_targets(values)
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from None
+            except TypeError:
+                pass  # labels that cannot be ordered, which `_classes` reports
             classes.append(_classes(values, categories, where, single))
         return cls(names, classes, single)
 
@@ -103,7 +112,7 @@ class Targets:
                 f"y has {len(columns)} tasks, but {len(self.names)} were seen in fit: "
                 f"{', '.join(self.names)}."
             )
-        if names is not None and names != self.names:
+        if not self.single and names is not None and names != self.names:
             raise ValueError(
                 f"The tasks of y are {list(names)}, but {list(self.names)} were seen "
                 "in fit, in that order."

@@ -13,7 +13,6 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, _fit_context
-from ._suggest import did_you_mean
 from ._targets import Targets
 
 
@@ -144,7 +143,7 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             For a y of several tasks, and for all that the estimator refuses.
         """
         shape = np.asarray(y).shape
-        if shape[1:] > (1,):
+        if len(shape) == 2 and shape[1] > 1:
             raise ValueError(
                 f"A TaskView is fitted to a 1d y, the labels of task {self.task!r}, "
                 f"got the shape {shape}. Fit the estimator to several tasks, and view "
@@ -164,12 +163,7 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         targets = fitted_targets(self._trained)
         if hasattr(self, "estimator_"):
             return targets, 0
-        if self.task not in targets.names:
-            raise ValueError(
-                f"There is no task {self.task!r}; the tasks are {list(targets.names)}."
-                + did_you_mean(self.task, targets.names)
-            )
-        return targets, targets.names.index(self.task)
+        return targets, targets.position(self.task, "task")
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities of the classes of the task.

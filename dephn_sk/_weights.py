@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray | None:
     weights = check_array(
         np.asarray(sample_weight),
         ensure_2d=False,
+        allow_nd=True,
         dtype=np.float64,
         input_name="sample_weight",
     )
@@ -67,10 +69,6 @@ def combine(
             codes = indices[known, t].astype(np.intp)
             factors = _class_factors(given, targets, t, codes, weights[known, t])
             weights[known, t] *= factors[codes]
-    for t in np.flatnonzero(~weights.any(axis=0)):
-        raise ValueError(
-            f"Task {targets.names[t]!r} has no observed label of positive weight."
-        )
     return weights
 
 
@@ -102,7 +100,7 @@ def _class_factors(
                     f"class_weight of {name!r} names the class {label!r}; its classes "
                     f"are {labels}."
                 )
-            if not weight >= 0:
+            if not (isinstance(weight, Real) and weight >= 0):
                 raise ValueError(
                     f"class_weight of {name!r} gives class {label!r} the weight "
                     f"{weight!r}; weights must be >= 0."
@@ -129,7 +127,10 @@ def check_task_weights(task_weights: Any, targets: Targets) -> list[float] | str
     if isinstance(given, Mapping):
         _check_task_names("task_weights", given, names)
         given = [given.get(name, 1.0) for name in names]
-    values = np.asarray(given, dtype=np.float64)
+    try:
+        values = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        values = np.empty(0)
     if values.shape != (len(names),) or not (values >= 0).all():
         raise ValueError(
             f"task_weights must be {len(names)} numbers >= 0, one for each of the "

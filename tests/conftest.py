@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+# read by SciPy when it is first imported; some of scikit-learn's checks need it
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 
 @pytest.fixture(scope="session")
 def data_home():

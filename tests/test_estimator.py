@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import io
 import pickle
 import random
 import subprocess
@@ -341,6 +342,8 @@ OPTIONS = {
     "batch_size": [1, 3, 7],
     "weight_decay": [0.0, 0.1],
     "early_stopping": [True, False, "auto"],
+    "monitor": ["loss", "score", ("loss", "task b"), ("score", "task a")],
+    "warm_start": [True, False],
     "dtype": ["float32", "float64"],
     "device": ["auto", "cpu"],
     "n_threads": [1, None],
@@ -554,6 +557,24 @@ def test_a_copy_predicts_the_same(copied, options):
     assert_array_equal(same.predict_proba(X), model.predict_proba(X))
     assert same.task_names_ == model.task_names_
     assert same.net_.history == model.net_.history
+
+
+def test_every_tensor_of_a_pickle_can_be_moved_to_another_device(fitted):
+    """Otherwise a model fitted on a GPU does not load where there is none."""
+    model, _, _ = fitted
+    tensors = []
+
+    class Recorder(pickle.Pickler):
+        def reducer_override(self, value):
+            if isinstance(value, torch.Tensor):
+                tensors.append(tuple(value.shape))
+            return NotImplemented
+
+    # skorch maps the tensors that it packs into bytes; no other tensor may be left
+    state = model.net_.__getstate__()
+    for name, value in {**vars(model), "net_": state}.items():
+        Recorder(io.BytesIO()).dump(value)
+        assert not tensors, f"{len(tensors)} tensors in {name}"
 
 
 def test_a_clone_is_unfitted_and_learns_the_same(fitted):

@@ -55,15 +55,23 @@ learning_rate : float, default=1e-3
 weight_decay : float, default=1e-5
     Decoupled weight decay of AdamW.
 early_stopping : bool or "auto", default="auto"
-    Whether to stop when the loss on rows set aside, summed over tasks, no longer falls,
-    and to keep the weights of the best epoch. ``"auto"``: with more than 10,000 rows.
+    Whether to stop when the loss on rows set aside no longer falls, and to keep the
+    weights of the best epoch, of all tasks alike. ``"auto"``: with more than 10,000
+    rows.
+monitor : {"loss", "score"} or (one of them, task name), default="loss"
+    What early stopping watches: the loss that is trained on or the mean over tasks of
+    ROC AUC (accuracy of a multi-class task), or that of one task.
 validation_fraction : float in (0, 1), default=0.1
     Share of rows set aside for early stopping.
 n_epochs_no_change : int, default=3
     Epochs without improvement after which training stops.
+warm_start : bool, default=False
+    Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and state of
+    the optimizer, for `max_epochs` more.
 callbacks : list of skorch callbacks or of (name, callback), default=None
     They are copied. A callback that cannot be copied is given as a class or a function
-    that makes it.
+    that makes it. Those with a name have their parameters searched as
+    ``callbacks__name__parameter``.
 device : str, default="auto"
     ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch device.
 dtype : {"float32", "float64"}, default="float32"
@@ -90,6 +98,8 @@ encoder_ : FieldEncoder
 net_ : skorch.NeuralNet
     The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
     its training.
+history_ : DataFrame or dict
+    Losses and scores of each epoch.
 n_iter_ : int
     Number of epochs that were run.
 n_features_in_ : int

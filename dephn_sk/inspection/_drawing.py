@@ -14,6 +14,7 @@ FONT = "small"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKERS = "osD^vPX"
 DIVERGING, SEQUENTIAL = "PuOr_r", "cividis"
+LEGEND = "dephn_sk legend"
 MOST_VALUES = 8  # columns of a matrix whose values can be printed at that width
 MOST_SLANTED = 12  # columns whose names can
 
@@ -70,23 +71,37 @@ def count_epochs(ax: Any) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
 
 
+def mark_epoch(ax: Any, epoch: int | None, color: str = "gray") -> None:
+    """A dotted line at the epoch whose weights were kept."""
+    if epoch is not None:
+        ax.axvline(epoch, color=color, linewidth=0.8, linestyle=":", label="kept")
+
+
 def line_style(i: int) -> str:
     """Of the i-th line of a panel, so that lines of one color differ."""
     return ("-", "--", ":", "-.")[i // len(COLORS) % 4]
 
 
-def legend_below(ax: Any, n_columns: int = 3, **legend_kwargs: Any) -> Any:
-    """A legend under the axis's label, where no curve runs."""
-    return ax.legend(
-        **{
-            "loc": "upper center",
-            "bbox_to_anchor": (0.45, -0.4),
-            "ncols": n_columns,
-            "fontsize": "x-small",
-            "frameon": False,
-            **legend_kwargs,
-        }
-    )
+def draw_legend(panel: Any, ax: Any, n_columns: int = 3) -> None:
+    """A legend under the figure where the figure is ours, otherwise in the panel."""
+    figure = panel.figure
+    style = {"fontsize": "x-small", "frameon": False}
+    ours = [legend for legend in figure.legends if legend.get_gid() == LEGEND]
+    if ax is not None and not ours:
+        panel.legend(**style)
+        return
+    for legend in ours:  # of what was drawn before into the same axes
+        legend.remove()
+    entries: dict[str, Any] = {}
+    for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
+        entries.setdefault(label, handle)
+    figure.legend(
+        entries.values(),
+        entries,
+        loc="outside lower center",
+        ncols=n_columns,
+        **style,
+    ).set_gid(LEGEND)
 
 
 def draw_matrix(
@@ -130,7 +145,7 @@ def draw_matrix(
         text[row, column] = ax.text(
             column,
             row,
-            "" if np.isnan(value) else format(value, values_format),
+            "n/a" if np.isnan(value) else format(value, values_format),
             ha="center",
             va="center",
             fontsize="x-small",
@@ -147,5 +162,7 @@ def around_zero(values: ArrayLike) -> dict[str, Any]:
 
 def _ink(image: Any, value: float) -> str:
     """Black or white, what reads better on the value's color."""
+    if np.isnan(value):
+        return "black"
     red, green, blue, _ = image.cmap(image.norm(value))
     return "black" if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -31,3 +33,10 @@ def field_names(estimator: Any) -> tuple[str, ...]:
     """Names of the fields, in the order in which the network reads them."""
     encoder = final_estimator(estimator).encoder_
     return encoder.categorical_names_ + encoder.numeric_names_ + encoder.bag_names_
+
+
+def of_every_epoch(history: Any, key: str) -> NDArray | None:
+    """What a net's history recorded under a key, or None where some epoch did not."""
+    if not all(key in epoch for epoch in history):
+        return None
+    return np.array(history[:, key], dtype=float)

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import (
     FONT,
     around_zero,
     count_epochs,
+    draw_legend,
     draw_matrix,
-    legend_below,
     line_style,
+    mark_epoch,
     panels,
 )
-from ._fitted import final_estimator
+from ._fitted import final_estimator, of_every_epoch
+from ._gate_values import branch_names, expert_utilization, gate_values
 
 
 class GateDisplay:
@@ -33,7 +34,9 @@ class GateDisplay:
     task_names : sequence of str of length n_tasks
     branch_names : sequence of str of length n_branches
     history : array-like of shape (n_epochs, n_tasks, n_branches), default=None
-        The gates after each epoch.
+        The gates after each epoch; mapped gates have none.
+    best_epoch : int, default=None
+        Epoch, counted from 1, whose gates were kept.
 
     Attributes
     ----------
@@ -65,11 +68,13 @@ class GateDisplay:
         task_names: Sequence[str],
         branch_names: Sequence[str],
         history: ArrayLike | None = None,
+        best_epoch: int | None = None,
     ) -> None:
         self.gates = gates
         self.task_names = task_names
         self.branch_names = branch_names
         self.history = history
+        self.best_epoch = best_epoch
 
     @classmethod
     @validate_params(
@@ -77,14 +82,22 @@ class GateDisplay:
         prefer_skip_nested_validation=True,
     )
     def from_estimator(
-        cls, estimator: Any, *, kind: str = "values", ax: Any = None, **kwargs: Any
+        cls,
+        estimator: Any,
+        *,
+        X: Any = None,
+        kind: str = "values",
+        ax: Any = None,
+        **kwargs: Any,
     ) -> GateDisplay:
-        """Draw the trainable gates of a fitted estimator.
+        """Draw the gates of a fitted estimator, and warn where they collapse.
 
         Parameters
         ----------
         estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+        X : DataFrame or array-like of shape (n_samples, n_features), default=None
+            The rows over which mapped gates are averaged; trainable ones need none.
         kind : {"values", "history"}, default="values"
             A matrix of the gates, or lines over epochs.
         ax : Axes, default=None
@@ -97,11 +110,14 @@ class GateDisplay:
         GateDisplay
         """
         final = final_estimator(estimator)
+        expert_utilization(estimator, X)
+        best = dict(final.net_.callbacks_).get("best_epoch")
         display = cls(
-            final.gate_values_,
+            gate_values(estimator, X),
             task_names=final.task_names_,
-            branch_names=final.branch_names_,
-            history=np.array(final.net_.history[:, "gates"]),
+            branch_names=branch_names(final),
+            history=of_every_epoch(final.net_.history, "gates"),
+            best_epoch=getattr(best, "best_epoch_", None),
         )
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)
@@ -157,7 +173,7 @@ class GateDisplay:
         GateDisplay
         """
         if self.history is None:
-            raise ValueError("There is no history: give it, or use from_estimator.")
+            raise ValueError("There is no history; only trainable gates have one.")
         history = np.asarray(self.history)
         n_epochs, n_tasks, n_branches = history.shape
         self.axes_ = panels(ax, n_tasks, sharex=True, sharey=True).ravel()
@@ -170,11 +186,12 @@ class GateDisplay:
                     history[:, task, branch],
                     **{"linestyle": line_style(branch), **line_kwargs},
                 )
+            mark_epoch(panel, self.best_epoch)
             panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
             panel.set_ylabel("gate", fontsize=FONT)
             count_epochs(panel)
         for branch, name in enumerate(self.branch_names):
             self.lines_[-1, branch].set_label(name)
         self.axes_[-1].set_xlabel("epoch", fontsize=FONT)
-        legend_below(self.axes_[-1])
+        draw_legend(self.axes_[-1], ax)
         return self

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
-from ._drawing import FONT, count_epochs, panels
-from ._fitted import final_estimator
+from ._drawing import FONT, count_epochs, draw_legend, mark_epoch, panels
+from ._fitted import final_estimator, of_every_epoch
 
 
 class TrainingCurveDisplay:
@@ -99,9 +99,9 @@ class TrainingCurveDisplay:
         history = final.net_.history
         best = dict(final.net_.callbacks_).get("best_epoch")
         display = cls(
-            np.array(history[:, "train_task_loss"]),
-            valid_loss=_column(history, "valid_task_loss"),
-            valid_score=_column(history, "valid_task_score"),
+            of_every_epoch(history, "train_task_loss"),
+            valid_loss=of_every_epoch(history, "valid_task_loss"),
+            valid_score=of_every_epoch(history, "valid_task_score"),
             task_names=final.task_names_,
             best_epoch=getattr(best, "best_epoch_", None),
         )
@@ -133,15 +133,13 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        curves = {
-            "train": (self.train_loss, "--"),
-            "validation": (self.valid_loss, "-"),
-        }
-        if metric == "score":
-            curves = {"validation": (self.valid_score, "-")}
-        curves = {
-            k: (np.asarray(v), s) for k, (v, s) in curves.items() if v is not None
-        }
+        curves = [("validation", self.valid_score, "-")]
+        if metric == "loss":
+            curves = [
+                ("train", self.train_loss, "--"),
+                ("validation", self.valid_loss, "-"),
+            ]
+        curves = [(r, np.asarray(v), style) for r, v, style in curves if v is not None]
         if not curves:
             raise ValueError(
                 "No score was recorded: it is measured on rows set aside, with "
@@ -153,7 +151,7 @@ class TrainingCurveDisplay:
         self.lines_ = np.empty((n_tasks, len(curves)), dtype=object)
         for task, panel in enumerate(self.axes_):
             color = {}
-            for c, (rows, (values, style)) in enumerate(curves.items()):
+            for c, (rows, values, style) in enumerate(curves):
                 (line,) = panel.plot(
                     np.arange(1, len(values) + 1),
                     values[:, task],
@@ -167,18 +165,10 @@ class TrainingCurveDisplay:
                 )
                 color = {"color": line.get_color()}
                 self.lines_[task, c] = line
-            if self.best_epoch is not None:
-                panel.axvline(self.best_epoch, linewidth=0.8, linestyle=":", **color)
+            mark_epoch(panel, self.best_epoch, **color)
             panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
             panel.set_ylabel(metric, fontsize=FONT)
             count_epochs(panel)
         self.axes_[-1].set_xlabel("epoch", fontsize=FONT)
-        self.axes_[0].legend(fontsize="x-small", frameon=False)
+        draw_legend(self.axes_[0], ax, n_columns=2)
         return self
-
-
-def _column(history: Any, key: str) -> Any:
-    """What every epoch of a history recorded under a key, or None."""
-    if not all(key in epoch for epoch in history):
-        return None
-    return np.array(history[:, key], dtype=float)

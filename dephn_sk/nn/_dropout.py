@@ -82,7 +82,22 @@ class UnseenMask(Randomized):
 
 
 def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Let every :class:`Randomized` part of `module` draw from `generator`."""
+    """Let every random part of a module draw from one generator while training.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its :class:`Dropout` and :class:`UnseenMask` parts are told.
+    generator : torch.Generator or None
+        None is torch's global generator.
+
+    Examples
+    --------
+    >>> dropout = Dropout(0.5)
+    >>> use_generator(nn.Sequential(dropout), torch.Generator().manual_seed(0))
+    >>> dropout(torch.ones(4)).shape
+    torch.Size([4])
+    """
     for part in module.modules():
         if isinstance(part, Randomized):
             part.generator = generator

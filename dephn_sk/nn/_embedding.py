@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ._dropout import Dropout, UnseenMask
 from ._numeric_embedding import NumericEmbedding
+from ._table import take_rows
 
 
 class Members(NamedTuple):
@@ -124,7 +125,7 @@ class FieldEmbedding(nn.Module):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         rows = self.unseen(codes) + self.offsets[: self.n_categorical]
-        parts = [nn.functional.embedding(rows, self.table)]
+        parts = [take_rows(self.table, rows)]
         if self.numeric is not None:
             parts.append(self.numeric(numbers))
         starts = self.offsets[self.n_categorical :]

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ._cross_stack import CrossStack
 from ._dropout import Dropout
+from ._field_stack import FieldStack
 from ._linear import GroupedLinear, uniform
 
 
@@ -172,14 +174,18 @@ class CrossLayer(nn.Module):
         )
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        down, up, bias, residual = self.folded()
+        crossed = torch.bmm(x, down) if up is None else x @ down @ up
+        out = torch.addcmul(bias, x0, crossed)
+        return out if residual is None else torch.addcmul(out, residual, x)
+
+    def folded(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        r"""The matrices of :math:`\Omega + \mathbf{1} \omega^\top`, bias, residual."""
         if self.up is None:
-            crossed = torch.bmm(x, self.down + self.vector)
-        else:
-            inner = torch.bmm(x, torch.cat([self.down, self.vector], dim=2))
-            ones = torch.ones_like(self.up[:, :1])
-            crossed = torch.bmm(inner, torch.cat([self.up, ones], dim=1))
-        out = torch.addcmul(self.bias, x0, crossed)
-        return out if self.residual is None else torch.addcmul(out, self.residual, x)
+            return self.down + self.vector, None, self.bias, self.residual
+        down = torch.cat([self.down, self.vector], dim=2)
+        up = torch.cat([self.up, torch.ones_like(self.up[:, :1])], dim=1)
+        return down, up, self.bias, self.residual
 
 
 class CrossInteraction(nn.Module):
@@ -220,10 +226,9 @@ class CrossInteraction(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
-        x = x0
-        for layer in self.layers:
-            x = layer(x0, x)
-        return x
+        parameters = [parameter for layer in self.layers for parameter in layer.folded()]
+        out: Tensor = CrossStack.apply(x0, *parameters)
+        return out
 
 
 class FieldLayer(nn.Module):
@@ -284,11 +289,7 @@ class FieldInteraction(nn.Module):
         )
 
     def forward(self, fields: Tensor) -> Tensor:
-        batch, n_fields, dim = fields.shape[-3:]
-        v0 = fields.expand(self.n_experts, -1, -1, -1).transpose(1, 2)
-        v0 = v0.reshape(self.n_experts, n_fields, batch * dim)
-        v = v0
-        for layer in self.layers:
-            v = layer(v0, v)
-        v = v.reshape(self.n_experts, n_fields, batch, dim).transpose(1, 2)
-        return v.reshape(self.n_experts, batch, self.width)
+        fields = fields.expand(self.n_experts, -1, -1, -1)
+        parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
+        out: Tensor = FieldStack.apply(fields, *parameters)
+        return out.flatten(2)

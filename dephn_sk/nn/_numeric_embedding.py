@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._linear import uniform
+from ._table import take_rows
 
 NUMERIC_EMBEDDINGS = ("linear", "bins", "piecewise-linear", "periodic")
 
@@ -143,21 +144,25 @@ class NumericEmbedding(nn.Module):
         if "linear" in self.parts:
             parts.append(torch.addcmul(self.intercept, x.unsqueeze(-1), self.slope))
         if "bins" in self.parts or "piecewise-linear" in self.parts:
-            bins = torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
-            rows = bins + self.offsets
-        if "bins" in self.parts:
-            parts.append(nn.functional.embedding(rows, self.bins))
-        if "piecewise-linear" in self.parts:
-            # the sum over the bins below, for every bin at once: two look-ups a value
-            below = torch.cat([self.origin, self.steps[:, :-1]], dim=1).cumsum(1)
-            fraction = (x - self.left.flatten()[rows]) * self.inverse_width.flatten()[
-                rows
-            ]
-            start = nn.functional.embedding(rows, below.flatten(0, 1))
-            step = nn.functional.embedding(rows, self.steps.flatten(0, 1))
-            parts.append(torch.addcmul(start, fraction.clamp(0, 1).unsqueeze(-1), step))
+            parts.append(self._binned(x))
         if "periodic" in self.parts:
             angle = 2 * math.pi * self.frequencies * x.unsqueeze(-1)
             waves = torch.cat([angle.sin(), angle.cos()], dim=-1)
             parts.append(torch.bmm(waves.transpose(0, 1), self.waves).transpose(0, 1))
         return parts
+
+    def _binned(self, x: Tensor) -> Tensor:
+        """What depends on the bin of each value, in one look-up."""
+        bins = torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
+        rows = bins + self.offsets
+        if "piecewise-linear" not in self.parts:
+            return take_rows(self.bins, rows)
+        # the sum over the bins below, for every bin at once
+        start = torch.cat([self.origin, self.steps[:, :-1]], dim=1).cumsum(1)
+        start, steps = start.flatten(0, 1), self.steps.flatten(0, 1)
+        if "bins" in self.parts:
+            start = start + self.bins
+        start, step = take_rows(torch.cat([start, steps], dim=1), rows).chunk(2, dim=-1)
+        left, inverse_width = self.left.flatten(), self.inverse_width.flatten()
+        fraction = (x - left[rows]) * inverse_width[rows]
+        return torch.addcmul(start, fraction.clamp(0, 1).unsqueeze(-1), step)

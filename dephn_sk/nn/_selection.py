@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ._attention import BlockAttention
 from ._linear import uniform
 
 SELECTIONS = ("soft", "soft-private-attention", "attention", None)
@@ -53,13 +54,8 @@ class FieldAttention(nn.Module):
         self.output = uniform(dim, dim, fan_in=dim, generator=generator)
 
     def forward(self, fields: Tensor) -> Tensor:
-        batch, n_fields, dim = fields.shape
-        heads = (fields.reshape(-1, dim) @ self.projections).reshape(
-            batch, n_fields, 3, self.n_heads, dim // self.n_heads
-        )
-        query, key, value = heads.permute(2, 0, 3, 1, 4)
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
-        return mixed.transpose(1, 2).reshape(batch, n_fields, dim) @ self.output
+        mixed: Tensor = BlockAttention.apply(fields, self.projections, self.n_heads)
+        return mixed @ self.output
 
 
 class SoftSelectionGate(nn.Module):

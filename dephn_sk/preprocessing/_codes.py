@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Codes, Column
+from dephn_sk.preprocessing._distinct import is_whole
 
 
 class Encoded:
@@ -13,14 +14,16 @@ class Encoded:
 
     Parameters
     ----------
+    cardinality : int
+        Number of codes, code 0 included.
     table : str or None
         A name that fields sharing one table have in common.
     """
 
     missing_share = 0.0
 
-    def __init__(self, table: str | None = None):
-        self.cardinality = 1
+    def __init__(self, cardinality: int, table: str | None = None):
+        self.cardinality = cardinality
         self.table = table
         self._total = self._zeros = 0.0
 
@@ -28,10 +31,7 @@ class Encoded:
         """Take over the cardinality; give the weight of all rows."""
         values = column.values
         if not isinstance(values, Codes):
-            raise ValueError(
-                f"Column {column.name!r} held codes, and now holds "
-                f"{column.example()!r}. Encode it with the same FieldEncoder as before."
-            )
+            raise self._no_codes(column)
         self.cardinality = max(self.cardinality, values.cardinality)
         zeros = values.codes == 0
         total = float(len(zeros) if weight is None else weight.sum())
@@ -53,13 +53,17 @@ class Encoded:
                     "FieldEncoder."
                 )
             return values.codes
+        if column.kind != "number":
+            raise self._no_codes(column)
         numbers = column.numbers()
-        known = (numbers % 1 == 0) & (numbers >= 0) & (numbers < self.cardinality)
+        known = is_whole(numbers) & (numbers >= 0) & (numbers < self.cardinality)
         return np.where(known, numbers, 0).astype(np.int32)
 
-    def decode(self, codes: NDArray) -> NDArray:
-        """The codes themselves."""
-        return codes
+    def _no_codes(self, column: Column) -> ValueError:
+        return ValueError(
+            f"Column {column.name!r} held codes, and now holds {column.example()!r}. "
+            "Encode it with the same FieldEncoder as before."
+        )
 
     @property
     def rare_share(self) -> float:

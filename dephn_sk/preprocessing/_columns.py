@@ -120,12 +120,11 @@ class Column:
         if isinstance(values, Categories):
             numbers = Column(self.name, values.values).numbers()
             return np.append(numbers, np.nan)[values.positions]
-        if isinstance(values, Codes):
-            return values.codes.astype(np.float64)
-        if isinstance(values, Lists | CodedBag):
+        if isinstance(values, Codes | Lists | CodedBag):
+            held = "codes" if isinstance(values, Codes) else "lists"
             raise ValueError(
-                f"Column {self.name!r} is numeric, but holds lists. Give one number in "
-                "each row."
+                f"Column {self.name!r} is numeric, but holds {held}. Give one number "
+                "in each row."
             )
         if not isinstance(values, np.ndarray):
             values = values.to_numpy(zero_copy_only=False)
@@ -191,12 +190,8 @@ class Column:
     def example(self) -> Any:
         """A value to show in a message."""
         values = self.values
-        if (
-            isinstance(values, Categories | Codes | Lists | CodedBag)
-            or len(values) == 0
-        ):
-            return self.kind
-        return values[:1].tolist()[0]  # numpy and pyarrow
+        is_array = not isinstance(values, Categories | Codes | Lists | CodedBag)
+        return values[:1].tolist()[0] if is_array and len(values) else self.kind
 
 
 def _none_for_missing(values: NDArray) -> NDArray:

@@ -61,6 +61,11 @@ def _distinct_integers(values: NDArray) -> Distinct:
     return _factorized(values)
 
 
+def is_whole(values: NDArray) -> NDArray:
+    """Which floats are integers that float64 holds exactly."""
+    return (np.abs(values) < EXACT) & (np.trunc(values) == values)
+
+
 def _factorized(values: NDArray) -> Distinct:
     """Distinct numbers: by hashing where pandas is there, by sorting otherwise."""
     pandas = sys.modules.get("pandas")
@@ -76,7 +81,7 @@ def _distinct_floats(values: NDArray) -> Distinct:
     values = values.astype(np.float64, copy=False)
     missing = np.isnan(values)
     present = values[~missing] if missing.any() else values
-    if len(present) and np.all((np.abs(present) < EXACT) & (present % 1 == 0)):
+    if len(present) and np.all(is_whole(present)):
         distinct = _distinct_integers(present.astype(np.int64))
     else:
         distinct = _factorized(present + 0.0)  # one zero only

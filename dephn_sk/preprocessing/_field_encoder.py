@@ -19,7 +19,7 @@ from dephn_sk._compat import (
     _get_output_config,
 )
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._encoding import TableEncoding
+from dephn_sk.preprocessing._encoding import Statistics, TableEncoding
 from dephn_sk.preprocessing._fields import Fields
 from dephn_sk.preprocessing._frames import library, read_columns, select
 from dephn_sk.preprocessing._input import check_by_column, checked_weight, read_table
@@ -458,7 +458,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     def _learn(
         self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
-    ) -> tuple[list[Column], dict[str, list[NDArray]]]:
+    ) -> tuple[list[Column], Statistics]:
         """Learn from a table; its columns and cross-fitted statistics."""
         check_by_column(self)
         columns = read_table(self, X, reset=True)
@@ -468,17 +468,19 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         encoding.learn(columns, weight, y)
         self._encoding = encoding
         self._describe()
-        return columns, encoding.cross_fit(columns, weight, y) if cross_fit else {}
+        return columns, (
+            encoding.cross_fitted_statistics(columns, weight, y) if cross_fit else {}
+        )
 
     def _grow(
         self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
-    ) -> tuple[list[Column], dict[str, list[NDArray]]]:
+    ) -> tuple[list[Column], Statistics]:
         """Learn more from a table; its columns and their statistics before that."""
         if not self.__sklearn_is_fitted__():
             return self._learn(X, y, sample_weight, cross_fit)
         columns = read_table(self, X, reset=False)
         weight = checked_weight(sample_weight, len(columns[0]))
-        statistics = self._encoding.target_statistics(columns)
+        statistics = self._encoding.statistics_of(columns)
         self._encoding.grow(columns, weight, y)
         self._describe()
         return columns, statistics
@@ -487,12 +489,12 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self,
         X: Any,
         columns: list[Column],
-        statistics: dict[str, list[NDArray]] | None = None,
+        statistics: Statistics | None = None,
     ) -> Any:
         """The fields in the kind of table that is asked for, or that came."""
-        encoded = dict(self._encoding.codes(columns))
-        encoded.update(self._encoding.numbers(columns, statistics))
-        encoded.update(self._encoding.bags(columns))
+        encoded = dict(self._encoding.encode_codes(columns))
+        encoded.update(self._encoding.encode_numbers(columns, statistics))
+        encoded.update(self._encoding.encode_bags(columns))
         output = _get_output_config("transform", self)["dense"]
         if output == "default":
             output = library(X)
@@ -506,16 +508,18 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self,
         columns: list[Column],
         dtype: Any,
-        statistics: dict[str, list[NDArray]] | None = None,
+        statistics: Statistics | None = None,
     ) -> Fields:
         n_rows = len(columns[0])
         codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
-        for j, (_, column) in enumerate(self._encoding.codes(columns)):
+        for j, (_, column) in enumerate(self._encoding.encode_codes(columns)):
             codes[:, j] = column.codes
         numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)
-        for j, (_, numeric) in enumerate(self._encoding.numbers(columns, statistics)):
+        for j, (_, numeric) in enumerate(
+            self._encoding.encode_numbers(columns, statistics)
+        ):
             numbers[:, j] = numeric
-        bags = tuple(coded.bag for _, coded in self._encoding.bags(columns))
+        bags = tuple(coded.bag for _, coded in self._encoding.encode_bags(columns))
         return Fields(codes, numbers, bags)
 
     def _describe(self) -> None:
@@ -523,15 +527,18 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         learned = self._encoding
         self.categorical_names_ = learned.categorical_names
         self.numeric_names_ = tuple(learned.scales)
-        self.bag_names_ = tuple(learned.modes)
+        self.bag_names_ = tuple(learned.bags)
         self.cardinalities_ = learned.cardinalities(self.categorical_names_)
         self.bag_cardinalities_ = learned.cardinalities(self.bag_names_)
-        self.bag_modes_ = tuple(learned.modes.values())
+        self.bag_modes_ = tuple(bag.mode for bag in learned.bags.values())
         self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
-        self.vocabulary_ = learned.vocabularies()
         self.mean_ = np.array([scale.mean for scale in learned.scales.values()])
         self.scale_ = np.array([scale.scale for scale in learned.scales.values()])
         self.report_ = FieldReport(tuple(learned.report()))
+
+    @property
+    def vocabulary_(self) -> dict[str, NDArray]:
+        return self._encoding.vocabularies()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         """What notebooks show: the diagram and, once fitted, the report."""

@@ -36,10 +36,21 @@ def column_names(X: Any) -> list[str] | None:
     names = list(X.column_names if library(X) == "pyarrow" else X.columns)
     if not all(isinstance(name, str) for name in names):
         return None
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"Column names must differ, but {repeated[0]!r} is repeated.")
+    if len(set(names)) < len(names):
+        repeated = max(names, key=names.count)
+        raise ValueError(f"Column names must differ, but {repeated!r} is repeated.")
     return names
+
+
+def names_only(X: Any) -> Any:
+    """A frame with the same column names that every scikit-learn can read."""
+    if library(X) != "polars":
+        return X
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise ImportError("Reading polars frames needs pyarrow.") from error
+    return pa.table({name: pa.nulls(0) for name in X.columns})
 
 
 def select(X: Any, names: Sequence[str]) -> Any:
@@ -49,21 +60,24 @@ def select(X: Any, names: Sequence[str]) -> Any:
 
 def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
     """The columns of a frame, an array or a sparse matrix, under the given names."""
-    if issparse(X):
-        series = [X[:, [j]] for j in range(X.shape[1])]
+    kind = library(X)
+    if kind == "pandas":
+        values = [_read_pandas(series) for _, series in X.items()]
+    elif kind == "polars":
+        values = [_read_polars(series) for series in X.get_columns()]
+    elif kind == "pyarrow":
+        values = [_read_arrow(array) for array in X.columns]
+    elif issparse(X):
+        values = [X[:, [j]] for j in range(X.shape[1])]
     else:
-        read, series = {
-            "pandas": lambda: (_read_pandas, [series for _, series in X.items()]),
-            "polars": lambda: (_read_polars, X.get_columns()),
-            "pyarrow": lambda: (_read_arrow, X.columns),
-            "numpy": lambda: (np.asarray, list(X.T)),
-        }[library(X)]()
-        series = [read(one) for one in series]
-    return [Column(name, values) for name, values in zip(names, series, strict=True)]
+        values = list(X.T)
+    return [Column(name, one) for name, one in zip(names, values, strict=True)]
 
 
 def _read_pandas(series: Any) -> Any:
     import pandas as pd
+
+    from dephn_sk.preprocessing._bag_dtype import BagDtype
 
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
@@ -77,7 +91,7 @@ def _read_pandas(series: Any) -> Any:
         isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
     ):
         return _read_arrow(series.array.__arrow_array__())
-    if type(dtype).__name__ == "BagDtype" and hasattr(series.array, "coded"):
+    if isinstance(dtype, BagDtype):
         return series.array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
         return series.dt.tz_localize(None).to_numpy()
@@ -91,10 +105,6 @@ def _read_pandas(series: Any) -> Any:
 
 
 def _read_polars(series: Any) -> Any:
-    try:
-        import pyarrow  # noqa: F401
-    except ImportError as error:
-        raise ImportError("Reading polars frames needs pyarrow.") from error
     import polars as pl
 
     if series.dtype == pl.Object:
@@ -125,11 +135,12 @@ def _read_arrow(array: Any) -> Any:
     import pyarrow.compute as pc
 
     if isinstance(array, pa.ChunkedArray):
-        array = (
-            pa.concat_arrays(array.unify_dictionaries().chunks)
-            if (array.num_chunks != 1)
-            else array.chunk(0)
-        )
+        if array.num_chunks != 1 and pa.types.is_string(array.type):
+            array = array.cast(pa.large_string())  # any number of characters
+        if array.num_chunks == 1:
+            array = array.chunk(0)
+        else:
+            array = array.unify_dictionaries().combine_chunks()
     kind = array.type
     if pa.types.is_dictionary(kind):
         positions = array.indices.cast(pa.int32()).fill_null(-1)
@@ -156,7 +167,11 @@ def _read_arrow(array: Any) -> Any:
         return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if (
+        pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
+    ):
         lengths = pc.fill_null(pc.list_value_length(array), 0)
         return Lists(_read_arrow(array.flatten()), offsets(lengths.to_numpy()))
     return object_array(array.to_pylist())

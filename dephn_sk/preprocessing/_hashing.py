@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import EXACT, object_array, texts
+from dephn_sk.preprocessing._distinct import is_whole, object_array, texts
 
 _PRIME = np.uint64(0x100000001B3)
 _BASIS = np.uint64(0xCBF29CE484222325)
@@ -101,7 +101,7 @@ def stable_hash(values: NDArray) -> NDArray:
     array([10451216379200822465, 10905525725756348110], dtype=uint64)
     """
     if values.dtype.kind == "f":
-        whole = (values % 1 == 0) & (np.abs(values) < EXACT)
+        whole = is_whole(values)
         integers = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
         bits = values.astype(np.float64).view(np.uint64)
         return _mix(np.where(whole, integers, bits))

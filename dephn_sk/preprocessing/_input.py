@@ -17,7 +17,13 @@ from dephn_sk._compat import (
     validate_parameter_constraints,
 )
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._frames import column_names, library, read_columns, select
+from dephn_sk.preprocessing._frames import (
+    column_names,
+    library,
+    names_only,
+    read_columns,
+    select,
+)
 
 
 def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
@@ -37,7 +43,7 @@ def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
         names = column_names(X)
         if not reset and names is not None:
             X = _aligned(encoder, X, names)
-        validate_data(encoder, X, reset=reset, skip_check_array=True)
+        validate_data(encoder, names_only(X), reset=reset, skip_check_array=True)
         if 0 in X.shape:
             raise ValueError(
                 f"X holds {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "

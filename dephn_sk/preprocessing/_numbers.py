@@ -54,15 +54,17 @@ class Scale:
 
     def apply(self, numbers: NDArray, name: str) -> NDArray:
         """The scaled numbers."""
-        scaled = (self._clean(numbers, name) - self.mean) / self.scale
+        # Halves, since the distance of two numbers may be too large for a float.
+        half = self._clean(numbers, name) / 2 - self.mean / 2
         if self.how == "squash":
-            scaled = scaled / np.hypot(1, scaled / _BOUND)
-        return scaled
+            return _BOUND * (half / np.hypot(_BOUND * self.scale / 2, half))
+        return half / (self.scale / 2)
 
     def invert(self, scaled: NDArray) -> NDArray:
         """The numbers that were scaled."""
         if self.how == "squash":
-            scaled = scaled / np.sqrt(1 - (scaled / _BOUND) ** 2)
+            with np.errstate(divide="ignore"):  # infinite where rounded to the bound
+                scaled = scaled / np.sqrt(1 - (scaled / _BOUND) ** 2)
         return scaled * self.scale + self.mean
 
     def _clean(self, numbers: NDArray, name: str) -> NDArray:

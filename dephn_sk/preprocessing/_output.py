@@ -84,20 +84,25 @@ def write_array(columns: dict[str, Any], n_rows: int) -> NDArray:
     return array
 
 
-def write_raw(columns: dict[str, NDArray], library: str, index: Any) -> Any:
-    """Raw columns as a frame of a library, or as an array."""
+def write_raw(columns: dict[str, Any], library: str, index: Any) -> Any:
+    """Raw columns, or codes that came as codes, as a frame or an array."""
+    objects = {
+        name: values
+        for name, values in columns.items()
+        if not isinstance(values, Codes | CodedBag)
+    }
     if library == "polars":
         import polars as pl
 
-        lists = {name: values.tolist() for name, values in columns.items()}
-        return pl.DataFrame(lists, strict=False)
+        for name, values in objects.items():
+            columns[name] = pl.Series(name, values.tolist(), strict=False)
+        return write_polars(columns)
     if library == "pandas":
         import pandas as pd
 
-        objects = {
-            name: pd.Series(values).infer_objects() for name, values in columns.items()
-        }
-        return pd.DataFrame(objects).set_axis(index)
+        for name, values in objects.items():
+            columns[name] = pd.Series(values, index=index).infer_objects()
+        return write_pandas(columns, index)
     kinds = {values.dtype.kind for values in columns.values()}
     dtype = np.float64 if kinds <= {"f"} else object
     return np.column_stack([values.astype(dtype) for values in columns.values()])

@@ -7,14 +7,12 @@ from typing import Any
 from dephn_sk.preprocessing._choice import chosen, column_name, for_column
 from dephn_sk.preprocessing._columns import CodedBag, Column
 
-CATEGORY, BAG, NUMBER, DATE, WEIGHTS, TIME = (
-    "category",
-    "bag",
-    "number",
-    "date",
-    "weights",
-    "time",
-)
+CATEGORY = "category"
+BAG = "bag"
+NUMBER = "number"
+DATE = "date"
+WEIGHTS = "weights"  # of a bag's members; no field
+TIME = "time"  # divides the rows into blocks; no field
 
 # parameters whose dicts may name categorical and multi-valued columns only
 _OF_CODES = ("min_frequency", "max_categories", "n_buckets", "n_hashes")
@@ -25,17 +23,14 @@ def find_roles(
 ) -> dict[str, str]:
     """The role of each column, by its name."""
     names = [column.name for column in columns]
-
-    def named(parameter: str, keys: Any) -> set[str]:
-        return {column_name(key, names, parameter) for key in keys or ()}
-
-    delimited = named("delimiters", params["delimiters"])
-    weights = named("bag_weights", (params["bag_weights"] or {}).values())
+    delimited = _named(params, "delimiters", names)
+    weights = set(weights_of_bags(params, names).values())
     time = params["time_column"]
     time = None if time is None else column_name(time, names, "time_column")
     choice = params["categorical_features"]
     if choice is not None and not isinstance(choice, str):
         choice = set(chosen(choice, names, "categorical_features"))
+    heads = shared_tables(params, columns)
     roles = {}
     for column in columns:
         name, kind = column.name, column.kind
@@ -45,18 +40,17 @@ def find_roles(
             roles[name] = TIME
         elif name in delimited or kind == "list" or isinstance(column.values, CodedBag):
             roles[name] = BAG
-        elif kind == "code" or _is_category(column, kind, choice, from_frame):
-            several = _hashes(params, name, names) > 1 and kind != "code"
+        elif kind == "code":
+            roles[name] = CATEGORY
+        elif _is_category(column, kind, choice, from_frame):
+            several = _n_hashes(params, heads.get(name, name), names) > 1
             roles[name] = BAG if several else CATEGORY
         else:
             roles[name] = DATE if kind == "date" else NUMBER
     for parameter in _OF_CODES:
-        if isinstance(params[parameter], dict):
-            _check_codes(named(parameter, params[parameter]), roles, parameter)
-    for group in params["shared_vocabularies"] or ():
-        group = chosen(group, names, "shared_vocabularies")
-        _check_codes(set(group), roles, "shared_vocabularies")
-    for name in sorted(named("bag_weights", params["bag_weights"])):
+        _check_codes(_named(params, parameter, names), roles, parameter)
+    _check_codes(set(heads), roles, "shared_vocabularies")
+    for name in sorted(_named(params, "bag_weights", names)):
         if roles[name] != BAG:
             raise ValueError(
                 f"bag_weights gives weights to {name!r}, which is not multi-valued."
@@ -69,15 +63,50 @@ def find_roles(
     return roles
 
 
-def _hashes(params: dict[str, Any], name: str, names: list[str]) -> int:
+def shared_tables(params: dict[str, Any], columns: list[Column]) -> dict[str, str]:
+    """For each column that shares a vocabulary, the first one of its group."""
+    by_name = {column.name: column for column in columns}
+    heads: dict[str, str] = {}
+    for group in params["shared_vocabularies"] or ():
+        group = chosen(group, list(by_name), "shared_vocabularies")
+        for name in group:
+            if name in heads:
+                raise ValueError(f"shared_vocabularies names {name!r} twice.")
+            if by_name[name].kind == "code":
+                raise ValueError(
+                    f"shared_vocabularies names {name!r}, which holds codes already. "
+                    "Share the vocabulary where the codes are made."
+                )
+            heads[name] = group[0]
+    return heads
+
+
+def weights_of_bags(params: dict[str, Any], names: list[str]) -> dict[str, str]:
+    """For each bag whose members have weights, the column that holds them."""
+    return {
+        column_name(bag, names, "bag_weights"): column_name(one, names, "bag_weights")
+        for bag, one in (params["bag_weights"] or {}).items()
+    }
+
+
+def _named(params: dict[str, Any], parameter: str, names: list[str]) -> set[str]:
+    """The columns that a dict names."""
+    setting = params[parameter]
+    if not isinstance(setting, dict):
+        return set()
+    return {column_name(key, names, parameter) for key in setting}
+
+
+def _n_hashes(params: dict[str, Any], name: str, names: list[str]) -> int:
     """Number of codes of each value."""
     hashes = for_column(params["n_hashes"], name, names, "n_hashes") or 1
-    buckets = for_column(params["n_buckets"], name, names, "n_buckets")
-    if buckets is None and isinstance(params["n_hashes"], dict) and hashes > 1:
+    if for_column(params["n_buckets"], name, names, "n_buckets") is not None:
+        return hashes
+    if isinstance(params["n_hashes"], dict) and hashes > 1:
         raise ValueError(
             f"n_hashes names {name!r}, which is not hashed. Give it n_buckets."
         )
-    return 1 if buckets is None else hashes
+    return 1
 
 
 def _is_category(column: Column, kind: str, choice: Any, from_frame: bool) -> bool:

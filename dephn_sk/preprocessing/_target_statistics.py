@@ -21,10 +21,10 @@ class Tasks:
     """
 
     def learn(self, y: Any) -> None:
-        """Learn the tasks' names and classes."""
-        self.names: list[str] = []
-        self._classes = []
-        for column in _label_columns(y):
+        """Learn the tasks and their classes."""
+        self.rate_names: list[str] = []
+        self._tasks: list[tuple[Vocabulary | None, range]] = []
+        for prefix, column in _label_columns(y):
             labels = Vocabulary()
             if labels.count(column, None) == 0:
                 raise ValueError(
@@ -34,51 +34,53 @@ class Tasks:
             labels.grow()
             classes = labels.values
             if classes.dtype.kind == "f" or set(classes.tolist()) <= {0, 1}:
-                self._classes.append((column.name, None, ()))
-                self.names.append(column.name)
+                self._tasks.append((None, range(0)))
+                self.rate_names.append(f"{prefix}rate")
             elif len(classes) <= 2:
-                self._classes.append((column.name, labels, (labels.cardinality - 1,)))
-                self.names.append(column.name)
+                self._tasks.append((labels, range(len(classes), len(classes) + 1)))
+                self.rate_names.append(f"{prefix}rate")
             else:
-                codes = range(1, labels.cardinality)
-                self._classes.append((column.name, labels, tuple(codes)))
-                prefix = f"{column.name}_" if column.name else ""
-                self.names += [f"{prefix}{label}" for label in classes]
+                self._tasks.append((labels, range(1, len(classes) + 1)))
+                self.rate_names += [f"{prefix}{label}_rate" for label in classes]
 
     def read(self, y: Any, n_rows: int) -> NDArray:
-        """The labels' numbers, of shape (n_tasks, n_rows)."""
+        """The labels' numbers, of shape (n_rates, n_rows)."""
         columns = _label_columns(y)
-        if len(columns) != len(self._classes):
+        if len(columns) != len(self._tasks):
             raise ValueError(
-                f"y holds {len(columns)} tasks, but held {len(self._classes)} before."
+                f"y holds {len(columns)} tasks, but held {len(self._tasks)} before."
             )
-        tasks = []
-        for column, (name, labels, codes) in zip(columns, self._classes, strict=True):
+        numbers = []
+        for (_, column), (labels, codes) in zip(columns, self._tasks, strict=True):
             if len(column) != n_rows:
                 raise ValueError(f"X has {n_rows} rows, but y has {len(column)}.")
             if labels is None:
-                tasks.append(column.numbers())
-                continue
-            found = labels.encode(column)
-            missing = column.distinct.positions < 0
-            if np.any((found == 0) & ~missing):
-                row = int(np.argmax((found == 0) & ~missing))
+                numbers.append(column.numbers())
+                unknown = np.isinf(numbers[-1])
+            else:
+                found = labels.encode(column)
+                missing = column.distinct.positions < 0
+                unknown = (found == 0) & ~missing
+                numbers += [np.where(missing, np.nan, found == code) for code in codes]
+            if unknown.any():
                 raise ValueError(
-                    f"Task {name!r} has an unknown label in row {row}; its labels "
-                    f"are {labels.values.tolist()}."
+                    f"Task {column.name!r} has an unknown label in row "
+                    f"{int(np.argmax(unknown))}."
                 )
-            tasks += [np.where(missing, np.nan, found == code) for code in codes]
-        return np.array(tasks)
+        return np.array(numbers)
 
 
-def _label_columns(y: Any) -> list[Column]:
-    if library(y) != "numpy":
+def _label_columns(y: Any) -> list[tuple[str, Column]]:
+    """The labels' columns, and what the names of their rates begin with."""
+    if library(y) == "numpy":
+        y = np.asarray(y)
+        if y.ndim == 1:
+            return [("", Column("y", y))]
+        names = [f"task{j}" for j in range(y.shape[1])]
+    else:
         names = column_names(y) or [f"task{j}" for j in range(y.shape[1])]
-        return read_columns(y, names)
-    y = np.asarray(y)
-    if y.ndim == 1:
-        return [Column("", y)]
-    return read_columns(y, [f"task{j}" for j in range(y.shape[1])])
+    columns = read_columns(y, names)
+    return [(f"{column.name}_", column) for column in columns]
 
 
 class TargetStatistics:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import EXACT, object_array, texts
+from dephn_sk.preprocessing._distinct import EXACT, is_whole, object_array, texts
 
 
 class Vocabulary:
@@ -219,7 +219,7 @@ def _find_numbers(values: NDArray, among: NDArray) -> NDArray:
         fits = (cast >= 0) == (values >= 0)
         values = cast
     elif values.dtype.kind == "f" and among.dtype.kind != "f":
-        fits = (values % 1 == 0) & (np.abs(values) < EXACT)
+        fits = is_whole(values)
         values = np.where(fits, values, 0).astype(among.dtype)
     where = np.minimum(np.searchsorted(among, values), len(among) - 1)
     return np.where(fits & (among[where] == values), where, -1)

@@ -140,7 +140,9 @@ def ple(network, fields, n_outputs):
         outputs = [mlp(level.experts, k, inputs[o]) for k, o in enumerate(owners)]
         mixed = []
         for t in range(n_tasks if level is network.levels[-1] else n_tasks + 1):
-            seen = [k for k, o in enumerate(owners) if t == n_tasks or o in (t, n_tasks)]
+            seen = [
+                k for k, o in enumerate(owners) if t == n_tasks or o in (t, n_tasks)
+            ]
             scores = affine(level.gates, t, inputs[t])
             gate = softmax([scores[k] for k in seen])
             mixed.append(sum(g * outputs[k] for g, k in zip(gate, seen, strict=True)))
@@ -293,7 +295,7 @@ def test_training_draws_from_the_generator_alone(name):
     before = torch.get_rng_state()
     logits = []
     for seed in (1, 1, 2):
-        use_generator(network, generator(seed))
+        use_generator(network, seeded(seed))
         logits.append(network(codes, numbers))
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(logits[0], logits[1])

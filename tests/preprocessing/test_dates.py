@@ -83,10 +83,10 @@ def test_dates_named_as_categories_are_categories():
 
 def test_dates_that_come_as_text_are_read_and_others_are_refused():
     fitted = FieldEncoder().fit(FORMS["pandas"])
-    text = pd.DataFrame({"t": TIMES})
-    np.testing.assert_array_equal(
-        fitted.encode(text).numbers, fitted.encode(FORMS["pandas"]).numbers
-    )
+    expected = fitted.encode(FORMS["pandas"]).numbers
+    for dtype in ("str", object, "category"):
+        text = pd.DataFrame({"t": TIMES}).astype(dtype)
+        np.testing.assert_array_equal(fitted.encode(text).numbers, expected)
     for other in (["soon"], [3.5]):
         with pytest.raises(ValueError, match=f"'t' held dates .* holds {other[0]!r}"):
             fitted.encode(pd.DataFrame({"t": other}))

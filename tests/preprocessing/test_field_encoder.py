@@ -1,5 +1,7 @@
 """FieldEncoder on every kind of table: what it promises and what it refuses."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -88,6 +90,16 @@ def test_from_dtype_takes_text_objects_categories_and_booleans():
     assert fitted.categorical_names_ == ("city", "user", "clicked")
     objects = table().astype(object)
     assert FieldEncoder().fit(objects).numeric_names_ == ()
+
+
+def test_pyarrow_chunks_are_read_as_one_column():
+    table = pa.table({"c": ["a", "b"], "n": [1.0, None]})
+    X = pa.concat_tables([table, table])
+    codes = X["c"].dictionary_encode()
+    X = X.append_column("d", codes)
+    fields = FieldEncoder().fit(X).encode(X)
+    assert fields.codes.tolist() == [[1, 1], [2, 2]] * 2
+    assert np.isnan(fields.numbers).ravel().tolist() == [False, True] * 2
 
 
 def test_arrays_of_numbers_have_no_categories_by_default():
@@ -190,6 +202,38 @@ def test_numbers_that_come_as_text_are_read():
         fitted.encode(pd.DataFrame({"n": ["1", "many"]}))
 
 
+def test_numbers_may_come_as_categories():
+    X = pd.DataFrame({"n": [1.0, 3.0, np.nan]})
+    fitted = FieldEncoder().fit(X)
+    np.testing.assert_array_equal(
+        fitted.encode(X.astype("category")).numbers, fitted.encode(X).numbers
+    )
+
+
+def test_fractions_and_infinities_may_be_categories():
+    X = pd.DataFrame({"c": [0.5, np.inf, 2.0, -0.0, np.nan]})
+    fitted = FieldEncoder(categorical_features=["c"]).fit(X)
+    assert fitted.encode(X).codes.ravel().tolist() == [2, 4, 3, 1, 0]
+    integers = pd.DataFrame({"c": [2, 0, 7]})
+    assert fitted.encode(integers).codes.ravel().tolist() == [3, 1, 0]
+    whole = FieldEncoder(categorical_features=["c"]).fit(integers)
+    assert whole.encode(X).codes.ravel().tolist() == [0, 0, 2, 1, 0]
+
+
+def test_other_arrow_types_are_read():
+    X = pa.table(
+        {
+            "decimal": pa.array([Decimal(1), None, Decimal(3)]),
+            "view": pa.array(["a", None, "b"], pa.string_view()),
+            "bytes": pa.array([b"a", None, b"b"]),
+            "nothing": pa.array([None, 2.0, None]),
+        }
+    )
+    fields = FieldEncoder(scaling="none").fit(X).encode(X)
+    assert fields.codes.tolist() == [[1, 1], [0, 0], [2, 2]]
+    np.testing.assert_array_equal(fields.numbers[:, 0], [1, np.nan, 3])
+
+
 # Frequency limits, missing values, weights
 
 
@@ -289,6 +333,33 @@ def test_codes_of_another_encoder_are_refused():
         FieldEncoder().fit(once).encode(more)
 
 
+def test_codes_and_raw_values_are_not_mixed_up():
+    X = table()
+    fitted = encoder().fit(X)
+    once = fitted.transform(X)
+    with pytest.raises(ValueError, match="'city' holds codes, but held raw values"):
+        fitted.encode(X.assign(city=once["city"]))
+    with pytest.raises(ValueError, match="'age' is numeric, but holds codes"):
+        fitted.encode(X.assign(age=once["city"]))
+    again = FieldEncoder().fit(once)
+    with pytest.raises(ValueError, match="'city' held codes, and now holds 'Oslo'"):
+        again.encode(once.assign(city=X["city"]))
+    plain = once.assign(city=[1, 9, 0, 1.5])
+    assert again.encode(plain).codes[:, 0].tolist() == [1, 0, 0, 0]
+    with pytest.raises(ValueError, match="'city' held codes, and now holds 'Oslo'"):
+        again.partial_fit(once.assign(city=X["city"]))
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_codes_come_back_as_codes(library):
+    once = encoder().set_output(transform=library).fit_transform(table())
+    again = FieldEncoder().fit(once)
+    back = again.inverse_transform(again.transform(once))
+    if library == "polars":
+        back, once = back.to_pandas(), once.to_pandas()
+    pd.testing.assert_frame_equal(back, once)
+
+
 @pytest.mark.parametrize("convert", [pd.DataFrame, pl.from_pandas])
 def test_output_is_of_the_library_of_the_input(convert):
     X = convert(table().drop(columns="user"))
@@ -348,6 +419,14 @@ def test_extra_columns_are_an_error_or_ignored_by_choice():
     pd.testing.assert_frame_equal(out, fitted.transform(X))
 
 
+def test_names_are_only_checked_where_both_tables_have_them():
+    X = pd.DataFrame([[1.0, "a"], [2.0, "b"]])
+    fitted = FieldEncoder(extra_columns="ignore").fit(X)
+    assert fitted.categorical_names_ == ("x1",)
+    with pytest.warns(UserWarning, match="X has feature names, but FieldEncoder was"):
+        fitted.transform(X.set_axis(["n", "c"], axis=1))
+
+
 def test_a_missing_column_is_named():
     fitted = FieldEncoder(column_order="any", extra_columns="ignore").fit(table())
     with pytest.raises(ValueError, match="now missing:\n- city"):
@@ -383,6 +462,8 @@ def test_bad_columns_are_named_with_an_example(X, message):
         ({"categorical_features": ["citi"]}, "'citi'; did you mean 'city'"),
         ({"categorical_features": [9]}, "position 9, but X has 5 columns"),
         ({"categorical_features": [True]}, "mask of 1 columns, but X has 5"),
+        ({"target_statistics": "city"}, "target_statistics"),
+        ({"shared_vocabularies": ["city"]}, r"is no list of columns; did you mean \["),
         ({"categorical_features": "city"}, "categorical_features"),
         ({"categorical_features": None}, "'city' is numeric, but holds 'Oslo'"),
         ({"min_frequency": {"citi": 2}}, "min_frequency .*'citi'; did you mean"),

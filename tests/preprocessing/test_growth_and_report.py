@@ -96,6 +96,19 @@ def test_a_vocabulary_beyond_its_memory_is_refused():
         FieldEncoder(max_vocabulary_bytes=20_000).fit(X)
 
 
+def test_encoded_columns_can_be_hashed_back_to_nothing():
+    X = pd.DataFrame({"c": ["a", "b"]})
+    fitted = FieldEncoder(n_buckets=9).fit(X)
+    back = fitted.inverse_transform(fitted.transform(X))
+    assert back["c"].tolist() == [None, None]
+
+
+def test_inverse_transform_names_the_columns_it_needs():
+    fitted = FieldEncoder().fit(np.array([["a", 1.0]], dtype=object))
+    with pytest.raises(ValueError, match=r"\(1, 3\), but transform gives 2 columns"):
+        fitted.inverse_transform(np.ones((1, 3)))
+
+
 # The report
 
 
@@ -138,7 +151,8 @@ def test_arrays_need_no_pandas(monkeypatch):
     X[:, 3] = rng.choice([1.5, np.nan, None], 50)
     encoder = FieldEncoder(categorical_features=[0, 1])
     expected = encoder.fit(X).encode(X)
-    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.delitem(sys.modules, "pandas")
+    assert "pandas" not in sys.modules
     fields = clone(encoder).fit(X).encode(X)
     np.testing.assert_array_equal(fields.codes, expected.codes)
     np.testing.assert_array_equal(fields.numbers, expected.numbers)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.preprocessing import TargetEncoder
@@ -107,10 +107,10 @@ def test_random_labels_give_no_predictive_power_unless_they_leak():
     train, test = slice(0, 2000), slice(2000, 4000)
 
     def auc(fields_of_train, ours):
-        model = LogisticRegression().fit(fields_of_train, y[train])
-        scores = model.predict_proba(ours.encode(X[test]).numbers)[:, 1]
-        in_train = model.predict_proba(fields_of_train)[:, 1]
-        return roc_auc_score(y[train], in_train), roc_auc_score(y[test], scores)
+        model = LinearRegression().fit(fields_of_train, y[train])
+        in_train = roc_auc_score(y[train], model.predict(fields_of_train))
+        fields = ours.encode(X[test]).numbers
+        return in_train, roc_auc_score(y[test], model.predict(fields))
 
     ours = encoder(random_state=0, target_smoothing=1.0)
     crossed = ours.fit_encode(X[train], y[train]).numbers
@@ -263,6 +263,15 @@ def test_growing_refuses_labels_that_were_not_there():
         grown.partial_fit(X, ["no", "maybe", "no", "yes"])
     with pytest.raises(ValueError, match="partial_fit needs y"):
         grown.partial_fit(X)
+
+
+def test_labels_must_be_finite_and_as_many_as_before():
+    X = pd.DataFrame({"user": list("abab")})
+    with pytest.raises(ValueError, match="Task 'y' has an unknown label in row 2"):
+        encoder(target_folds=2).fit(X, [0.5, 1, np.inf, 1])
+    grown = encoder(target_folds=2).partial_fit(X, [0, 1, 0, 1])
+    with pytest.raises(ValueError, match="y holds 2 tasks, but held 1 before"):
+        grown.partial_fit(X, [[0, 1]] * 4)
 
 
 def test_a_fields_name_must_be_free():

@@ -1,0 +1,193 @@
+"""Calibrated probabilities of all tasks at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils.validation import check_is_fitted
+
+from ._compat import HasMethods, StrOptions, _fit_context
+from ._predictions import TaskPredictions
+from ._task_view import fitted_targets, log_odds, task_probabilities
+from ._weights import check_sample_weight, combine
+
+__all__ = ["TaskCalibrator"]
+
+
+class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
+    """Calibrate the probabilities of all tasks of a fitted classifier.
+
+    Each task has its own calibrator, scikit-learn's, fitted to the rows in which the
+    task is observed; the network is asked once. The rows should be others than those
+    that the network was trained on.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A fitted multi-task classifier of this library, or a Pipeline or search around
+        one. :meth:`fit` does not train it.
+    method : {"sigmoid", "isotonic", "temperature"}, default="sigmoid"
+        ``"sigmoid"`` is Platt's [1]_: a logistic regression on the log-odds.
+        ``"isotonic"`` is any monotonic function of them, for some thousands of rows of
+        each class. Both take a multi-class task one class against the rest, and then
+        scale to a sum of one. ``"temperature"`` divides the logits by one number [2]_
+        and changes no ranking of classes; it needs scikit-learn 1.8.
+
+    Attributes
+    ----------
+    calibrators_ : list of CalibratedClassifierCV
+        Of each task, on log-odds of shape (n_samples,) or (n_samples, n_classes).
+    classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
+        Classes, as the estimator's.
+    task_names_ : tuple of str
+        Names of the tasks.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns of X, where it has names.
+
+    See Also
+    --------
+    sklearn.calibration.CalibratedClassifierCV : For one task, with cross-validation;
+        takes ``estimator.task(name)``.
+
+    Notes
+    -----
+    Cloning unfits the estimator with the calibrator. Where a search or cross-validation
+    shall keep what was trained, give
+    ``TaskCalibrator(sklearn.frozen.FrozenEstimator(estimator))``.
+
+    A Pipeline that ends in a calibrator hands it transformed rows: its estimator must
+    have been fitted to such rows. Simpler is the calibrator around the whole Pipeline.
+
+    References
+    ----------
+    .. [1] Platt, "Probabilistic Outputs for Support Vector Machines and Comparisons to
+       Regularized Likelihood Methods", 1999.
+    .. [2] Guo, Pleiss, Sun, Weinberger, "On Calibration of Modern Neural Networks",
+       ICML 2017, section 4.2.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskClassifier
+    >>> from dephn_sk.calibration import TaskCalibrator
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(2000, random_state=0)
+    >>> X, y = log.data, log.target
+    >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    >>> model = model.fit(X[:1000], y[:1000])
+    >>> calibrated = TaskCalibrator(model).fit(X[1000:], y[1000:])
+    >>> calibrated.predict_proba(X).shape
+    (2000, 3)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "method": [StrOptions({"sigmoid", "isotonic", "temperature"})],
+    }
+
+    def __init__(self, estimator, *, method="sigmoid"):
+        self.estimator = estimator
+        self.method = method
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TaskCalibrator:
+        """Fit a calibrator for each task.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+            Rows that the estimator was not trained on.
+        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of the estimator's tasks; NaN is a label that was not observed.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+
+        Returns
+        -------
+        self : TaskCalibrator
+
+        Raises
+        ------
+        NotFittedError
+            Where the estimator is not fitted.
+        ValueError
+            Where a task has no observed row of one of its classes.
+        """
+        try:
+            check_is_fitted(self.estimator)
+        except NotFittedError:
+            raise NotFittedError(
+                f"TaskCalibrator calibrates a fitted estimator, and this "
+                f"{type(self.estimator).__name__} is not. Fit it first. If it was, and "
+                "something cloned it, give FrozenEstimator(estimator)."
+            ) from None
+        targets = fitted_targets(self.estimator)
+        indices = targets.indices(y)
+        check_consistent_length(X, indices)
+        given = check_sample_weight(sample_weight, len(indices))
+        weights = combine(indices, targets, given, None)
+        probabilities = task_probabilities(self.estimator, targets, X)
+        self.calibrators_ = []
+        for t, name in enumerate(targets.names):
+            rows = np.flatnonzero(weights[:, t])
+            codes = indices[rows, t].astype(np.intp)
+            absent = np.setdiff1d(range(len(targets.classes[t])), codes)
+            if len(absent) or len(targets.classes[t]) < 2:
+                raise ValueError(
+                    f"Task {name!r} cannot be calibrated: of its classes "
+                    f"{targets.classes[t].tolist()}, the rows hold "
+                    f"{targets.classes[t][np.unique(codes)].tolist()}. Give rows of at "
+                    "least two classes, and of each one."
+                )
+            odds = log_odds(probabilities[t][rows])
+            weight = None if given is None else weights[rows, t]
+            self.calibrators_.append(_calibrator(self.method, odds, codes, weight))
+        self.targets_ = targets
+        for name in ("n_features_in_", "feature_names_in_"):
+            if hasattr(self.estimator, name):
+                setattr(self, name, getattr(self.estimator, name))
+        return self
+
+    def _task_probabilities(self, X: Any) -> list[NDArray]:
+        check_is_fitted(self)
+        raw = task_probabilities(self.estimator, self.targets_, X)
+        return [
+            calibrator.predict_proba(log_odds(p))
+            for calibrator, p in zip(self.calibrators_, raw, strict=True)
+        ]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+class _LogOdds(ClassifierMixin, BaseEstimator):
+    """The log-odds of a task, in the place of a classifier."""
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _LogOdds:
+        self.classes_ = np.unique(y)
+        return self
+
+    def decision_function(self, X: Any) -> NDArray:
+        return X
+
+
+def _calibrator(
+    method: str, odds: NDArray, codes: NDArray, weight: NDArray | None
+) -> CalibratedClassifierCV:
+    """scikit-learn's calibrator, fitted to one task."""
+    rows = np.arange(len(odds))
+    calibrator = CalibratedClassifierCV(_LogOdds(), method=method, cv=[(rows, rows)])
+    # what the user routes has arrived, as numpy arrays
+    with config_context(enable_metadata_routing=False, array_api_dispatch=False):
+        calibrator.fit(odds, codes, sample_weight=weight)
+    return calibrator.set_params(cv=None)  # else it would keep the row numbers

@@ -1,0 +1,210 @@
+"""Whether a predicted probability of 10 % comes true in 10 % of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..metrics._tasks import iter_tasks
+from ._drawing import FONT, draw_legend, panels
+from ._fitted import final_estimator
+
+
+class CalibrationDisplay:
+    """Reliability curve of each task.
+
+    As scikit-learn's display of that name, for several tasks with missing labels. A
+    multi-class task shows how often its most probable class is right.
+
+    Parameters
+    ----------
+    prob_true : list of n_tasks arrays of shape (n_bins,)
+        Observed share of positives in each bin.
+    prob_pred : list of n_tasks arrays of shape (n_bins,)
+        Mean predicted probability in each bin.
+    task_names : sequence of str of length n_tasks
+
+    Attributes
+    ----------
+    axes_ : ndarray of Axes of shape (n_tasks,)
+        A panel for each task.
+    lines_ : ndarray of Line2D of shape (n_tasks,)
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from dephn_sk.inspection import CalibrationDisplay
+    >>> display = CalibrationDisplay.from_predictions(
+    ...     [0, 1, 1, 1, None], [0.25, 0.25, 0.75, 0.75, 0.5], n_bins=2
+    ... )
+    >>> display.lines_[0].get_xydata()
+    array([[0.25, 0.5 ],
+           [0.75, 1.  ]])
+    """
+
+    def __init__(
+        self,
+        prob_true: Sequence[ArrayLike],
+        prob_pred: Sequence[ArrayLike],
+        *,
+        task_names: Sequence[str],
+    ) -> None:
+        self.prob_true = prob_true
+        self.prob_pred = prob_pred
+        self.task_names = task_names
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> CalibrationDisplay:
+        """Draw how calibrated a fitted estimator is.
+
+        Parameters
+        ----------
+        estimator : estimator or Pipeline
+            Fitted.
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+            NaN is a label that was not observed.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+        n_bins : int, default=10
+            Bins of equally many rows.
+        ax : Axes or array-like of n_tasks Axes, default=None
+            Where to draw; one Axes is divided. None makes a figure.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        CalibrationDisplay
+        """
+        final = final_estimator(estimator)
+        return cls.from_predictions(
+            y,
+            estimator.predict_proba(X),
+            classes=final.classes_,
+            task_names=final.task_names_,
+            sample_weight=sample_weight,
+            n_bins=n_bins,
+            ax=ax,
+            **kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: Any,
+        y_prob: Any,
+        *,
+        classes: Any = None,
+        task_names: Sequence[str] | None = None,
+        sample_weight: ArrayLike | None = None,
+        n_bins: int = 10,
+        ax: Any = None,
+        **kwargs: Any,
+    ) -> CalibrationDisplay:
+        """Draw how calibrated given probabilities are.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels. NaN, None or pd.NA is not observed.
+        y_prob : array-like or list of arrays
+            Probabilities, in every form that :func:`~dephn_sk.metrics.task_roc_auc`
+            takes.
+        classes : array-like or list of arrays, default=None
+            As there.
+        task_names : sequence of str of length n_tasks, default=None
+            None is the columns of `y_true`, or ``"task0"``, ``"task1"``, …
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+        n_bins : int, default=10
+            Bins of equally many rows. Equal probabilities share a bin.
+        ax : Axes or array-like of n_tasks Axes, default=None
+            Where to draw; one Axes is divided. None makes a figure.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        CalibrationDisplay
+        """
+        tasks = list(iter_tasks(y_true, y_prob, classes, sample_weight))
+        curves = []
+        for task in tasks:
+            task.check_classes()
+            task.check_probabilities()
+            prob, hit = task.prob, task.codes
+            if not task.is_binary:
+                prob, hit = prob.max(axis=1), prob.argmax(axis=1) == hit
+            curves.append(_reliability(hit, prob, task.weight, n_bins))
+        display = cls(
+            [true for true, _ in curves],
+            [pred for _, pred in curves],
+            task_names=task_names or [task.name for task in tasks],
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(
+        self, ax: Any = None, *, name: str | None = None, **line_kwargs: Any
+    ) -> CalibrationDisplay:
+        """Draw the curves, a panel for each task.
+
+        Parameters
+        ----------
+        ax : Axes or array-like of n_tasks Axes, default=None
+            Where to draw; one Axes is divided. None makes a figure.
+        name : str, default=None
+            Of the estimator, for the legend.
+        **line_kwargs : dict
+            For ``Axes.plot``.
+
+        Returns
+        -------
+        CalibrationDisplay
+        """
+        n_tasks = len(self.task_names)
+        self.axes_ = panels(ax, n_tasks, height=1.7).ravel()
+        self.figure_ = self.axes_[0].figure
+        self.lines_ = np.empty(n_tasks, dtype=object)
+        for task, panel in enumerate(self.axes_):
+            panel.axline((0, 0), slope=1, color="gray", linewidth=0.8)
+            (self.lines_[task],) = panel.plot(
+                self.prob_pred[task],
+                self.prob_true[task],
+                **{"marker": "o", "markersize": 3, "label": name, **line_kwargs},
+            )
+            panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
+            panel.set_ylabel("observed", fontsize=FONT)
+        self.axes_[-1].set_xlabel("predicted", fontsize=FONT)
+        if name is not None:
+            draw_legend(self.axes_[0], ax)
+        return self
+
+
+def _reliability(
+    hit: NDArray, prob: NDArray, weight: NDArray | None, n_bins: int
+) -> tuple[NDArray, NDArray]:
+    """Observed and predicted share in bins of equal mass, as the metric bins them."""
+    weight = np.ones(len(prob)) if weight is None else weight
+    _, value = np.unique(prob, return_inverse=True)
+    mass = np.bincount(value, weights=weight)
+    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
+    bins = np.minimum(middle * n_bins, n_bins - 1).astype(int)[value]
+    mass = np.bincount(bins, weights=weight)
+    kept = mass > 0
+    true = np.bincount(bins, weights=weight * hit)[kept] / mass[kept]
+    pred = np.bincount(bins, weights=weight * prob)[kept] / mass[kept]
+    return true, pred

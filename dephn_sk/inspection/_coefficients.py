@@ -1,0 +1,338 @@
+"""The virtual gradient's functions: where fitted tasks lie on them, what they gain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
+from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, draw_legend, panels
+from ._fitted import final_estimator
+from ._gate_values import gate_values
+from ._label_similarity import similarity_of_labels
+
+RESOLUTION = 101
+
+
+class CoefficientDisplay:
+    r"""The eight coefficients :math:`\gamma(x, y)`, and where pairs of tasks lie.
+
+    Figure 4 of the paper: x is the similarity of the labels of two tasks, y the
+    difference of their gates, :math:`\min(1, |G^t_{kp} - G^j_{kp}|)`.
+
+    Parameters
+    ----------
+    similarity : array-like of shape (n_pairs,), default=()
+        Label similarity of each pair of tasks; NaN where undefined, where the
+        coefficient is 1 and no point is drawn.
+    difference : array-like of shape (n_pairs, n_branches), default=()
+        Differences of the two tasks' gates.
+    pair_names : sequence of str of length n_pairs, default=()
+    function : str, default=None
+        The function that was used, whose title is set in bold.
+
+    Attributes
+    ----------
+    surfaces : dict of str to ndarray of shape (101, 101)
+        For each function its values on a grid of x (columns) and y (rows) over [0, 1].
+    axes_ : ndarray of Axes of shape (4, 2)
+    images_ : dict of str to AxesImage
+    points_ : dict of str to list of PathCollection
+        For each function, the points of each pair.
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from dephn_sk.inspection import CoefficientDisplay
+    >>> display = CoefficientDisplay()
+    >>> display.surfaces["additive-sqrt"][0, [0, 50, 100]]
+    array([2., 1.41421356, 0.])
+    """
+
+    def __init__(
+        self,
+        similarity: ArrayLike = (),
+        difference: ArrayLike = (),
+        *,
+        pair_names: Sequence[str] = (),
+        function: str | None = None,
+    ) -> None:
+        self.similarity = similarity
+        self.difference = difference
+        self.pair_names = pair_names
+        self.function = function
+
+    @property
+    def surfaces(self) -> dict[str, NDArray]:
+        x = torch.linspace(0, 1, RESOLUTION, dtype=torch.float64)
+        y, x = torch.meshgrid(x, x, indexing="ij")
+        return {name: gamma(x, y).numpy() for name, gamma in COEFFICIENTS.items()}
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, y: Any, *, X: Any = None, ax: Any = None, **kwargs: Any
+    ) -> CoefficientDisplay:
+        """Draw where the pairs of tasks of a fitted estimator lie.
+
+        Parameters
+        ----------
+        estimator : DEPHNMultiTaskClassifier or Pipeline
+            Fitted; a Pipeline ends with the classifier.
+        y : DataFrame or array-like of shape (n_samples, n_tasks)
+            Labels, over all of which the similarity is measured.
+        X : DataFrame or array-like of shape (n_samples, n_features), default=None
+            For mapped gates, which are then averaged over these rows.
+        ax : Axes or array-like of 8 Axes, default=None
+            Where to draw; one Axes is divided. None makes a figure.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        CoefficientDisplay
+        """
+        final = final_estimator(estimator)
+        names = final.task_names_
+        gates = gate_values(estimator, X)
+        similarity = similarity_of_labels(final.targets_, y, final.label_similarity)
+        pairs = list(combinations(range(len(names)), 2))
+        display = cls(
+            [similarity[j, t] for j, t in pairs],
+            [np.abs(gates[j] - gates[t]).clip(max=1) for j, t in pairs],
+            pair_names=[f"{names[j]}, {names[t]}" for j, t in pairs],
+            function=final.virtual_gradient,
+        )
+        return display.plot(ax=ax, **kwargs)
+
+    def plot(self, ax: Any = None, **imshow_kwargs: Any) -> CoefficientDisplay:
+        """Draw the surfaces and the points.
+
+        Parameters
+        ----------
+        ax : Axes or array-like of 8 Axes, default=None
+            Where to draw; one Axes is divided. None makes a figure.
+        **imshow_kwargs : dict
+            For ``Axes.imshow``.
+
+        Returns
+        -------
+        CoefficientDisplay
+        """
+        surfaces = self.surfaces
+        n_columns = len(COMBINATIONS)
+        n_rows = len(surfaces) // n_columns
+        self.axes_ = panels(ax, n_rows, n_columns, height=1.4, sharex=True, sharey=True)
+        self.figure_ = self.axes_[0, 0].figure
+        self.images_, self.points_ = {}, {}
+        # a column of panels for each combination of similarity and difference
+        for panel, (name, surface) in zip(
+            self.axes_.T.flat, surfaces.items(), strict=True
+        ):
+            self.images_[name] = panel.imshow(
+                surface,
+                **{
+                    "origin": "lower",
+                    "extent": (0, 1, 0, 1),
+                    "aspect": "auto",
+                    "cmap": SEQUENTIAL,
+                    "vmin": 0,
+                    "vmax": 2,
+                    **imshow_kwargs,
+                },
+            )
+            self.points_[name] = [
+                panel.scatter(
+                    np.full(len(differences), similarity),
+                    differences,
+                    s=14,
+                    marker=MARKERS[i % len(MARKERS)],
+                    color=COLORS[1:][i % (len(COLORS) - 1)],
+                    edgecolors="white",
+                    linewidths=0.5,
+                    label=f"{pair} (undefined)" if np.isnan(similarity) else pair,
+                    clip_on=False,
+                    zorder=3,
+                )
+                for i, (similarity, differences, pair) in enumerate(
+                    zip(self.similarity, self.difference, self.pair_names, strict=True)
+                )
+            ]
+            weight = "bold" if name == self.function else "normal"
+            panel.set_title(name, fontsize="x-small", fontweight=weight)
+        for panel in self.axes_[-1]:
+            panel.set_xlabel("label similarity", fontsize=FONT)
+        for panel in self.axes_[:, 0]:
+            panel.set_ylabel("gate difference", fontsize="x-small")
+        bar = self.figure_.colorbar(
+            self.images_[name], ax=self.axes_.ravel().tolist(), shrink=0.5, pad=0.02
+        )
+        bar.set_label("coefficient", fontsize=FONT)
+        bar.ax.tick_params(labelsize=FONT)
+        if self.pair_names:
+            draw_legend(self.axes_[-1, 0], ax, n_columns=2)
+        return self
+
+
+class CoefficientGainDisplay:
+    """What each coefficient function gains over another model, for each task.
+
+    Figure 5 of the paper, from the rows of a benchmark.
+
+    Parameters
+    ----------
+    gains : array-like of shape (n_seeds, n_functions, n_tasks)
+        Difference of scores within a seed.
+    function_names : sequence of str of length n_functions
+    task_names : sequence of str of length n_tasks
+    reference : str, default="the reference"
+        The other model.
+    score_name : str, default="score"
+
+    Attributes
+    ----------
+    ax_ : Axes
+    containers_ : list of ErrorbarContainer
+        For each task, the means over seeds with their standard errors.
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from dephn_sk.inspection import CoefficientGainDisplay
+    >>> rows = [
+    ...     {"model": "MMoE", "seed": 0, "task": "click", "roc_auc": 0.5},
+    ...     {"model": "additive-cos", "seed": 0, "task": "click", "roc_auc": 0.75},
+    ... ]
+    >>> CoefficientGainDisplay.from_records(rows, reference="MMoE").gains
+    array([[[0.25]]])
+    """
+
+    def __init__(
+        self,
+        gains: ArrayLike,
+        *,
+        function_names: Sequence[str],
+        task_names: Sequence[str],
+        reference: str = "the reference",
+        score_name: str = "score",
+    ) -> None:
+        self.gains = gains
+        self.function_names = function_names
+        self.task_names = task_names
+        self.reference = reference
+        self.score_name = score_name
+
+    @classmethod
+    def from_records(
+        cls,
+        records: Iterable[Mapping[str, Any]],
+        *,
+        reference: str = "MMoE",
+        score_name: str = "roc_auc",
+        ax: Any = None,
+        **errorbar_kwargs: Any,
+    ) -> CoefficientGainDisplay:
+        """Draw the rows of a benchmark.
+
+        Parameters
+        ----------
+        records : iterable of dict
+            Each with the keys ``"model"`` (the name of a coefficient function, or the
+            reference), ``"seed"``, ``"task"``, and the score. Every model needs a row
+            for each seed and task.
+        reference : str, default="MMoE"
+            The model to compare with.
+        score_name : str, default="roc_auc"
+            Key of the score; greater is better.
+        ax : Axes, default=None
+            Where to draw. None makes a figure.
+        **errorbar_kwargs : dict
+            For ``Axes.errorbar``.
+
+        Returns
+        -------
+        CoefficientGainDisplay
+        """
+        scores = {(r["model"], r["seed"], r["task"]): r[score_name] for r in records}
+        models, seeds, tasks = (
+            list(dict.fromkeys(names)) for names in zip(*scores, strict=True)
+        )
+        if reference not in models:
+            raise ValueError(
+                f"No record has model={reference!r}, the reference; there are {models}."
+            )
+        functions = [model for model in models if model != reference]
+        for model in models:
+            for seed in seeds:
+                for task in tasks:
+                    if (model, seed, task) not in scores:
+                        raise ValueError(
+                            f"There is no record of model={model!r}, seed={seed!r}, "
+                            f"task={task!r}: gains are differences within a seed."
+                        )
+        gains = [
+            [
+                [scores[f, s, t] - scores[reference, s, t] for t in tasks]
+                for f in functions
+            ]
+            for s in seeds
+        ]
+        display = cls(
+            np.array(gains),
+            function_names=functions,
+            task_names=tasks,
+            reference=reference,
+            score_name=score_name,
+        )
+        return display.plot(ax=ax, **errorbar_kwargs)
+
+    def plot(self, ax: Any = None, **errorbar_kwargs: Any) -> CoefficientGainDisplay:
+        """Draw the mean gains with their standard errors over seeds.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Where to draw. None makes a figure.
+        **errorbar_kwargs : dict
+            For ``Axes.errorbar``.
+
+        Returns
+        -------
+        CoefficientGainDisplay
+        """
+        gains = np.asarray(self.gains)
+        n_seeds, n_functions, n_tasks = gains.shape
+        mean = gains.mean(axis=0)
+        error = gains.std(axis=0, ddof=1) / np.sqrt(n_seeds) if n_seeds > 1 else None
+        self.ax_ = panels(ax, 1, height=0.8 + 0.12 * n_functions * (n_tasks + 1))[0, 0]
+        self.figure_ = self.ax_.figure
+        self.ax_.axvline(0, color="gray", linewidth=0.8)
+        self.containers_ = []
+        for task, name in enumerate(self.task_names):
+            offset = (task - (n_tasks - 1) / 2) / (n_tasks + 1)
+            self.containers_.append(
+                self.ax_.errorbar(
+                    mean[:, task],
+                    np.arange(n_functions) + offset,
+                    xerr=None if error is None else error[:, task],
+                    **{
+                        "linestyle": "none",
+                        "marker": MARKERS[task % len(MARKERS)],
+                        "markersize": 4,
+                        "label": name,
+                        **errorbar_kwargs,
+                    },
+                )
+            )
+        self.ax_.set_yticks(range(n_functions), self.function_names, fontsize=FONT)
+        self.ax_.invert_yaxis()
+        self.ax_.set_xlabel(
+            f"gain in {self.score_name} over {self.reference}", fontsize=FONT
+        )
+        self.ax_.locator_params(axis="x", nbins=5)
+        draw_legend(self.ax_, ax)
+        return self

@@ -1,0 +1,140 @@
+"""What a fitted estimator is, in a few lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import numpy as np
+
+from ._fitted import final_estimator
+
+
+class FitSummary:
+    """The tasks, fields, size and training of a fitted estimator, as text and HTML.
+
+    Parameters
+    ----------
+    name : str
+        Of the estimator's class.
+    tasks : sequence of (str, sequence, float or None, float or None)
+        For each task: name; classes; rate of the second class; validation score.
+    n_fields : dict of str to int
+        Number of fields of each kind.
+    n_parameters : int
+        Numbers that were trained.
+    n_epochs : int
+    best_epoch : int, default=None
+        Epoch, counted from 1, whose weights were kept; None is the last.
+
+    Examples
+    --------
+    >>> from dephn_sk.inspection import FitSummary
+    >>> FitSummary(
+    ...     "DEPHNMultiTaskClassifier",
+    ...     [("click", [0, 1], 0.2, 0.81), ("color", ["red", "sky", "tan"], None, 0.5)],
+    ...     n_fields={"category": 7, "number": 5},
+    ...     n_parameters=45210,
+    ...     n_epochs=9,
+    ...     best_epoch=6,
+    ... )
+    DEPHNMultiTaskClassifier, fitted: 12 fields (7 category, 5 number), 45,210
+    parameters, 9 epochs, epoch 6 kept
+    task   classes  rate   score
+    click        2  20.0%  0.8100
+    color        3         0.5000
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tasks: Sequence[tuple[str, Sequence, float | None, float | None]],
+        *,
+        n_fields: Mapping[str, int],
+        n_parameters: int,
+        n_epochs: int,
+        best_epoch: int | None = None,
+    ) -> None:
+        self.name = name
+        self.tasks = tasks
+        self.n_fields = n_fields
+        self.n_parameters = n_parameters
+        self.n_epochs = n_epochs
+        self.best_epoch = best_epoch
+
+    @classmethod
+    def from_estimator(cls, estimator: Any) -> FitSummary:
+        """Summarize a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator or Pipeline
+            Fitted; a Pipeline ends with the estimator.
+
+        Returns
+        -------
+        FitSummary
+        """
+        final = final_estimator(estimator)
+        targets, net = final.targets_, final.net_
+        best_epoch = getattr(
+            dict(net.callbacks_).get("best_epoch"), "best_epoch_", None
+        )
+        kept = net.history[(best_epoch or len(net.history)) - 1]
+        nothing = [None] * len(targets.names)
+        rates = getattr(final, "task_rates_", nothing)
+        scores = kept.get("valid_task_score", nothing)
+        kinds = [kind for _, kind, *_ in final.encoder_.report_.rows]
+        return cls(
+            type(final).__name__,
+            list(zip(targets.names, targets.classes, rates, scores, strict=True)),
+            n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
+            n_parameters=sum(p.numel() for p in net.module_.parameters()),
+            n_epochs=len(net.history),
+            best_epoch=best_epoch,
+        )
+
+    def _head(self) -> str:
+        total = sum(self.n_fields.values())
+        kinds = ", ".join(f"{n} {kind}" for kind, n in self.n_fields.items())
+        kept = "" if self.best_epoch is None else f", epoch {self.best_epoch} kept"
+        return (
+            f"{self.name}, fitted: {total} fields ({kinds}), {self.n_parameters:,} "
+            f"parameters, {self.n_epochs} epochs{kept}"
+        )
+
+    def _cells(self) -> list[list[str]]:
+        cells = [["task", "classes", "rate", "score"]]
+        for name, classes, rate, score in self.tasks:
+            cells.append(
+                [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
+            )
+        return cells
+
+    def __repr__(self) -> str:
+        widths = [max(map(len, column)) for column in zip(*self._cells(), strict=True)]
+        lines = [
+            "  ".join(
+                cell.rjust(width) if j == 1 else cell.ljust(width)
+                for j, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in self._cells()
+        ]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self) -> str:
+        head, *rows = self._cells()
+        cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+            for row in rows
+        )
+        return (
+            f"<p>{escape(self._head())}</p><table><thead><tr>{cells}</tr></thead>"
+            f"<tbody>{body}</tbody></table>"
+        )
+
+
+def _given(value: float | None, form: str) -> str:
+    return "" if value is None or np.isnan(value) else format(value, form)

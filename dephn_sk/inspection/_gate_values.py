@@ -1,0 +1,151 @@
+"""Gates as numbers, and a warning where they collapse."""
+
+from __future__ import annotations
+
+import warnings
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
+
+from .._compat import Interval, validate_params
+from ..nn import InputGates, TaskGates
+from ._fitted import final_estimator
+from ._network import encoded, own_network, recording
+
+BLOCK = 4096
+COLLAPSE = 0.9
+
+
+def gate_values(estimator: Any, X: Any = None) -> NDArray:
+    """The gates of each task: those that are trained, or the mean of mapped ones.
+
+    Parameters
+    ----------
+    estimator : estimator or Pipeline
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    X : DataFrame or array-like of shape (n_samples, n_features), default=None
+        The rows over which mapped gates are averaged. Trainable gates are the same for
+        every row and need none.
+
+    Returns
+    -------
+    ndarray of shape (n_tasks, n_branches)
+        A branch is an expert under a mapping; for MMoE, an expert.
+
+    Examples
+    --------
+    >>> from dephn_sk.baselines import MMoEClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> from dephn_sk.inspection import gate_values
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = MMoEClassifier(max_epochs=1, random_state=0).fit(log.data, log.target)
+    >>> gate_values(model, log.data).sum(axis=1).round(3)
+    array([1., 1., 1.])
+    """
+    final = final_estimator(estimator)
+    gates = getattr(final.net_.module_, "gates", None)
+    if isinstance(gates, TaskGates):
+        return gates.values.detach().cpu().numpy().copy()
+    if not isinstance(gates, InputGates):
+        raise TypeError(f"{type(final).__name__} has no gates over shared experts.")
+    if X is None:
+        raise ValueError(
+            "The gates are mapped from the input, and differ from row to row. Give X, "
+            "the rows over which to average them."
+        )
+    network = own_network(final)
+    source = encoded(estimator, X)
+    total: Any = 0.0
+    with torch.no_grad(), recording(network.gates) as seen:
+        for batch in source.batches(BLOCK):
+            network(**batch.inputs)
+            _, by_row = seen.pop()
+            total = total + by_row.double().sum(0)
+    return (total / len(source)).cpu().numpy()
+
+
+def branch_names(estimator: Any) -> list[str]:
+    """Names of the columns of the gates."""
+    final = final_estimator(estimator)
+    names = getattr(final, "branch_names_", None)
+    return names or [f"expert{k}" for k in range(final.n_experts)]
+
+
+@validate_params(
+    {"threshold": [Interval(Real, 0, 1, closed="right")]},
+    prefer_skip_nested_validation=True,
+)
+def expert_utilization(
+    estimator: Any, X: Any = None, *, threshold: float = COLLAPSE
+) -> Bunch:
+    """Share of each shared expert in the absolute gates of each task.
+
+    Parameters
+    ----------
+    estimator : estimator or Pipeline
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    X : DataFrame or array-like of shape (n_samples, n_features), default=None
+        For mapped gates; see :func:`gate_values`.
+    threshold : float in (0, 1], default=0.9
+        A larger share of one expert out of several is a collapse.
+
+    Returns
+    -------
+    Bunch
+        utilization : ndarray of shape (n_tasks, n_experts)
+            The rows sum to 1; the mappings of an expert are taken together.
+        task_names : tuple of str
+        expert_names : tuple of str
+
+    Warns
+    -----
+    UserWarning
+        Where a task's gates collapse on one expert.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> from dephn_sk.inspection import expert_utilization
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    >>> result = expert_utilization(model.fit(log.data, log.target))
+    >>> result.utilization.shape, result.expert_names
+    ((3, 3), ('dnn0', 'dnn1', 'dnn2'))
+    """
+    final = final_estimator(estimator)
+    gates = np.abs(gate_values(estimator, X))
+    experts = [name.split()[0] for name in branch_names(final)]
+    names = tuple(dict.fromkeys(experts))
+    used = np.column_stack(
+        [gates[:, [e == name for e in experts]].sum(axis=1) for name in names]
+    )
+    total = used.sum(axis=1, keepdims=True)
+    used /= np.where(total > 0, total, 1.0)
+    warn_of_collapse(used, final.task_names_, names, threshold)
+    return Bunch(utilization=used, task_names=final.task_names_, expert_names=names)
+
+
+def warn_of_collapse(
+    utilization: NDArray, task_names: Any, expert_names: Any, threshold: float
+) -> None:
+    """Name the tasks whose gates leave all but one of several experts aside."""
+    if len(expert_names) < 2:
+        return
+    collapsed = [
+        f"{task!r} on {expert_names[shares.argmax()]!r} ({shares.max():.0%})"
+        for task, shares in zip(task_names, utilization, strict=True)
+        if shares.max() > threshold
+    ]
+    if collapsed:
+        warnings.warn(
+            f"Gates collapsed on one expert: {', '.join(collapsed)}. The other experts "
+            "are hardly used; try another random_state, fewer experts, or a lower "
+            "learning rate of the gates.",
+            UserWarning,
+            stacklevel=3,
+        )

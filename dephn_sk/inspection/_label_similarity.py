@@ -1,0 +1,149 @@
+"""How alike the tasks' labels are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+from .._compat import StrOptions, validate_params
+from .._targets import Targets
+from ..nn import label_similarity
+from ._drawing import SEQUENTIAL, draw_matrix, panels
+from ._fitted import final_estimator
+
+
+def similarity_of_labels(targets: Targets, y: Any, kind: str) -> NDArray:
+    """Similarity of each pair of tasks, (n_tasks, n_tasks), over the rows of y."""
+    n_classes = [len(c) for c in targets.classes]
+    labels = torch.from_numpy(targets.indices(y))
+    return label_similarity(labels, kind, n_classes=n_classes).numpy()
+
+
+class LabelSimilarityDisplay:
+    """Absolute similarity of the labels of each pair of tasks.
+
+    What the virtual gradient reads of each batch, over a whole table. See
+    :func:`~dephn_sk.nn.label_similarity`.
+
+    Parameters
+    ----------
+    similarity : array-like of shape (n_tasks, n_tasks)
+        In [0, 1]; NaN where it is undefined.
+    task_names : sequence of str of length n_tasks
+
+    Attributes
+    ----------
+    ax_ : Axes
+    image_ : AxesImage
+    colorbar_ : Colorbar
+    text_ : ndarray of Text of shape (n_tasks, n_tasks), or None
+        Printed values.
+    figure_ : Figure
+
+    Examples
+    --------
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> from dephn_sk.inspection import LabelSimilarityDisplay
+    >>> log = make_behavior_log(1000, random_state=0)
+    >>> LabelSimilarityDisplay.from_labels(log.target).similarity.shape
+    (3, 3)
+    """
+
+    def __init__(self, similarity: ArrayLike, *, task_names: Sequence[str]) -> None:
+        self.similarity = similarity
+        self.task_names = task_names
+
+    @classmethod
+    @validate_params(
+        {"kind": [StrOptions({"pearson", "cosine"})]},
+        prefer_skip_nested_validation=True,
+    )
+    def from_labels(
+        cls, y: Any, *, kind: str = "pearson", ax: Any = None, **kwargs: Any
+    ) -> LabelSimilarityDisplay:
+        """Draw the similarity of labels.
+
+        Parameters
+        ----------
+        y : DataFrame or array-like of shape (n_samples, n_tasks)
+            Labels. NaN is not observed: the row does not count for that task's pairs.
+        kind : {"pearson", "cosine"}, default="pearson"
+            Of two binary tasks; a pair with a multi-class task is compared by
+            Cramér's V.
+        ax : Axes, default=None
+            Where to draw. None makes a figure.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        LabelSimilarityDisplay
+        """
+        targets = Targets.fit(y)
+        similarity = similarity_of_labels(targets, y, kind)
+        return cls(similarity, task_names=targets.names).plot(ax=ax, **kwargs)
+
+    @classmethod
+    def from_estimator(
+        cls, estimator: Any, y: Any, *, ax: Any = None, **kwargs: Any
+    ) -> LabelSimilarityDisplay:
+        """Draw the similarity of labels as an estimator measures it.
+
+        Parameters
+        ----------
+        estimator : estimator or Pipeline
+            Fitted; a Pipeline ends with the estimator.
+        y : DataFrame or array-like of shape (n_samples, n_tasks)
+            Labels of the estimator's tasks; NaN is not observed.
+        ax : Axes, default=None
+            Where to draw. None makes a figure.
+        **kwargs : dict
+            For :meth:`plot`.
+
+        Returns
+        -------
+        LabelSimilarityDisplay
+        """
+        final = final_estimator(estimator)
+        kind = getattr(final, "label_similarity", "pearson")
+        similarity = similarity_of_labels(final.targets_, y, kind)
+        return cls(similarity, task_names=final.task_names_).plot(ax=ax, **kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        include_values: bool | None = None,
+        **imshow_kwargs: Any,
+    ) -> LabelSimilarityDisplay:
+        """Draw the matrix of similarities.
+
+        Parameters
+        ----------
+        ax : Axes, default=None
+            Where to draw. None makes a figure.
+        include_values : bool, default=None
+            Whether values are printed; None: where there is room for them.
+        **imshow_kwargs : dict
+            For ``Axes.imshow``.
+
+        Returns
+        -------
+        LabelSimilarityDisplay
+        """
+        self.ax_ = panels(ax, 1, height=1.2 + 0.3 * len(self.task_names))[0, 0]
+        self.figure_ = self.ax_.figure
+        self.image_, self.colorbar_, self.text_ = draw_matrix(
+            self.ax_,
+            np.asarray(self.similarity),
+            self.task_names,
+            self.task_names,
+            label="label similarity",
+            include_values=include_values,
+            **{"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1, **imshow_kwargs},
+        )
+        return self

@@ -1,0 +1,245 @@
+"""What every estimator of `dephn_sk.baselines` keeps to, on a small learnable table."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import pickle
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from sklearn.base import clone
+from sklearn.metrics import log_loss
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from dephn_sk import baselines
+from dephn_sk.baselines._single_task import SingleTaskClassifier
+
+CLASSIFIERS = [
+    getattr(baselines, name)
+    for name in baselines.__all__
+    if name.endswith("Classifier")
+]
+SINGLE = [c for c in CLASSIFIERS if issubclass(c, SingleTaskClassifier)]
+SMALL = {
+    "embedding_dim": 4,
+    "hidden": (16,),
+    "expert_hidden": (16,),
+    "tower_hidden": (8,),
+    "n_layers": 2,
+    "n_maps": 3,
+    "n_experts": 3,
+    "cross_rank": 2,
+    "batch_size": 64,
+    "learning_rate": 0.03,
+    "max_epochs": 8,
+    "early_stopping": False,
+    "dtype": "float64",
+    "random_state": 0,
+}
+
+
+def small(cls, **changes):
+    """An instance of a size that trains at once."""
+    options = {**SMALL, **changes}
+    return cls(**{k: v for k, v in options.items() if k in cls().get_params()})
+
+
+def make_table(n_rows=200, seed=0):
+    """Labels that two categories and a number decide, up to some noise."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "animal": rng.choice(["ape", "bat", "cow"], n_rows),
+            "place": rng.choice(["air", "sea"], n_rows),
+            "size": np.where(rng.random(n_rows) < 0.1, np.nan, rng.normal(size=n_rows)),
+        }
+    )
+    bat, sea = X["animal"] == "bat", X["place"] == "sea"
+    score = np.column_stack(
+        [
+            bat * 4 - 2 + X["size"].fillna(0),
+            np.where(bat == sea, 2.0, -2.0),
+            sea * 4 - 3,
+        ]
+    )
+    y = (score + rng.logistic(scale=0.5, size=score.shape) > 0).astype(float)
+    return X, pd.DataFrame(y, columns=["a", "b", "c"])
+
+
+@pytest.fixture(scope="module")
+def table():
+    return make_table()
+
+
+@parametrize_with_checks([small(cls) for cls in CLASSIFIERS])
+def test_scikit_learn_checks(estimator, check, monkeypatch):
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")  # else one of the checks skips
+    check(estimator)
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_parameters_are_documented_in_order_with_their_defaults(cls):
+    section = inspect.getdoc(cls).split("Parameters\n")[1].split("Attributes\n")[0]
+    entries = [line for line in section.splitlines() if re.match(r"\w+ : ", line)]
+    documented = {
+        line.split(" : ")[0]: ast.literal_eval(line.split("default=")[1])
+        for line in entries
+    }
+    defaults = inspect.signature(cls).parameters.items()
+    assert list(documented.items()) == [(name, p.default) for name, p in defaults]
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_common_defaults_are_those_of_dephn(cls):
+    from dephn_sk import DEPHNMultiTaskClassifier
+
+    ours, theirs = cls().get_params(), DEPHNMultiTaskClassifier().get_params()
+    differing = {k for k in ours.keys() & theirs.keys() if ours[k] != theirs[k]}
+    assert differing == {"numeric_embedding"}
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_beats_the_base_rate_on_every_task(cls, table):
+    X, y = table
+    held_out_X, held_out_y = make_table(seed=1)
+    probabilities = small(cls, max_epochs=20).fit(X, y).predict_proba(held_out_X)
+    assert probabilities.shape == (200, 3)
+    for t, task in enumerate(y.columns):
+        rate = np.full(200, y[task].mean())
+        labels = held_out_y[task]
+        assert log_loss(labels, probabilities[:, t]) < 0.8 * log_loss(labels, rate)
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_learns_where_labels_are_missing(cls, table):
+    X, y = table
+    observed = np.random.default_rng(0).random(y.shape) < 0.7
+    model = small(cls, max_epochs=20).fit(X, y.where(observed))
+    assert np.isfinite(model.predict_proba(X)).all()
+    assert model.score(X, y.mask(observed)) > 0.8  # of the labels it did not see
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_multi_class_tasks_beside_binary_ones(cls, table):
+    X, y = table
+    y = y.assign(b=np.where(X["animal"] == "bat", "x", X["place"]))
+    model = small(cls, max_epochs=20).fit(X, y)
+    shapes = [p.shape for p in model.predict_proba(X)]
+    assert shapes == [(200, 2), (200, 3), (200, 2)]
+    assert (model.predict(X)[:, 1] == y["b"]).mean() > 0.8
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_one_seed_gives_the_same_bytes_and_leaves_global_generators_alone(cls, table):
+    X, y = table
+    model = small(cls, max_epochs=2, dropout=0.2, unseen_rate=0.1)
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()
+    one, two = (clone(model).fit(X, y).predict_proba(X) for _ in range(2))
+    assert one.tobytes() == two.tobytes()
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert (np.random.get_state()[1] == states[1]).all()
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_pickle_predicts_the_same(cls, table):
+    X, y = table
+    model = small(cls, max_epochs=1).fit(X, y)
+    again = pickle.loads(pickle.dumps(model))
+    assert again.predict_proba(X).tobytes() == model.predict_proba(X).tobytes()
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_one_optimizer_trains_everything(cls, table):
+    X, y = table
+    net = small(cls, max_epochs=1).fit(X, y).net_
+    assert net.gate_optimizer_ is None
+    trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
+    assert trained == {id(p) for p in net.module_.parameters()}
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+@pytest.mark.parametrize("value", [(8, 0), (8.5,)])
+def test_bad_width_is_named_with_its_parameter(cls, value, table):
+    name = "hidden" if hasattr(cls(), "hidden") else "expert_hidden"
+    with pytest.raises(ValueError, match=rf"{name} must hold integers >= 1, got"):
+        small(cls, **{name: value}).fit(*table)
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_no_width_is_refused(cls, table):
+    name = "hidden" if hasattr(cls(), "hidden") else "expert_hidden"
+    with pytest.raises(ValueError, match=f"{name} is empty"):
+        small(cls, **{name: ()}).fit(*table)
+
+
+@pytest.mark.parametrize("cls", [c for c in CLASSIFIERS if c not in SINGLE])
+def test_linear_towers_are_allowed(cls, table):
+    X, y = table
+    assert small(cls, tower_hidden=(), max_epochs=1).fit(X, y).score(X, y) > 0.5
+
+
+# ------------------------------------------------------------ single-task systems
+
+
+@pytest.mark.parametrize("cls", SINGLE)
+def test_several_tasks_are_as_many_fits_of_one_task(cls, table):
+    X, y = table
+    model = small(cls, max_epochs=2)
+    together = model.fit(X, y).predict_proba(X)
+    for t, task in enumerate(y.columns):
+        alone = clone(model).fit(X, y[task]).predict_proba(X)[:, 1]
+        assert_allclose(together[:, t], alone, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cls", SINGLE)
+def test_tasks_share_no_parameter(cls, table):
+    networks = small(cls, max_epochs=1).fit(*table).net_.module_.networks
+    owned = [{id(p) for p in network.parameters()} for network in networks]
+    assert len(owned) == 3
+    assert len(set.union(*owned)) == sum(map(len, owned))
+
+
+# -------------------------------------------------------------------- MT-PHN, SNR
+
+
+@pytest.mark.parametrize(
+    ("sharing", "public", "private"),
+    [
+        ("public-dnn", {"dnn": 3}, {"cross": 1, "field": 1}),
+        ("private-dnn", {"cross": 1, "field": 1}, {"dnn": 3}),
+        ("all-public", {"dnn": 3, "cross": 1, "field": 1}, {}),
+    ],
+)
+def test_sharing_is_a_row_of_table_1(sharing, public, private, table):
+    X, y = table
+    model = small(baselines.MTPHNClassifier, sharing=sharing).fit(X, y)
+    network = model.net_.module_
+    assert network.interaction.public_kinds == public
+    assert network.interaction.private_kinds == private
+    assert network.virtual_gradient is None
+    assert network.mapping.names == ("raw",)
+    assert not hasattr(network.gates, "values")  # mapped from the input
+    assert model.score(X, y) > 0.8
+
+
+def test_heads_of_mt_phn_must_divide_the_embedding(table):
+    model = small(baselines.MTPHNClassifier, n_heads=3)
+    with pytest.raises(ValueError, match="n_heads=3 does not divide embedding_dim=4"):
+        model.fit(*table)
+
+
+@pytest.mark.xfail(reason="MultiTaskNet does not add the network's penalty() yet")
+def test_price_of_connections_closes_them(table):
+    X, y = table
+    n_open = []
+    for price in (0.0, 1.0):
+        model = small(baselines.SNRClassifier, l0_penalty=price).fit(X, y)
+        network = model.net_.module_
+        routings = [*network.routings, network.to_towers]
+        n_open.append(sum(r.n_open().item() for r in routings))
+    assert n_open[1] < n_open[0]

@@ -1,0 +1,101 @@
+"""Edges of the bins of numeric columns."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+from dephn_sk._bins import column_edges, quantile_edges
+
+
+def bin_counts(values, edges):
+    """Rows in each bin: bins hold their left edge, the outer ones all beyond."""
+    bins = np.searchsorted(edges[1:-1], values, side="right")
+    return np.bincount(bins, minlength=len(edges) - 1)
+
+
+@pytest.mark.parametrize("n_bins", [2, 5, 16])
+def test_distinct_values_are_spread_evenly(n_bins):
+    values = np.random.default_rng(0).normal(size=160)
+    counts = bin_counts(values, quantile_edges(values, n_bins))
+    assert len(counts) == n_bins
+    assert counts.max() - counts.min() <= 2
+
+
+@pytest.mark.parametrize("n_bins", [2, 3, 5])
+def test_few_distinct_values_have_a_bin_each(n_bins):
+    values = np.array([3.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0])[: n_bins + 2]
+    edges = quantile_edges(values, max(n_bins, 3))
+    assert (bin_counts(values, edges) > 0).all()
+    assert len(edges) == len(set(values)) + 1
+
+
+def test_a_value_of_many_rows_has_a_bin_of_its_own():
+    values = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
+    edges = quantile_edges(values, n_bins=10)
+    counts = bin_counts(values, edges)
+    assert counts[0] == 900
+    assert len(counts) >= 9  # the tail keeps its resolution
+    assert counts[1:].max() <= 100 // 8
+
+
+@pytest.mark.parametrize("n_bins", [2, 4, 16])
+def test_integer_weights_are_repeated_rows(n_bins):
+    rng = np.random.default_rng(0)
+    values = rng.integers(0, 12, 40).astype(float)
+    values[::7] = np.nan
+    weights = rng.integers(1, 4, 40)
+    assert_array_equal(
+        quantile_edges(values, n_bins, weights.astype(float)),
+        quantile_edges(np.repeat(values, weights), n_bins),
+    )
+
+
+@pytest.mark.parametrize("n_bins", [2, 4, 16])
+def test_rows_of_weight_zero_do_not_count(n_bins):
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=40)
+    weights = (rng.random(40) < 0.7).astype(float)
+    kept = values[weights > 0]
+    edges = quantile_edges(values, n_bins, weights)
+    assert_array_equal(edges, quantile_edges(kept, n_bins))
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.nan], [2.0], [2.0, np.nan, 2.0]])
+def test_fewer_than_two_distinct_values_make_one_bin(values):
+    edges = quantile_edges(np.array(values), 8)
+    assert len(edges) == 2
+    assert edges[0] < edges[1]
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(st.floats(-1e6, 1e6, width=32) | st.just(np.nan), max_size=30),
+    st.integers(2, 12),
+)
+def test_edges_increase_and_hold_the_values(values, n_bins):
+    values = np.array(values, dtype=np.float64)
+    edges = quantile_edges(values, n_bins)
+    assert len(edges) >= 2
+    assert (np.diff(edges) > 0).all()
+    known = values[~np.isnan(values)]
+    if len(known):
+        assert edges[0] == known.min()
+        assert edges[-1] >= known.max()
+        assert set(edges[:-1]) <= set(known)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_edges_have_the_dtype_of_the_column(dtype):
+    for values in ([1, 2, 3, 4, 5, 6, 7], [1, 2], [1]):
+        assert quantile_edges(np.array(values, dtype=dtype), 4).dtype == dtype
+
+
+def test_columns_have_edges_of_their_own():
+    numbers = np.random.default_rng(0).normal(size=(50, 3)) * [1, 10, 100]
+    weights = np.arange(50.0)
+    for edges, column in zip(column_edges(numbers, 4, weights), numbers.T, strict=True):
+        assert_array_equal(edges, quantile_edges(column, 4, weights))

@@ -1,0 +1,259 @@
+"""On a GPU: the same numbers, no waiting within a step, and models that come back."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from _batches import KINDS
+from _naive import randomize
+from numpy.testing import assert_allclose
+from torch.testing import assert_close
+
+from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk._batches import ArraySource
+from dephn_sk.nn import (
+    DEPHN,
+    FieldEmbedding,
+    Members,
+    MultiTaskLoss,
+    NumericEmbedding,
+    coefficient,
+    label_similarity,
+)
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+]
+CLOSE = {"atol": 1e-9, "rtol": 1e-9}
+TINY = {
+    "embedding_dim": 4,
+    "n_bins": 4,
+    "expert_hidden": (6, 4),
+    "n_layers": 2,
+    "max_epochs": 1,
+    "random_state": 0,
+}
+
+
+def as_list(probabilities):
+    return probabilities if isinstance(probabilities, list) else [probabilities]
+
+
+def make_network(kind, **options):
+    numeric = None
+    if n_numeric := kind.numbers.shape[1]:
+        edges = torch.tensor([-1.0, 0.0, 1.0], dtype=torch.float64)
+        numeric = NumericEmbedding([edges] * n_numeric, dim=4)
+    embedding = FieldEmbedding(kind.cardinalities, dim=4, numeric=numeric)
+    options = {"expert_hidden": (6, 4), **options}
+    return randomize(DEPHN(embedding, kind.n_outputs, **options), std=0.4)
+
+
+def step(network, kind, device):
+    """Logits, losses and gradients of one training step."""
+    codes, numbers, labels = (part.to(device) for part in kind.tensors())
+    similarity = label_similarity(labels, n_classes=kind.n_classes)
+    logits = network(codes, numbers, label_similarity=similarity)
+    known = (~labels.isnan()).double()
+    losses = MultiTaskLoss(kind.n_outputs)(logits, labels.nan_to_num(), known)
+    parameters = list(network.parameters())
+    grads = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
+    grads = [
+        torch.zeros_like(p) if g is None else g
+        for p, g in zip(parameters, grads, strict=True)
+    ]
+    return [similarity, logits, losses, *grads]
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("gate", ["trainable", "mapped"])
+@pytest.mark.parametrize("tower_hidden", [(), (4,)])
+def test_a_networks_step_equals_that_of_the_cpu(name, gate, tower_hidden):
+    network = make_network(KINDS[name], gate=gate, tower_hidden=tower_hidden)
+    on_gpu = copy.deepcopy(network).cuda()
+    cpu, gpu = step(network, KINDS[name], "cpu"), step(on_gpu, KINDS[name], "cuda")
+    for one, other in zip(gpu, cpu, strict=True):
+        assert one.is_cuda
+        assert_close(one.cpu(), other, equal_nan=True, **CLOSE)
+
+
+@pytest.mark.parametrize("kind", ["pearson", "cosine"])
+@pytest.mark.parametrize("n_classes", [[2, 2, 2], [2, 3, 4]])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_label_similarity_and_coefficient_equal_those_of_the_cpu(
+    kind, n_classes, weighted
+):
+    generator = torch.Generator().manual_seed(0)
+    y = torch.stack(
+        [torch.randint(n, (50,), generator=generator) for n in n_classes], 1
+    ).double()
+    y[torch.rand(y.shape, generator=generator) < 0.3] = torch.nan
+    weights = torch.rand(50, generator=generator).double() if weighted else None
+    gates = torch.randn(3, 6, generator=generator, dtype=torch.float64)
+    results = []
+    for device in ("cpu", "cuda"):
+        own = None if weights is None else weights.to(device)
+        similarity = label_similarity(
+            y.to(device), kind, weights=own, n_classes=n_classes
+        )
+        results.append((similarity, coefficient(gates.to(device), similarity)))
+    for one, other in zip(*results, strict=True):
+        assert_close(other.cpu(), one, equal_nan=True, atol=1e-7, rtol=1e-9)
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum", "max"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_multi_valued_fields_equal_those_of_the_cpu(mode, weighted):
+    if mode == "max" and weighted:
+        pytest.skip("max takes no weights")
+    embedding = FieldEmbedding([4], 3, bag_cardinalities=[5], bag_mode=mode).double()
+    codes = torch.tensor([[1], [2], [3]])
+    weights = torch.tensor([0.5, 2.0, 1.0], dtype=torch.float64) if weighted else None
+    bag = Members(torch.tensor([1, 4, 2]), torch.tensor([0, 2, 2, 3]), weights)
+    on_gpu = Members(*(None if part is None else part.cuda() for part in bag))
+    expected = embedding(codes, bags=[bag])
+    fields = copy.deepcopy(embedding).cuda()(codes.cuda(), bags=[on_gpu])
+    assert_close(fields.cpu(), expected, **CLOSE)
+
+
+# ---------------------------------------------------------------------- estimator
+
+
+def make_model(paper=False, **options):
+    options = {**TINY, **options}
+    if paper:
+        return DEPHNMultiTaskClassifier.paper_configuration(**options)
+    return DEPHNMultiTaskClassifier(**options)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("gate", ["trainable", "mapped"])
+def test_a_training_step_and_predictions_equal_those_of_the_cpu(name, paper, gate):
+    X, y = KINDS[name].table()
+    cpu, gpu = (
+        make_model(paper, gate=gate, dtype="float64", device=device).fit(X, y)
+        for device in ("cpu", "cuda")
+    )
+    parameters = zip(
+        gpu.net_.module_.state_dict().items(),
+        cpu.net_.module_.state_dict().values(),
+        strict=True,
+    )
+    for (parameter, one), other in parameters:
+        assert one.is_cuda, parameter
+        assert_close(one.cpu(), other, **CLOSE)
+    pairs = zip(
+        as_list(gpu.predict_proba(X)), as_list(cpu.predict_proba(X)), strict=True
+    )
+    for one, other in pairs:
+        assert isinstance(one, np.ndarray)
+        assert_allclose(one, other, atol=1e-9, rtol=1e-9)
+
+
+def test_auto_takes_the_gpu():
+    model = make_model().fit(*KINDS["plain"].table())
+    assert torch.device(model.net_.device).type == "cuda"
+    assert next(model.net_.module_.parameters()).is_cuda
+
+
+def test_the_initial_values_do_not_depend_on_the_device():
+    X, y = KINDS["plain"].table()
+    rates = {"learning_rate": 1e-30, "gate_learning_rate": 0.0, "weight_decay": 0.0}
+    cpu, gpu = (make_model(device=d, **rates).fit(X, y) for d in ("cpu", "cuda"))
+    for one, other in zip(
+        gpu.net_.module_.parameters(), cpu.net_.module_.parameters(), strict=True
+    ):
+        assert torch.equal(one.cpu(), other)
+
+
+def test_global_generators_of_the_gpu_are_not_moved():
+    state = torch.cuda.get_rng_state()
+    options = {"dropout": 0.2, "embedding_dropout": 0.2, "unseen_rate": 0.2}
+    make_model(**options).fit(*KINDS["plain"].table())
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+
+
+def test_a_copy_predicts_the_same_on_the_gpu():
+    X, y = KINDS["plain"].table()
+    model = make_model().fit(X, y)
+    same = pickle.loads(pickle.dumps(model))
+    assert torch.device(same.net_.device).type == "cuda"
+    np.testing.assert_array_equal(same.predict_proba(X), model.predict_proba(X))
+
+
+SCRIPT = """
+import pickle, sys, warnings
+sys.path[:0] = {path!r}
+import numpy as np, torch
+assert not torch.cuda.is_available()
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # skorch says that it moves to the CPU
+    with open(sys.argv[1], "rb") as file:
+        model, X, expected = pickle.load(file)
+np.testing.assert_allclose(model.predict_proba(X), expected, atol=1e-9, rtol=1e-9)
+print("the same")
+"""
+
+
+@pytest.mark.parametrize("gate", ["trainable", "mapped"])
+@pytest.mark.parametrize("options", [{}, {"task_weights": "uncertainty"}])
+def test_a_model_fitted_on_the_gpu_predicts_on_a_machine_without(
+    tmp_path, gate, options
+):
+    X, y = KINDS["plain"].table()
+    model = make_model(gate=gate, dtype="float64", device="cuda", **options).fit(X, y)
+    path = tmp_path / "model.pickle"
+    path.write_bytes(pickle.dumps((model, X, model.predict_proba(X))))
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(path=sys.path), str(path)],
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "the same"
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"gate": "mapped", "gate_optimizer": "adam"},
+        {"dropout": 0.2, "embedding_dropout": 0.2, "unseen_rate": 0.2},
+        {"task_weights": "uncertainty", "label_similarity": "cosine"},
+    ],
+    ids=str,
+)
+def test_a_training_step_waits_for_nothing(name, paper, options):
+    X, y = KINDS[name].table()
+    model = make_model(paper, device="cuda", **options).fit(X, y)
+    indices = model.targets_.indices(y)
+    known = ~np.isnan(indices)
+    source = ArraySource(
+        model.encoder_.encode(X),
+        np.nan_to_num(indices),
+        None if known.all() else known.astype(float),
+        device="cuda",
+    )
+    model.net_.module_.train()
+    batches = source.batches(3, seed=0, epoch=9)
+    first = next(batches)  # an epoch's order is moved to the device once
+    model.net_.train_step(first)
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for batch in (first, *batches):
+            model.net_.train_step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
