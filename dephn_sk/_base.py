@@ -169,8 +169,9 @@ default=None
     ) -> MultiTaskClassifier:
         """Train for one epoch on the given rows, and go on from there the next time.
 
-        The first call learns the columns, the tasks and the network's sizes. Early
-        stopping has no part in it.
+        The first call learns the columns, the tasks and the network's sizes. Categories
+        that come later get rows of their own in the tables, which grow; what was
+        learned stays. Early stopping has no part in it.
 
         Parameters
         ----------
@@ -194,6 +195,7 @@ default=None
             reset=not hasattr(self, "net_"),
             epochs=1,
             stopping=False,
+            grow=True,
         )
 
     @with_callbacks
@@ -209,6 +211,7 @@ default=None
         validation: tuple[Any, Any] | None = None,
         groups: Any = None,
         stopping: bool = True,
+        grow: bool = False,
     ) -> MultiTaskClassifier:
         if y is None:
             raise ValueError(
@@ -263,6 +266,8 @@ default=None
             self.__dict__.pop("feature_names_in_", None)
             if hasattr(encoder, "feature_names_in_"):
                 self.feature_names_in_ = encoder.feature_names_in_
+        elif grow:
+            fields = self._grow(X, y, row_weight if given is not None else None)
         else:
             fields = self._encode(X)
         sources: list[Any] = [
@@ -365,6 +370,18 @@ default=None
     def _encode(self, X: Any, encoder: FieldEncoder | None = None) -> Fields:
         return (encoder or self.encoder_).encode(X, dtype=np.dtype(self.dtype))
 
+    def _grow(self, X: Any, y: Any, sample_weight: NDArray | None) -> Fields:
+        """Fields of further rows, after the vocabularies and tables have grown."""
+        encoder = self.encoder_
+        before = encoder.cardinalities_, encoder.bag_cardinalities_
+        fields = encoder.partial_fit_encode(
+            X, y, sample_weight, dtype=np.dtype(self.dtype)
+        )
+        after = encoder.cardinalities_, encoder.bag_cardinalities_
+        if after != before:
+            self.net_.grow_embeddings(*after, seed=self.net_.seed + self.n_iter_)
+        return fields
+
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)
         weights = combine(indices, self.targets_, None, self.class_weight)
@@ -389,6 +406,7 @@ default=None
             self.embedding_dim,
             numeric=numeric,
             bag_cardinalities=self.encoder_.bag_cardinalities_,
+            bag_mode=self.encoder_.bag_modes_,
             tables=self.encoder_.tables_,
             unseen_rate=self.unseen_rate,
             dropout=self.embedding_dropout,

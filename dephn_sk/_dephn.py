@@ -37,7 +37,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         whose sum it then is. See :class:`~dephn_sk.nn.NumericEmbedding`.
     n_bins : int, default=64
         Quantile bins of a numeric column.
-    embedding_dropout : float in [0, 1), default=0.0
+    embedding_dropout : float in [0, 1), default=0.3
         Dropout of the fields' entries.
     unseen_rate : float in [0, 1), default=0.0
         Probability with which a categorical value is taken for an unseen one while
@@ -48,11 +48,11 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Experts of each task. Table I of the paper compares this setting with
         ``public_experts=("dnn", "cross", "field"), private_experts=()`` and with
         ``public_experts=("cross", "field"), private_experts=("dnn",)``.
-    expert_hidden : tuple of int, default=(128, 64)
+    expert_hidden : tuple of int, default=(64, 32)
         Widths of a DNN expert's layers; the last is the common width of the public
         experts. It is repeated where `n_layers` asks for more layers.
-    n_layers : int, default=3
-        Layers of each structure.
+    n_layers : int, default=1
+        Layers of each structure; the paper has three.
     cross_rank : int or None, default=16
         Rank of the cross experts' matrices; None is full, as in the paper.
     residual : bool, default=True
@@ -61,7 +61,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         What the experts read: a trainable mixture of raw and attended fields, with one
         attention or one for each structure; the attended fields; or, with None, the raw
         ones.
-    n_heads : int, default=2
+    n_heads : int, default=1
         Heads of the attention; must divide `embedding_dim`.
     mappings : tuple of str or callable, default=("raw", "sin")
         Fixed functions of the public experts' outputs: ``"raw"`` (identity), ``"sin"``,
@@ -88,7 +88,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Of the gates under ``gate_optimizer="sgd"``.
     tower_hidden : tuple of int, default=(32,)
         Widths of the towers' hidden layers; ``()`` is a linear tower, as in the paper.
-    dropout : float in [0, 1), default=0.0
+    dropout : float in [0, 1), default=0.2
         Dropout in DNN experts and towers.
     task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None, \
 default=None
@@ -218,16 +218,16 @@ default=None
         embedding_dim=8,
         numeric_embedding="bins+piecewise-linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
         public_experts=("dnn",) * 3,
         private_experts=("cross", "field"),
-        expert_hidden=(128, 64),
-        n_layers=3,
+        expert_hidden=(64, 32),
+        n_layers=1,
         cross_rank=16,
         residual=True,
         selection="soft",
-        n_heads=2,
+        n_heads=1,
         mappings=("raw", "sin"),
         gate="trainable",
         virtual_gradient="additive-sqrt",
@@ -236,7 +236,7 @@ default=None
         gate_optimizer="sgd",
         gate_learning_rate=0.1,
         tower_hidden=(32,),
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -306,7 +306,8 @@ default=None
         Embedding 16, three public DNN experts (128, 64), private cross and field
         experts, three layers everywhere, full-rank cross, soft selection with two
         heads, raw and sin, trainable gates, additive square root with Pearson and the
-        product, linear towers. The paper gives no sizes: these are our reading.
+        product, linear towers, no dropout. The paper gives no sizes: these are our
+        reading.
 
         Parameters
         ----------
@@ -339,6 +340,8 @@ default=None
             "coefficient_reduction": "product",
             "gate_optimizer": "sgd",
             "tower_hidden": (),
+            "embedding_dropout": 0.0,
+            "dropout": 0.0,
         }
         return cls(**{**paper, **changes})
 

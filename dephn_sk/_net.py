@@ -17,7 +17,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from ._batches import ArraySource, Batch, generator_of
-from .nn import label_similarity, use_generator
+from .nn import FieldEmbedding, label_similarity, use_generator
 
 PREDICT_BLOCK = 4096
 ROW_MULTIPLE = 64
@@ -112,6 +112,30 @@ class MultiTaskNet(NeuralNet):
         # that exists where the pickle is read
         parts = {"module": type(self.module), "criterion": type(self.criterion)}
         return {**super().__getstate__(), **parts}
+
+    def grow_embeddings(
+        self, cardinalities: Any, bag_cardinalities: Any, seed: int
+    ) -> None:
+        """Room for further codes; rows and the optimizer's state of old ones stay."""
+        generator = torch.Generator().manual_seed(seed)
+        for module in self.module_.modules():
+            if not isinstance(module, FieldEmbedding):
+                continue
+            old = module.table
+            positions = module.grow(
+                cardinalities, bag_cardinalities, generator=generator
+            )
+            for group in self.optimizer_.param_groups:
+                group["params"] = [
+                    module.table if p is old else p for p in group["params"]
+                ]
+            state = self.optimizer_.state.pop(old, {})
+            for key, value in state.items():
+                if value.shape == old.shape:
+                    state[key] = torch.zeros_like(module.table).index_copy_(
+                        0, positions, value
+                    )
+            self.optimizer_.state[module.table] = state
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""

@@ -127,9 +127,10 @@ class Targets:
             except TypeError:
                 unseen = np.ones(len(known), dtype=bool)
             if np.any(unseen):
+                first, *_ = known[unseen].tolist()
                 raise ValueError(
-                    f"Task {self.names[t]!r} has the label {known[unseen][0]!r}, which "
-                    f"was not seen in fit; its classes are {classes.tolist()}."
+                    f"Task {self.names[t]!r} has the label {first!r}, which was not "
+                    f"seen in fit; its classes are {classes.tolist()}."
                 )
             indices[observed, t] = position
         return indices

@@ -136,6 +136,43 @@ def test_a_single_row_is_predicted_like_all_of_them(fitted):
     assert_array_equal(model.predict_proba(X.iloc[order]), p[order])
 
 
+@pytest.mark.parametrize("paper", [False, True])
+def test_a_row_of_many_blocks_is_predicted_as_it_is_alone(paper):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(5000, 12))
+    y = X[:, :2] > 0
+    if paper:
+        model = DEPHNMultiTaskClassifier.paper_configuration(max_epochs=1)
+    else:
+        model = DEPHNMultiTaskClassifier(max_epochs=1)
+    model.set_params(random_state=0).fit(X[:64], y[:64])
+    p = model.predict_proba(X)
+    for row in (0, 63, 64, 1000, 4095, 4096, 4999):
+        assert_array_equal(model.predict_proba(X[[row]]), p[[row]])
+
+
+def test_dropout_does_not_act_in_prediction():
+    X, y = make_data()
+    options = {"dropout": 0.5, "embedding_dropout": 0.5, "unseen_rate": 0.5}
+    model = make_model(**options).fit(X, y)
+    assert_array_equal(model.predict_proba(X), model.predict_proba(X))
+
+
+def test_each_epoch_has_an_order_of_its_own():
+    class Order(Callback):
+        def on_train_begin(self, net, X=None, y=None, **kwargs):
+            self.seen_ = []
+
+        def on_batch_begin(self, net, batch=None, **kwargs):
+            self.seen_.append(batch.inputs["numbers"][:, 0].tolist())
+
+    X, y = make_data()
+    model = make_model(callbacks=[("order", Order())]).fit(X, y)
+    first, second = dict(model.net_.callbacks_)["order"].seen_
+    assert first != second
+    assert sorted(first) == sorted(second)
+
+
 def test_a_numpy_table_gives_the_same_as_the_frame():
     X, y = make_data()
     frame, array = (

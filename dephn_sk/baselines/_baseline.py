@@ -86,7 +86,11 @@ verbose : int, default=0
 categorical_features : "from_dtype", array-like or None, default="from_dtype"
     Which columns are categorical. ``"from_dtype"``: strings, objects, categories and
     booleans of a data frame, and columns of an object array that are no numbers; or a
-    boolean mask, indices or column names; None: none.""",
+    boolean mask, indices or column names; None: none.
+encoder : FieldEncoder or None, default=None
+    How columns become fields: an unfitted encoder with settings of its own, such as
+    frequency limits or target statistics, which is copied and fitted within `fit`,
+    cross-fitting included. None: a FieldEncoder with its defaults.""",
     "{attributes}": """\
 classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
     Classes of a 1-D y; of several binary tasks; of several tasks some of which are

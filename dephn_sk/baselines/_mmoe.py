@@ -170,6 +170,7 @@ class MMoEClassifier(BaselineClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

@@ -123,6 +123,7 @@ class MTPHNClassifier(BaselineClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

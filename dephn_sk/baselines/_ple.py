@@ -252,6 +252,7 @@ class PLEClassifier(BaselineClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

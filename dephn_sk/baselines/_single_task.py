@@ -95,6 +95,7 @@ class SingleTaskClassifier(BaselineClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

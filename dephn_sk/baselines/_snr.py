@@ -269,6 +269,7 @@ class SNRClassifier(BaselineClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

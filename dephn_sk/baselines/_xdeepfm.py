@@ -14,6 +14,8 @@ from ..nn._linear import uniform
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
 
+BLOCK = 1024  # vectors whose pairs are taken at once, so that they stay in the cache
+
 
 class CINLayer(nn.Module):
     r"""One layer of the compressed interaction network.
@@ -46,8 +48,13 @@ class CINLayer(nn.Module):
         )
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
-        pairs = x.unsqueeze(-1) * x0.unsqueeze(-2)
-        return pairs.flatten(2) @ self.weight.flatten(0, 1)
+        weight = self.weight.flatten(0, 1)
+        vectors = (t.flatten(0, 1).split(BLOCK) for t in (x, x0))
+        maps = [
+            torch.bmm(a.unsqueeze(2), b.unsqueeze(1)).flatten(1) @ weight
+            for a, b in zip(*vectors, strict=True)
+        ]
+        return torch.cat(maps).unflatten(0, x.shape[:2])
 
 
 class XDeepFM(SingleTaskNetwork):
@@ -202,6 +209,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
         random_state=None,
         verbose=0,
         categorical_features="from_dtype",
+        encoder=None,
     ):
         self._store(locals())
 

@@ -115,8 +115,7 @@ class _Path:
     """
 
     def __init__(self, network: nn.Module, probe: dict) -> None:
-        self.network = network.requires_grad_(False)
-        self.probe = probe
+        self.network, self.probe = network, probe
         self.embeddings = [
             m for m in network.modules() if isinstance(m, FieldEmbedding)
         ]
@@ -152,7 +151,7 @@ class _Path:
         self, start: Sequence[Tensor], end: Sequence[Tensor], tolerance: float
     ) -> Tensor:
         """Attributions on the line from start to end, (rows, n_outputs, n_fields)."""
-        explained = (self.logits(end) - self.logits(start)).double()
+        explained = self.logits(end) - self.logits(start)
         attributions = explained.new_zeros(*explained.shape, end[0].shape[1])
         pending = torch.arange(len(explained), device=explained.device)
         n_points = FEWEST_POINTS
@@ -203,11 +202,14 @@ class _Path:
                 )
                 by_output.append(
                     sum(
-                        (torch.tensordot(weight, g.unflatten(0, (-1, n_rows)), 1) * s)
-                        .sum(-1)
-                        .double()
-                        for g, s in zip(gradients, steps, strict=True)
+                        (step * _weighted(weight, gradient, n_rows)).sum(-1)
+                        for gradient, step in zip(gradients, steps, strict=True)
                     )
                 )
             total = total + torch.stack(by_output, dim=1)
         return total
+
+
+def _weighted(weight: Tensor, values: Tensor, n_rows: int) -> Tensor:
+    """Sum over the points of (n_points * n_rows, ...), each with its weight."""
+    return torch.tensordot(weight, values.unflatten(0, (-1, n_rows)), 1)

@@ -33,8 +33,8 @@ class CoefficientDisplay:
     difference : array-like of shape (n_pairs, n_branches), default=()
         Differences of the two tasks' gates.
     pair_names : sequence of str of length n_pairs, default=()
-    function : str, default=None
-        The function that was used, whose title is set in bold.
+    function : str or callable, default=None
+        The function that was used; if it is one of the eight, its title is bold.
 
     Attributes
     ----------
@@ -51,7 +51,7 @@ class CoefficientDisplay:
     >>> from dephn_sk.inspection import CoefficientDisplay
     >>> display = CoefficientDisplay()
     >>> display.surfaces["additive-sqrt"][0, [0, 50, 100]]
-    array([2., 1.41421356, 0.])
+    array([2.        , 1.41421356, 0.        ])
     """
 
     def __init__(
@@ -81,8 +81,8 @@ class CoefficientDisplay:
 
         Parameters
         ----------
-        estimator : DEPHNMultiTaskClassifier or Pipeline
-            Fitted; a Pipeline ends with the classifier.
+        estimator : estimator or Pipeline
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
         y : DataFrame or array-like of shape (n_samples, n_tasks)
             Labels, over all of which the similarity is measured.
         X : DataFrame or array-like of shape (n_samples, n_features), default=None
@@ -99,13 +99,14 @@ class CoefficientDisplay:
         final = final_estimator(estimator)
         names = final.task_names_
         gates = gate_values(estimator, X)
-        similarity = similarity_of_labels(final.targets_, y, final.label_similarity)
+        kind = getattr(final, "label_similarity", "pearson")
+        similarity = similarity_of_labels(final.targets_, y, kind)
         pairs = list(combinations(range(len(names)), 2))
         display = cls(
             [similarity[j, t] for j, t in pairs],
             [np.abs(gates[j] - gates[t]).clip(max=1) for j, t in pairs],
             pair_names=[f"{names[j]}, {names[t]}" for j, t in pairs],
-            function=final.virtual_gradient,
+            function=getattr(final, "virtual_gradient", None),
         )
         return display.plot(ax=ax, **kwargs)
 

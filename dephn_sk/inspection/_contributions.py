@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.nn.functional import leaky_relu
 
 from ..nn import TaskTowers
-from ._drawing import SEQUENTIAL, draw_matrix, panels
+from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
 from ._fitted import final_estimator
+from ._gate_values import branch_names
 from ._network import encoded, output_names, own_network, recording
 
 BLOCK = 1024  # rows: the parts of a hidden tower are as many as experts times its width
@@ -41,7 +42,7 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
 
     Parameters
     ----------
-    estimator : DEPHNMultiTaskClassifier or Pipeline
+    estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
         Fitted; a Pipeline ends with the classifier.
     X : DataFrame or array-like of shape (n_samples, n_features)
 
@@ -83,22 +84,23 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
             "expert_contributions reads the towers of a DEPHN network, which "
             f"{type(final).__name__} does not have."
         )
-    exact = copy.deepcopy(towers).double()
+    exact = copy.deepcopy(towers).cpu().double()
     blocks = []
     with torch.no_grad(), recording(towers) as seen:
         for batch in encoded(estimator, X).batches(BLOCK):
             network(**batch.inputs)
             (branches, gates, private), _ = seen.pop()
-            parts = _tower_input(
-                exact, branches.double(), gates.double(), [e.double() for e in private]
+            branches, gates, *private = (
+                x.cpu().double() for x in (branches, gates, *private)
             )
+            parts = _tower_input(exact, branches, gates, private)
             contributions, bias = _through(exact, parts)
-            blocks.append(contributions.cpu().numpy())
+            blocks.append(contributions.numpy())
     return Bunch(
         contributions=np.concatenate(blocks),
-        bias=bias.cpu().numpy(),
+        bias=bias.numpy(),
         output_names=output_names(final),
-        expert_names=(*final.branch_names_, *_private_names(network)),
+        expert_names=(*branch_names(final), *_private_names(network)),
     )
 
 
@@ -197,7 +199,7 @@ class ContributionDisplay:
 
         Parameters
         ----------
-        estimator : DEPHNMultiTaskClassifier or Pipeline
+        estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
             Fitted; a Pipeline ends with the classifier.
         X : DataFrame or array-like of shape (n_samples, n_features)
         ax : Axes, default=None
@@ -244,7 +246,8 @@ class ContributionDisplay:
         ContributionDisplay
         """
         height = 1.4 + 0.3 * len(self.task_names)
-        self.ax_ = panels(ax, 1, height=height)[0, 0]
+        width = matrix_width(len(self.expert_names))
+        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
         self.figure_ = self.ax_.figure
         self.image_, self.colorbar_, self.text_ = draw_matrix(
             self.ax_,

@@ -16,7 +16,7 @@ MARKERS = "osD^vPX"
 DIVERGING, SEQUENTIAL = "PuOr_r", "cividis"
 LEGEND = "dephn_sk legend"
 MOST_VALUES = 8  # columns of a matrix whose values can be printed at that width
-MOST_SLANTED = 12  # columns whose names can
+MOST_SLANTED = 10  # columns whose names can
 
 
 def pyplot() -> Any:
@@ -31,7 +31,13 @@ def pyplot() -> Any:
 
 
 def panels(
-    ax: Any, n_rows: int, n_columns: int = 1, *, height: float = 1.4, **share: Any
+    ax: Any,
+    n_rows: int,
+    n_columns: int = 1,
+    *,
+    height: float = 1.4,
+    width: float = WIDTH,
+    **share: Any,
 ) -> NDArray:
     """Axes of shape (n_rows, n_columns): new, inside of one, or those given."""
     plt = pyplot()
@@ -40,7 +46,7 @@ def panels(
             n_rows,
             n_columns,
             squeeze=False,
-            figsize=(WIDTH, height * n_rows + 0.4),
+            figsize=(width, height * n_rows + 0.4),
             layout="constrained",
             **share,
         )
@@ -62,6 +68,11 @@ def panels(
         panel.set_prop_cycle(color=COLORS)
         panel.spines[["top", "right"]].set_visible(False)
     return axes
+
+
+def matrix_width(n_columns: int) -> float:
+    """Inches that a matrix needs for its columns' names not to touch."""
+    return max(WIDTH, 1.8 + 0.13 * n_columns)
 
 
 def count_epochs(ax: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._fitted import final_estimator
+from ._fitted import final_estimator, kept_epoch
 
 
 class FitSummary:
@@ -78,9 +78,7 @@ class FitSummary:
         """
         final = final_estimator(estimator)
         targets, net = final.targets_, final.net_
-        best_epoch = getattr(
-            dict(net.callbacks_).get("best_epoch"), "best_epoch_", None
-        )
+        best_epoch = kept_epoch(final)
         kept = net.history[(best_epoch or len(net.history)) - 1]
         nothing = [None] * len(targets.names)
         rates = getattr(final, "task_rates_", nothing)

@@ -40,3 +40,9 @@ def of_every_epoch(history: Any, key: str) -> NDArray | None:
     if not all(key in epoch for epoch in history):
         return None
     return np.array(history[:, key], dtype=float)
+
+
+def kept_epoch(final: Any) -> int | None:
+    """Epoch, counted from 1, whose weights early stopping kept; None without it."""
+    best = dict(final.net_.callbacks_).get("best_epoch")
+    return getattr(best, "best_epoch_", 0) or None

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from .._compat import Interval, validate_params
-from ..nn import InputGates, TaskGates
+from ..nn import DEPHN, InputGates, TaskGates
 from ._fitted import final_estimator
 from ._network import encoded, own_network, recording
 
@@ -48,10 +48,10 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     """
     final = final_estimator(estimator)
     gates = getattr(final.net_.module_, "gates", None)
+    if not isinstance(gates, (TaskGates, InputGates)) or not branch_names(final):
+        raise TypeError(f"This {type(final).__name__} has no gates on shared experts.")
     if isinstance(gates, TaskGates):
         return gates.values.detach().cpu().numpy().copy()
-    if not isinstance(gates, InputGates):
-        raise TypeError(f"{type(final).__name__} has no gates over shared experts.")
     if X is None:
         raise ValueError(
             "The gates are mapped from the input, and differ from row to row. Give X, "
@@ -64,15 +64,19 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
         for batch in source.batches(BLOCK):
             network(**batch.inputs)
             _, by_row = seen.pop()
-            total = total + by_row.double().sum(0)
-    return (total / len(source)).cpu().numpy()
+            total = total + by_row.cpu().double().sum(0)
+    return (total / len(source)).numpy()
 
 
 def branch_names(estimator: Any) -> list[str]:
     """Names of the columns of the gates."""
     final = final_estimator(estimator)
-    names = getattr(final, "branch_names_", None)
-    return names or [f"expert{k}" for k in range(final.n_experts)]
+    network = final.net_.module_
+    if not isinstance(network, DEPHN):
+        return [f"expert{k}" for k in range(final.n_experts)]
+    kinds = network.interaction.public_kinds
+    experts = [f"{kind}{i}" for kind, n in kinds.items() for i in range(n)]
+    return [f"{expert} {name}" for expert in experts for name in network.mapping.names]
 
 
 @validate_params(

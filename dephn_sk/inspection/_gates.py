@@ -17,9 +17,10 @@ from ._drawing import (
     draw_matrix,
     line_style,
     mark_epoch,
+    matrix_width,
     panels,
 )
-from ._fitted import final_estimator, of_every_epoch
+from ._fitted import final_estimator, kept_epoch, of_every_epoch
 from ._gate_values import branch_names, expert_utilization, gate_values
 
 
@@ -43,6 +44,7 @@ class GateDisplay:
     ax_ : Axes
         Of the matrix.
     image_ : AxesImage
+    colorbar_ : Colorbar
     text_ : ndarray of Text of shape (n_tasks, n_branches), or None
         Printed values.
     axes_, lines_ : ndarray of shape (n_tasks,) and (n_tasks, n_branches)
@@ -111,13 +113,12 @@ class GateDisplay:
         """
         final = final_estimator(estimator)
         expert_utilization(estimator, X)
-        best = dict(final.net_.callbacks_).get("best_epoch")
         display = cls(
             gate_values(estimator, X),
             task_names=final.task_names_,
             branch_names=branch_names(final),
             history=of_every_epoch(final.net_.history, "gates"),
-            best_epoch=getattr(best, "best_epoch_", None),
+            best_epoch=kept_epoch(final),
         )
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)
@@ -145,7 +146,8 @@ class GateDisplay:
         GateDisplay
         """
         height = 1.2 + 0.3 * len(self.task_names)
-        self.ax_ = panels(ax, 1, height=height)[0, 0]
+        width = matrix_width(len(self.branch_names))
+        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
         self.figure_ = self.ax_.figure
         self.image_, self.colorbar_, self.text_ = draw_matrix(
             self.ax_,

@@ -77,6 +77,11 @@ default=None
     (12, 5)
     """
     final = final_estimator(estimator)
+    if final.encoder_.bag_weights:
+        raise ValueError(
+            "A column of members' weights cannot be shuffled apart from the members: "
+            f"bag_weights={final.encoder_.bag_weights!r}. Leave the weights out."
+        )
     fields = final.encoder_.encode(
         transformed(estimator, X), dtype=np.dtype(final.dtype)
     )

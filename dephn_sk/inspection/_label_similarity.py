@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from .._compat import StrOptions, validate_params
 from .._targets import Targets
 from ..nn import label_similarity
-from ._drawing import SEQUENTIAL, draw_matrix, panels
+from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
 from ._fitted import final_estimator
 
 
@@ -135,7 +135,9 @@ class LabelSimilarityDisplay:
         -------
         LabelSimilarityDisplay
         """
-        self.ax_ = panels(ax, 1, height=1.2 + 0.3 * len(self.task_names))[0, 0]
+        n_tasks = len(self.task_names)
+        height, width = 1.2 + 0.3 * n_tasks, matrix_width(n_tasks)
+        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
         self.figure_ = self.ax_.figure
         self.image_, self.colorbar_, self.text_ = draw_matrix(
             self.ax_,

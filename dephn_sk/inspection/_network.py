@@ -16,13 +16,15 @@ from ._fitted import final_estimator, transformed
 
 
 def own_network(estimator: Any) -> nn.Module:
-    """The network for evaluation, with modules of our own but the fitted tensors.
+    """The network for evaluation: our own modules on the memory of the fitted ones.
 
     Hooks on it meet nobody who predicts at the same time.
     """
     network = final_estimator(estimator).net_.module_
-    tensors = [*network.parameters(), *network.buffers()]
-    return copy.deepcopy(network, {id(t): t for t in tensors}).eval()
+    shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
+    for p in network.parameters():
+        shared[id(p)] = nn.Parameter(p.detach(), requires_grad=False)
+    return copy.deepcopy(network, shared).eval()
 
 
 def encoded(estimator: Any, X: Any) -> ArraySource:

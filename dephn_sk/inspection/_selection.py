@@ -11,7 +11,7 @@ from scipy.special import expit
 from sklearn.utils import Bunch
 
 from .._compat import StrOptions, validate_params
-from ._drawing import DIVERGING, draw_matrix, panels
+from ._drawing import DIVERGING, draw_matrix, matrix_width, panels
 from ._fitted import field_names, final_estimator
 
 
@@ -178,7 +178,8 @@ class SelectionDisplay:
         middle = 0.5 if self.scale == "gate" else 0.0
         most = float(np.abs(values - middle).max()) or 0.5
         height = 1.0 + 0.2 * len(values)
-        self.ax_ = panels(ax, 1, height=height)[0, 0]
+        width = matrix_width(len(self.structure_names))
+        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
         self.figure_ = self.ax_.figure
         self.image_, self.colorbar_, self.text_ = draw_matrix(
             self.ax_,

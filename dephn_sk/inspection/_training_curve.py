@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import FONT, count_epochs, draw_legend, mark_epoch, panels
-from ._fitted import final_estimator, of_every_epoch
+from ._fitted import final_estimator, kept_epoch, of_every_epoch
 
 
 class TrainingCurveDisplay:
@@ -97,13 +97,12 @@ class TrainingCurveDisplay:
         """
         final = final_estimator(estimator)
         history = final.net_.history
-        best = dict(final.net_.callbacks_).get("best_epoch")
         display = cls(
             of_every_epoch(history, "train_task_loss"),
             valid_loss=of_every_epoch(history, "valid_task_loss"),
             valid_score=of_every_epoch(history, "valid_task_score"),
             task_names=final.task_names_,
-            best_epoch=getattr(best, "best_epoch_", None),
+            best_epoch=kept_epoch(final),
         )
         return display.plot(ax=ax, metric=metric, name=name, **line_kwargs)
 

@@ -46,9 +46,10 @@ class FieldEmbedding(nn.Module):
         For the numeric fields; None where there are none.
     bag_cardinalities : sequence of int, default=()
         Number of rows of each multi-valued field.
-    bag_mode : {"mean", "sum", "max"}, default="mean"
-        How members are pooled. An empty row gives zeros. Weights go with "sum" as
-        factors and with "mean" as a weighted mean; "max" takes none.
+    bag_mode : {"mean", "sum", "max"} or sequence of them, default="mean"
+        How members are pooled, in all multi-valued fields or in each. An empty row
+        gives zeros. Weights go with "sum" as factors and with "mean" as a weighted
+        mean; "max" takes none.
     tables : sequence of int, default=None
         For each categorical, then each multi-valued field, a number: fields of one
         number share one table. None: every field has its own.
@@ -76,7 +77,7 @@ class FieldEmbedding(nn.Module):
         *,
         numeric: NumericEmbedding | None = None,
         bag_cardinalities: Sequence[int] = (),
-        bag_mode: str = "mean",
+        bag_mode: str | Sequence[str] = "mean",
         tables: Sequence[int] | None = None,
         unseen_rate: float = 0.0,
         dropout: float = 0.0,
@@ -84,30 +85,30 @@ class FieldEmbedding(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if bag_mode not in ("mean", "sum", "max"):
-            raise ValueError(
-                f"bag_mode must be 'mean', 'sum' or 'max', got {bag_mode!r}."
-            )
+        modes = [bag_mode] if isinstance(bag_mode, str) else bag_mode
+        for mode in modes:
+            if mode not in ("mean", "sum", "max"):
+                raise ValueError(
+                    f"bag_mode must be 'mean', 'sum' or 'max', got {mode!r}."
+                )
         self.dim = dim
-        self.bag_mode = bag_mode
+        self.init_std = init_std
+        self.bag_modes = (
+            (bag_mode,) * len(bag_cardinalities)
+            if isinstance(bag_mode, str)
+            else tuple(bag_mode)
+        )
         self.n_categorical = len(cardinalities)
         n_numeric = 0 if numeric is None else len(numeric.missing)
         self.n_fields = len(cardinalities) + n_numeric + len(bag_cardinalities)
         rows = [*cardinalities, *bag_cardinalities]
-        tables = range(len(rows)) if tables is None else tables
-        sizes: dict[int, int] = {}
-        for table, size in zip(tables, rows, strict=True):
-            sizes[table] = max(size, sizes.get(table, 0))
-        starts: dict[int, int] = {}
-        total = 0
-        for table, size in sizes.items():
-            starts[table] = total
-            total += size
-        self.register_buffer(
-            "offsets", torch.tensor([starts[table] for table in tables]).long()
-        )
+        self.tables = tuple(range(len(rows)) if tables is None else tables)
+        self.sizes = _table_sizes(rows, self.tables)
+        self.register_buffer("offsets", _field_offsets(self.sizes, self.tables))
         self.table = nn.Parameter(
-            torch.empty(total, dim).normal_(0, init_std, generator=generator)
+            torch.empty(sum(self.sizes.values()), dim).normal_(
+                0, init_std, generator=generator
+            )
         )
         self.numeric = numeric
         self.unseen = UnseenMask(unseen_rate)
@@ -129,15 +130,14 @@ class FieldEmbedding(nn.Module):
         if self.numeric is not None:
             parts.append(self.numeric(numbers))
         starts = self.offsets[self.n_categorical :]
-        for start, bag in zip(starts, bags, strict=True):
-            parts.append(self._pool(start, bag).unsqueeze(1))
+        for start, bag, mode in zip(starts, bags, self.bag_modes, strict=True):
+            parts.append(self._pool(start, bag, mode).unsqueeze(1))
         fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self.dropout(fields)
 
-    def _pool(self, start: Tensor, bag: Members) -> Tensor:
+    def _pool(self, start: Tensor, bag: Members, mode: str) -> Tensor:
         """One multi-valued field, (batch, dim)."""
         weights = bag.weights
-        mode = self.bag_mode
         if weights is not None and mode == "mean":
             total = torch.zeros(len(bag.offsets) - 1, dtype=weights.dtype)
             row = torch.repeat_interleave(bag.offsets.diff())
@@ -153,3 +153,58 @@ class FieldEmbedding(nn.Module):
             include_last_offset=True,
         )
         return pooled
+
+    @torch.no_grad()
+    def grow(
+        self,
+        cardinalities: Sequence[int],
+        bag_cardinalities: Sequence[int] = (),
+        *,
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Make room for further codes; every old code keeps its row.
+
+        Parameters
+        ----------
+        cardinalities, bag_cardinalities : sequence of int
+            The numbers of rows that are needed now, none of them below the old one.
+        generator : torch.Generator, default=None
+            For the new rows.
+
+        Returns
+        -------
+        Tensor of shape (n_old_rows,)
+            Where the old rows are in the new table, which is a new parameter.
+        """
+        sizes = _table_sizes([*cardinalities, *bag_cardinalities], self.tables)
+        old, moved, start = self.table, [], 0
+        for table, size in self.sizes.items():
+            if sizes[table] < size:
+                raise ValueError(f"A table cannot shrink from {size} rows.")
+            moved.append(torch.arange(start, start + size))
+            start += sizes[table]
+        positions = torch.cat(moved).to(old.device)
+        new = torch.empty(start, self.dim).normal_(
+            0, self.init_std, generator=generator
+        )
+        new = new.to(old)
+        new[positions] = old
+        self.sizes = sizes
+        self.offsets = _field_offsets(sizes, self.tables).to(old.device)
+        self.table = nn.Parameter(new)
+        return positions
+
+
+def _table_sizes(rows: Sequence[int], tables: Sequence[int]) -> dict[int, int]:
+    """Rows of each table, of the largest of the fields that share it."""
+    sizes: dict[int, int] = {}
+    for table, size in zip(tables, rows, strict=True):
+        sizes[table] = max(size, sizes.get(table, 0))
+    return sizes
+
+
+def _field_offsets(sizes: dict[int, int], tables: Sequence[int]) -> Tensor:
+    """Where each field's table begins."""
+    ends = torch.tensor(list(sizes.values()), dtype=torch.long).cumsum(0)
+    starts = dict(zip(sizes, [0, *ends.tolist()], strict=False))
+    return torch.tensor([starts[table] for table in tables], dtype=torch.long)

@@ -66,8 +66,8 @@ class MultiTaskLoss(nn.Module):
                 logits, labels, reduction="none"
             )
         else:
-            columns = zip(logits.split(self.n_outputs, 1), labels.unbind(1), strict=True)
-            losses = torch.stack([self._task(z, label) for z, label in columns], 1)
+            tasks = zip(logits.split(self.n_outputs, 1), labels.unbind(1), strict=True)
+            losses = torch.stack([self._task(z, label) for z, label in tasks], 1)
         if weights is not None:
             losses = losses * weights
         return losses.mean(0)

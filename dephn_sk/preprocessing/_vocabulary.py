@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from itertools import repeat
 from numbers import Integral
 from sys import getsizeof
@@ -142,9 +143,24 @@ class Vocabulary:
         where = self._find(distinct.values)
         table = np.zeros(len(distinct.values) + 1, dtype=np.int32)
         found = np.flatnonzero(where >= 0)
+        if not len(found):
+            self._check_kind(distinct.values, column.name)
         table[found] = self._codes[where[found]]
         table[-1] = self._codes[-1]
         return table[distinct.positions]  # missing is at -1
+
+    def _check_kind(self, values: NDArray, name: str) -> None:
+        """Raise where values, none of them known, cannot be what `fit` has seen."""
+        if not len(values) or not len(self._values):
+            return
+        known, new = self._values[:1].tolist()[0], values[:1].tolist()[0]
+        dates = isinstance(known, date) != isinstance(new, date)
+        fraction = isinstance(known, str) and isinstance(new, float) and new % 1 != 0
+        if dates or fraction:
+            raise ValueError(
+                f"Column {name!r} held values such as {known!r} in fit, and now holds "
+                f"{new!r}, of another kind. Convert it to what it was."
+            )
 
     def decode(self, codes: NDArray) -> NDArray:
         """The values of codes; None for code 0."""

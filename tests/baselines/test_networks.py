@@ -15,6 +15,7 @@ from dephn_sk import baselines
 from dephn_sk.baselines._ple import CGC
 from dephn_sk.baselines._single_task import NetworkPerTask
 from dephn_sk.baselines._snr import Routing
+from dephn_sk.baselines._xdeepfm import CINLayer
 from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding, use_generator
 
 DIM = 3
@@ -340,6 +341,16 @@ def test_shared_experts_of_all_levels_but_the_last_read_every_expert():
     level = randomize(CGC(2, 6, (4,), last=False))
     level(torch.ones(5, 6, dtype=torch.float64))[2].sum().backward()
     assert (level.experts.layers[0].weight.grad.abs().sum((0, 2)) > 0).all()
+
+
+def test_blocks_do_not_change_what_a_cin_layer_computes(monkeypatch):
+    layer = randomize(CINLayer(3, 4, 5))
+    x0, x = (
+        torch.randn(7, 2, n, dtype=torch.float64, generator=seeded()) for n in (3, 4)
+    )
+    whole = layer(x0, x)
+    monkeypatch.setattr("dephn_sk.baselines._xdeepfm.BLOCK", 4)
+    assert_close(layer(x0, x), whole)
 
 
 # ---------------------------------------------------------- connections of SNR

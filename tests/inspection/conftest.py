@@ -104,8 +104,10 @@ def assert_readable():
             texts += [] if legend is None else legend.get_texts()
             texts += [ax.xaxis.label, ax.yaxis.label, ax.title, *ax.texts]
             texts += [ax._left_title]
-            texts += ax.get_yticklabels() + _upright(ax.get_xticklabels())
-            _check_slanted(ax.get_xticklabels(), renderer)
+            x_labels = _tick_labels(ax.xaxis)
+            texts += _tick_labels(ax.yaxis)
+            texts += [t for t in x_labels if t.get_rotation() % 90 == 0]
+            _check_slanted([t for t in x_labels if t.get_rotation() % 90])
         texts = [t for t in texts if t.get_visible() and t.get_text().strip()]
         boxes = [t.get_window_extent(renderer) for t in texts]
         for text, box in zip(texts, boxes, strict=True):
@@ -114,21 +116,28 @@ def assert_readable():
             assert canvas.y0 <= box.y0, text
             assert box.y1 <= canvas.y1, text
         for (i, a), (j, b) in combinations(enumerate(boxes), 2):
-            overlap = min(a.x1, b.x1) - max(a.x0, b.x0), min(a.y1, b.y1) - max(a.y0, b.y0)
+            overlap = (
+                min(a.x1, b.x1) - max(a.x0, b.x0),
+                min(a.y1, b.y1) - max(a.y0, b.y0),
+            )
             assert min(overlap) < 1, (texts[i], texts[j])
 
     return check
 
 
-def _upright(labels):
-    return [label for label in labels if label.get_rotation() % 90 == 0]
+def _tick_labels(axis):
+    """Labels that are drawn: those of ticks within the view."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = axis.get_major_ticks()
+    return [
+        t.label1 for t in ticks if low <= t.get_loc() <= high and t.label1.get_text()
+    ]
 
 
-def _check_slanted(labels, renderer):
+def _check_slanted(labels):
     """Slanted lines of text are further apart than they are high."""
-    slanted = [label for label in labels if label.get_rotation() % 90 and label.get_text()]
-    ends = [label.get_transform().transform(label.get_position())[0] for label in slanted]
-    for label, gap in zip(slanted, np.diff(ends), strict=False):
+    ends = [t.get_transform().transform(t.get_position())[0] for t in labels]
+    for label, gap in zip(labels, np.diff(ends), strict=False):
         height = label.get_fontsize() * label.figure.dpi / 72
         angle = np.deg2rad(label.get_rotation())
         assert abs(gap * np.sin(angle)) >= height, label

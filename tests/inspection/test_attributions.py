@@ -29,9 +29,7 @@ def test_attributions_are_complete_to_one_percent(model, table, request):
     _assert_complete(estimator, X, result)
 
 
-@pytest.mark.parametrize(
-    "Model", [DNNClassifier, WideDeepClassifier, MMoEClassifier]
-)
+@pytest.mark.parametrize("Model", [DNNClassifier, WideDeepClassifier, MMoEClassifier])
 def test_networks_with_several_embeddings_are_complete_too(Model, table, small):
     small = {k: v for k, v in small.items() if k != "expert_hidden"}
     estimator = Model(**small).fit(*table)
@@ -45,7 +43,9 @@ def test_attributions_are_the_integral_of_the_gradient(mapped, table):
     result = field_attributions(mapped, X, tolerance=1e-4)
     network = mapped.net_.module_
     seen = []
-    handle = network.embedding.register_forward_hook(lambda *args: seen.append(args[-1]))
+    handle = network.embedding.register_forward_hook(
+        lambda *args: seen.append(args[-1])
+    )
     mapped.predict_proba(X)
     handle.remove()
     end = seen[0][:1].detach().clone()
@@ -90,9 +90,7 @@ def test_only_fields_that_differ_from_the_background_are_given_credit(fitted, ta
 def test_background_is_the_mean_of_the_field_vectors(fitted, table):
     X = table[0][:5]
     several = field_attributions(fitted, X, background=table[0][:40])
-    twice = field_attributions(
-        fitted, X, background=table[0].iloc[list(range(40)) * 2]
-    )
+    twice = field_attributions(fitted, X, background=table[0].iloc[list(range(40)) * 2])
     assert_allclose(several.attributions, twice.attributions, atol=1e-5)
 
 

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk.baselines import DNNClassifier
+from dephn_sk.baselines import DNNClassifier, MTPHNClassifier
 from dephn_sk.inspection import ContributionDisplay, expert_contributions
 
 
@@ -40,6 +40,15 @@ def test_contributions_and_bias_are_the_logit(table, small, tower_hidden, expert
     assert result.contributions.shape == (300, 2, len(result.expert_names))
     total = result.contributions.sum(axis=-1) + result.bias
     assert_allclose(total, _logits(model, X), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("sharing", ["public-dnn", "private-dnn", "all-public"])
+def test_contributions_of_mt_phn_are_the_logit_too(table, small, sharing):
+    model = MTPHNClassifier(**small, sharing=sharing, dtype="float64").fit(*table)
+    result = expert_contributions(model, table[0])
+    assert len(result.expert_names) == result.contributions.shape[2]
+    total = result.contributions.sum(axis=-1) + result.bias
+    assert_allclose(total, _logits(model, table[0]), atol=1e-6, rtol=0)
 
 
 def test_single_precision_adds_up_to_its_own_rounding(fitted, table):
@@ -118,7 +127,8 @@ def test_hidden_tower_shares_each_unit_by_its_chord():
                 expected += weight[unit] * slope * part[k]
             assert contributions[row, 0, k] == pytest.approx(expected)
     head = towers.deeper[0].bias.detach().numpy()[0, 0]
-    assert bias[0] == pytest.approx(sum(w * act(x) for w, x in zip(weight, b)) + head)
+    without = sum(weight[unit] * act(b[unit]) for unit in range(4)) + head
+    assert bias[0] == pytest.approx(without)
 
 
 @pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])

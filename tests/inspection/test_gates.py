@@ -54,6 +54,12 @@ def test_network_without_gates_is_refused(table, small):
         gate_values(model.fit(*table))
 
 
+def test_network_without_public_experts_has_no_gates(table, small):
+    model = DEPHNMultiTaskClassifier(**small, public_experts=()).fit(*table)
+    with pytest.raises(TypeError, match="no gates on shared experts"):
+        GateDisplay.from_estimator(model)
+
+
 def test_tasks_and_branches_stand_on_the_axes(fitted):
     ax = GateDisplay.from_estimator(fitted).ax_
     assert [t.get_text() for t in ax.get_yticklabels()] == ["click", "buy"]

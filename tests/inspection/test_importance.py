@@ -15,9 +15,7 @@ from dephn_sk.preprocessing import FieldEncoder
 def _assert_same(estimator, X, y, scoring="roc_auc", **kwargs):
     """As scikit-learn's function on the table itself, bit for bit."""
     ours = permutation_importance(estimator, X, y, scoring=scoring, **kwargs)
-    scorers = {
-        name: task_scorer(scoring, task=name) for name in estimator.task_names_
-    }
+    scorers = {name: task_scorer(scoring, task=name) for name in estimator.task_names_}
     theirs = sklearn.inspection.permutation_importance(
         estimator, X, y, scoring=scorers, **kwargs
     )
@@ -67,13 +65,31 @@ def test_columns_whose_names_begin_alike_are_told_apart(table, small):
     _assert_same(model, X, table[1], n_repeats=1, random_state=5)
 
 
+def test_same_as_scikit_learn_with_target_statistics(table, small):
+    X, y = table
+    encoder = FieldEncoder(target_statistics=["user"], random_state=0)
+    model = DEPHNMultiTaskClassifier(**small, encoder=encoder).fit(X, y)
+    _assert_same(model, X, y, n_repeats=1, random_state=8)
+
+
+def test_weights_of_members_cannot_be_shuffled_alone(table, small):
+    X, y = table
+    X = X.assign(weights=[[1.0] * len(tags) for tags in X["tags"]])
+    encoder = FieldEncoder(bag_weights={"tags": "weights"})
+    model = DEPHNMultiTaskClassifier(**small, encoder=encoder).fit(X, y)
+    with pytest.raises(ValueError, match="bag_weights="):
+        permutation_importance(model, X, y)
+
+
 def test_columns_of_the_last_step_of_a_pipeline_are_shuffled(table, small):
     X, y = table
     pipeline = make_pipeline(FieldEncoder(), DEPHNMultiTaskClassifier(**small))
     pipeline.fit(X, y)
     ours = permutation_importance(pipeline, X, y, n_repeats=2, random_state=6)
     encoded = pipeline[:-1].transform(X)
-    theirs = permutation_importance(pipeline[-1], encoded, y, n_repeats=2, random_state=6)
+    theirs = permutation_importance(
+        pipeline[-1], encoded, y, n_repeats=2, random_state=6
+    )
     for name in ("click", "buy"):
         assert ours[name].feature_names == tuple(encoded.columns)
         assert_array_equal(ours[name].importances, theirs[name].importances)

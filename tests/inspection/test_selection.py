@@ -33,7 +33,13 @@ def test_structure_of_a_task_moves_that_task_alone(fitted, table):
     X = table[0]
     before = fitted.predict_proba(X)
     names = selection_gates(fitted).structure_names
-    assert names == ("public", "click cross0", "buy cross0", "click field0", "buy field0")
+    assert names == (
+        "public",
+        "click cross0",
+        "buy cross0",
+        "click field0",
+        "buy field0",
+    )
     for structure, gate, index in [
         ("click cross0", 1, 0),
         ("buy cross0", 1, 1),
@@ -47,7 +53,9 @@ def test_structure_of_a_task_moves_that_task_alone(fitted, table):
         change = np.abs(fitted.predict_proba(X) - before).max(axis=0)
         with torch.no_grad():
             logit.copy_(kept)
-        moved = [name for name, c in zip(["click", "buy"], change, strict=True) if c > 0]
+        moved = [
+            name for name, c in zip(["click", "buy"], change, strict=True) if c > 0
+        ]
         assert moved == [structure.split()[0]]
 
 

@@ -91,7 +91,7 @@ def test_missing_score_says_how_to_get_one(mapped):
 
 
 def test_unknown_metric_is_named(fitted):
-    with pytest.raises(ValueError, match="'metric'.*'accuracy'"):
+    with pytest.raises(ValueError, match=r"'metric'.*'accuracy'"):
         TrainingCurveDisplay.from_estimator(fitted, metric="accuracy")
 
 

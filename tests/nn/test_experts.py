@@ -29,16 +29,25 @@ def make_fields(batch, shared, n_fields=N_FIELDS):
 
 
 def assert_is(naive, experts, fields):
-    """The batched experts equal the naive one, expert by expert and row by row."""
+    """Experts and their gradients equal the naive ones, row by row."""
     randomize(experts)
+    fields.requires_grad_()
     rows = fields if fields.dim() == 4 else fields.expand(N_EXPERTS, -1, -1, -1)
-    expected = [
-        torch.stack([naive(experts, k, row) for row in own])
-        for k, own in enumerate(rows)
-    ]
+    expected = torch.stack(
+        [
+            torch.stack([naive(experts, k, row) for row in own])
+            for k, own in enumerate(rows)
+        ]
+    )
     out = experts(fields)
     assert out.shape == (N_EXPERTS, fields.shape[-3], experts.width)
-    assert_close(out, torch.stack(expected))
+    assert_close(out, expected)
+    leaves = {"fields": fields, **dict(experts.named_parameters())}
+    upstream = torch.randn_like(out)
+    slow = torch.autograd.grad(expected, list(leaves.values()), upstream)
+    fast = torch.autograd.grad(out, list(leaves.values()), upstream)
+    for name, one, other in zip(leaves, fast, slow, strict=True):
+        assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
 
 
 @pytest.mark.parametrize("batch", BATCHES)
@@ -88,6 +97,14 @@ def test_cross_layer_is_the_equation(rank):
     rows = zip(x0[0], x[0], strict=True)
     expected = [a * (omega @ v) + a * (w @ v) + b + r * v for a, v in rows]
     assert_close(layer(x0, x)[0], torch.stack(expected))
+
+
+def test_field_layer_is_the_equation():
+    layer = randomize(FieldLayer(1, n_fields=3))
+    v0, v = torch.randn(2, 1, 3, 4, dtype=torch.float64)
+    omega, w = layer.matrix[0], layer.vector[0, :, 0]
+    expected = v0[0] * (omega @ v[0]) + w[:, None] * v[0]
+    assert_close(layer(v0, v)[0], expected)
 
 
 def test_low_rank_cross_equals_the_full_one_of_the_same_matrix():
@@ -149,3 +166,34 @@ def test_rows_do_not_feel_each_other(name):
     other = fields.clone()
     other[1:] += 1
     assert_close(experts(other)[:, 0], experts(fields)[:, 0])
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("shared", [True, False])
+def test_many_rows_are_computed_as_a_few_at_a_time(name, shared):
+    experts, fields = randomize(STRUCTURES[name](2)), make_fields(8000, shared)
+    parameters = list(experts.parameters())
+
+    def run(parts):
+        out = torch.cat([experts(part) for part in parts], dim=1)
+        return out, torch.autograd.grad(out.square().mean(), parameters)
+
+    at_once, gradients = run([fields])
+    in_parts, expected = run(fields.split(999, dim=-3))
+    assert_close(at_once, in_parts)
+    for one, other in zip(gradients, expected, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_fields_that_are_no_contiguous_tensor(name):
+    experts, fields = randomize(STRUCTURES[name](2)), make_fields(5, shared=False)
+    strided = fields.transpose(1, 3).contiguous().transpose(1, 3)
+    assert not strided.is_contiguous()
+    strided.requires_grad_()
+    fields.requires_grad_()
+    assert_close(experts(strided), experts(fields))
+    pairs = [
+        torch.autograd.grad(experts(x).sin().sum(), x)[0] for x in (strided, fields)
+    ]
+    assert_close(*pairs)

@@ -23,9 +23,38 @@ def make_fields(batch, n_fields=3, dim=4, seed=0):
 @pytest.mark.parametrize("batch", BATCHES)
 def test_attention_is_the_equation(batch, n_heads, n_fields):
     attention = randomize(FieldAttention(4, n_heads))
-    fields = make_fields(batch, n_fields)
+    fields = make_fields(batch, n_fields).requires_grad_()
     naive = torch.stack([attended(attention, row) for row in fields])
     assert_close(attention(fields), naive)
+    leaves, upstream = [fields, *attention.parameters()], torch.randn_like(fields)
+    slow = torch.autograd.grad(naive, leaves, upstream, allow_unused=n_fields == 1)
+    fast = torch.autograd.grad(attention(fields), leaves, upstream)
+    for one, other in zip(fast, slow, strict=True):
+        assert_close(one, other)
+
+
+def test_attention_of_large_scores_neither_overflows_nor_vanishes():
+    attention, fields = randomize(FieldAttention(4, 1)), 1e3 * make_fields(7)
+    query, key, value = (fields @ attention.projections).chunk(3, dim=-1)
+    weights = (query @ key.transpose(1, 2) / 2).softmax(-1)  # 2 = sqrt(d_k)
+    assert_close(attention(fields), weights @ value @ attention.output)
+    attention(fields).sum().backward()
+    assert attention.projections.grad.isfinite().all()
+
+
+def test_attention_of_many_rows_is_computed_as_of_a_few_at_a_time():
+    attention, fields = randomize(FieldAttention(4)), make_fields(300, n_fields=50)
+    parameters = list(attention.parameters())
+
+    def run(parts):
+        out = torch.cat([attention(part) for part in parts])
+        return out, torch.autograd.grad(out.square().mean(), parameters)
+
+    at_once, gradients = run([fields])
+    in_parts, expected = run(fields.split(17))
+    assert_close(at_once, in_parts)
+    for one, other in zip(gradients, expected, strict=True):
+        assert_close(one, other)
 
 
 def test_attention_does_not_look_at_other_rows():

@@ -84,7 +84,7 @@ def test_dates_named_as_categories_are_categories():
 def test_dates_that_come_as_text_are_read_and_others_are_refused():
     fitted = FieldEncoder().fit(FORMS["pandas"])
     expected = fitted.encode(FORMS["pandas"]).numbers
-    for dtype in ("str", object, "category"):
+    for dtype in ("string", object, "category"):
         text = pd.DataFrame({"t": TIMES}).astype(dtype)
         np.testing.assert_array_equal(fitted.encode(text).numbers, expected)
     for other in (["soon"], [3.5]):

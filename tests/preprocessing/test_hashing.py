@@ -42,23 +42,22 @@ def test_integers_are_hashed_by_splitmix64():
 
 
 def test_another_process_with_another_hash_seed_gives_the_same_codes():
+    X = [["Oslo"], ["Rome"], ["東京"]]
     code = (
         "from dephn_sk.preprocessing import FieldEncoder\n"
-        "X = [['Oslo'], ['Rome'], ['東京']]\n"
+        f"X = {X!r}\n"
         "print(FieldEncoder(n_buckets=1000).fit(X).encode(X).codes.ravel().tolist())"
     )
     path = os.pathsep.join(path for path in sys.path if path)
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": path},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2")
-    }
-    assert len(outputs) == 1
+    output = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "1", "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    codes = FieldEncoder(n_buckets=1000).fit(X).encode(X).codes.ravel()
+    assert output.strip() == str(codes.tolist())
 
 
 def test_buckets_are_evenly_filled():
@@ -120,7 +119,7 @@ def test_several_hashes_make_a_bag_that_is_summed():
         ({"n_buckets": {"c": 0}}, r"n_buckets\['c'\]"),
         (
             {"n_buckets": {"n": 3}},
-            "n_buckets names the column 'n', which is no categor",
+            "n_buckets names the column 'n', which is no categorical",
         ),
         ({"n_hashes": {"c": 2}}, "n_hashes names 'c', which is not hashed"),
         ({"n_hashes": 0}, "n_hashes"),
