@@ -1,5 +1,7 @@
 # make demo: train on an embedded data set, print a table, draw two pictures
 # make test: style, types, and all tests
+# make test-versions: the tests on the oldest scikit-learn with pandas 2, on the newest
+#   with pandas 3, and on the newest without pandas
 
 VENV := .venv
 PYTHON := python3
@@ -7,7 +9,7 @@ RUN := $(VENV)/bin/python
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test test-versions clean
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -24,6 +26,22 @@ test: $(INSTALLED)
 	$(VENV)/bin/codespell dephn_sk tests benchmarks docs README.md CHANGELOG.md
 	$(VENV)/bin/mypy
 	$(RUN) -m pytest
+
+# one environment for each combination; tests that need pandas skip where it is absent
+OLDEST := "scikit-learn==1.6.1" "scipy==1.14.1" "numpy==2.0.2" "pandas==2.2.3" "pytest<9"
+NEWEST := -U "scikit-learn" "pandas>=3"
+WITHOUT := -U "scikit-learn"
+test-versions:
+	$(call in_fresh,.venv-oldest,$(OLDEST) polars pyarrow matplotlib hypothesis)
+	$(call in_fresh,.venv-newest,$(NEWEST) polars pyarrow matplotlib hypothesis pytest)
+	$(call in_fresh,.venv-without,$(WITHOUT) matplotlib hypothesis pytest)
+
+define in_fresh
+	$(PYTHON) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) -e .
+	$(1)/bin/python -m pytest -p no:cacheprovider
+endef
 
 clean:
 	rm -rf $(VENV) demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -290,6 +290,11 @@ default=None
                 network = self._build_network(embedding, targets.n_outputs, generator)
                 rates = _base_logits(targets, indices[train], weights[train])
                 network.set_base_rates(torch.from_numpy(rates))
+                starts = np.cumsum([0, *targets.n_outputs[:-1]])
+                self.task_rates_ = tuple(
+                    float(expit(rates[start])) if n_outputs == 1 else None
+                    for start, n_outputs in zip(starts, targets.n_outputs, strict=True)
+                )
                 self.net_ = MultiTaskNet(
                     network.to(DTYPES[self.dtype]),
                     criterion=MultiTaskLoss(targets.n_outputs, task_weights),
@@ -528,6 +533,18 @@ default=None
         except ImportError:
             return columns
         return pd.DataFrame({key: pd.Series(value) for key, value in columns.items()})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
+        """What notebooks show: the diagram and, once fitted, a summary."""
+        bundle = super()._repr_mimebundle_(**kwargs)
+        if self.__sklearn_is_fitted__():
+            from .inspection import FitSummary
+
+            summary = FitSummary.from_estimator(self)
+            bundle["text/plain"] += f"\n{summary!r}"
+            if "text/html" in bundle:
+                bundle["text/html"] += summary._repr_html_()
+        return bundle
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")

@@ -5,8 +5,10 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.special import expit
 from sklearn.utils.validation import check_is_fitted
 
 from ._base import MultiTaskClassifier
@@ -157,6 +159,10 @@ default=None
         ``net_.history`` the record of its training.
     gate_values_ : ndarray of shape (n_tasks, n_branches)
         Values of trainable gates.
+    gate_history_ : ndarray of shape (n_epochs, n_tasks, n_branches)
+        Those values after each epoch.
+    selection_gates_ : ndarray of shape (n_structures, n_fields, embedding_dim)
+        Gates of the soft selection.
     branch_names_ : list of str
         Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``.
     history_ : DataFrame or dict
@@ -414,6 +420,27 @@ default=None
         if self.gate != "trainable":
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
         return self.net_.module_.gates.values.detach().cpu().numpy().copy()
+
+    @property
+    def gate_history_(self) -> NDArray:
+        """Trainable gates after each epoch, (n_epochs, n_tasks, n_branches)."""
+        check_is_fitted(self)
+        if self.gate != "trainable":
+            raise AttributeError("gate_history_ exists for gate='trainable' alone.")
+        return np.array(self.net_.history[:, "gates"])
+
+    @property
+    def selection_gates_(self) -> NDArray:
+        """Gates of soft selection, (n_structures, n_fields, embedding_dim).
+
+        The public experts' first, then those of each private structure, task by task.
+        """
+        check_is_fitted(self)
+        gates = self.net_.module_.selection.gates
+        if not len(gates):
+            raise AttributeError(f"selection={self.selection!r} has no gates.")
+        logits = [gate.logit.detach().cpu().numpy() for gate in gates]
+        return expit(np.concatenate([z.reshape(-1, *z.shape[-2:]) for z in logits]))
 
     @property
     def branch_names_(self) -> list[str]:

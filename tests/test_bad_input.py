@@ -354,7 +354,6 @@ def test_an_unknown_option_says_which_was_meant(data, parameter, value, meant, c
         ("n_layers", 0),
         ("cross_rank", 0),
         ("residual", "yes"),
-        ("n_heads", 3),
         ("virtual_gradient", True),
         ("gate_learning_rate", -1.0),
         ("gate_learning_rate", "fast"),
@@ -379,6 +378,11 @@ def test_a_value_out_of_range(data, parameter, value):
     assert_refused(lambda: model.fit(*data), parameter)
     if shown != ():
         assert_refused(lambda: model.fit(*data), shown)
+
+
+def test_heads_that_do_not_divide_the_width(data):
+    model = make_model(embedding_dim=8, n_heads=3)
+    assert_refused(lambda: model.fit(*data), "n_heads=3", "embedding_dim=8")
 
 
 def test_no_expert_at_all(data):

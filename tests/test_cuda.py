@@ -38,6 +38,9 @@ TINY = {
     "n_bins": 4,
     "expert_hidden": (6, 4),
     "n_layers": 2,
+    "embedding_dropout": 0.0,
+    "unseen_rate": 0.0,
+    "dropout": 0.0,
     "max_epochs": 1,
     "random_state": 0,
 }

@@ -39,6 +39,7 @@ CHECKED = {
     "max_epochs": 8,
     "learning_rate": 0.02,
     "dropout": 0.0,
+    "embedding_dropout": 0.0,
     "early_stopping": False,
 }
 # It is fitted to what a fitted estimator predicts, and a check gives it none: as for

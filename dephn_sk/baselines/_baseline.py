@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
@@ -20,24 +19,24 @@ numeric_embedding : str, default="linear"
     whose sum it then is. See :class:`~dephn_sk.nn.NumericEmbedding`.
 n_bins : int, default=64
     Quantile bins of a numeric column.
-embedding_dropout : float in [0, 1), default=0.0
+embedding_dropout : float in [0, 1), default=0.3
     Dropout of the fields' entries.
 unseen_rate : float in [0, 1), default=0.0
     Probability with which a categorical value is taken for an unseen one while
     training, so that the vector of unseen values is trained.""",
     "{hidden}": """\
-hidden : tuple of int, default=(128, 64)
+hidden : tuple of int, default=(64, 32)
     Widths of the feed-forward layers. The last one is repeated where `n_layers` asks
     for more layers.""",
     "{expert_hidden}": """\
-expert_hidden : tuple of int, default=(128, 64)
+expert_hidden : tuple of int, default=(64, 32)
     Widths of an expert's layers. The last one is repeated where `n_layers` asks for
     more layers.""",
     "{tower_hidden}": """\
 tower_hidden : tuple of int, default=(32,)
     Widths of the towers' hidden layers; ``()`` is a linear tower.""",
     "{training}": """\
-dropout : float in [0, 1), default=0.0
+dropout : float in [0, 1), default=0.2
     Dropout after each hidden activation.
 task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None, \
 default=None
@@ -137,12 +136,16 @@ class BaselineClassifier(MultiTaskClassifier):
             if name != "self":
                 setattr(self, name, value)
 
-    def _check_widths(self, parameter: str, *, at_least: int = 1) -> Sequence[int]:
-        """The widths that a parameter gives, which its constraint cannot check."""
-        widths = getattr(self, parameter)
-        if len(widths) < at_least:
-            raise ValueError(f"{parameter} is empty; give at least one width.")
-        for width in widths:
-            if not isinstance(width, Integral) or width < 1:
-                raise ValueError(f"{parameter} must hold integers >= 1, got {width!r}.")
-        return widths
+    def _check_choices(self) -> None:
+        super()._check_choices()
+        for parameter in ("hidden", "expert_hidden", "tower_hidden"):
+            widths = getattr(self, parameter, None)
+            if widths is None:
+                continue
+            if not len(widths) and parameter != "tower_hidden":
+                raise ValueError(f"{parameter} is empty; give at least one width.")
+            for width in widths:
+                if not isinstance(width, Integral) or width < 1:
+                    raise ValueError(
+                        f"{parameter} must hold integers >= 1, got {width!r}."
+                    )

@@ -51,9 +51,9 @@ class DCN(SingleTaskNetwork):
     embedding : FieldEmbedding
     n_outputs : int
         1 for a binary task, the number of classes otherwise.
-    hidden : sequence of int, default=(128, 64, 64)
+    hidden : sequence of int, default=(64, 32)
         Widths of the feed-forward layers.
-    n_crosses : int, default=3
+    n_crosses : int, default=1
     dropout : float, default=0.0
         In the feed-forward layers.
     generator : torch.Generator, default=None
@@ -71,8 +71,8 @@ class DCN(SingleTaskNetwork):
         embedding: FieldEmbedding,
         n_outputs: int,
         *,
-        hidden: Sequence[int] = (128, 64, 64),
-        n_crosses: int = 3,
+        hidden: Sequence[int] = (64, 32),
+        n_crosses: int = 1,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -111,7 +111,7 @@ class DCNClassifier(SingleTaskClassifier):
     ----------
     {embedding}
     {hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Cross layers, and feed-forward layers, at least.
     {training}
 

@@ -27,7 +27,7 @@ class DNN(SingleTaskNetwork):
     embedding : FieldEmbedding
     n_outputs : int
         1 for a binary task, the number of classes otherwise.
-    hidden : sequence of int, default=(128, 64, 64)
+    hidden : sequence of int, default=(64, 32)
         Widths of the layers.
     dropout : float, default=0.0
     generator : torch.Generator, default=None
@@ -45,7 +45,7 @@ class DNN(SingleTaskNetwork):
         embedding: FieldEmbedding,
         n_outputs: int,
         *,
-        hidden: Sequence[int] = (128, 64, 64),
+        hidden: Sequence[int] = (64, 32),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -76,7 +76,7 @@ class DNNClassifier(SingleTaskClassifier):
     ----------
     {embedding}
     {hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Feed-forward layers, at least.
     {training}
 

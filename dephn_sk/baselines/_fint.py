@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
+from ..nn._row_blocks import row_blocks
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
 
@@ -35,7 +36,7 @@ class FINTLayer(nn.Module):
         self.vector = nn.Parameter(torch.ones(n_fields, 1))
 
     def forward(self, v0: Tensor, v: Tensor) -> Tensor:
-        return v * (self.matrix @ v0 + self.vector)
+        return v * torch.addmm(self.vector, self.matrix, v0)
 
 
 class FINT(SingleTaskNetwork):
@@ -53,9 +54,9 @@ class FINT(SingleTaskNetwork):
     embedding : FieldEmbedding
     n_outputs : int
         1 for a binary task, the number of classes otherwise.
-    hidden : sequence of int, default=(128, 64, 64)
+    hidden : sequence of int, default=(64, 32)
         Widths of the feed-forward layers.
-    n_interactions : int, default=3
+    n_interactions : int, default=1
     dropout : float, default=0.0
         In the feed-forward layers.
     generator : torch.Generator, default=None
@@ -73,8 +74,8 @@ class FINT(SingleTaskNetwork):
         embedding: FieldEmbedding,
         n_outputs: int,
         *,
-        hidden: Sequence[int] = (128, 64, 64),
-        n_interactions: int = 3,
+        hidden: Sequence[int] = (64, 32),
+        n_interactions: int = 1,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -96,13 +97,19 @@ class FINT(SingleTaskNetwork):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         fields = self.embedding(codes, numbers, bags)
+        kept = (1 + len(self.interactions)) * self.embedding.width
+        blocks = row_blocks(len(fields), kept, fields)
+        x = torch.cat([self._interact(fields[rows]) for rows in blocks])
+        return self.output(self.deep(x))[0]
+
+    def _interact(self, fields: Tensor) -> Tensor:
+        """The last layer's fields, flattened."""
         batch, n_fields, dim = fields.shape
         v0 = fields.transpose(0, 1).reshape(n_fields, batch * dim)
         v = v0
         for layer in self.interactions:
             v = layer(v0, v)
-        x = v.reshape(n_fields, batch, dim).transpose(0, 1).flatten(1)
-        return self.output(self.deep(x))[0]
+        return v.reshape(n_fields, batch, dim).transpose(0, 1).flatten(1)
 
 
 class FINTClassifier(SingleTaskClassifier):
@@ -116,7 +123,7 @@ class FINTClassifier(SingleTaskClassifier):
     ----------
     {embedding}
     {hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Field interactions, and feed-forward layers, at least.
     {training}
 
@@ -127,7 +134,7 @@ class FINTClassifier(SingleTaskClassifier):
     References
     ----------
     .. [1] Zhao et al., "FINT: Field-aware INTeraction Neural Network For CTR
-       Prediction", arXiv 2107.01999, 2021.
+       Prediction", ICASSP 2022, arXiv 2107.01999.
 
     Examples
     --------

@@ -32,7 +32,7 @@ class MMoE(nn.Module):
     n_outputs : sequence of int
         Logits of each task: 1 for a binary one, the number of classes otherwise.
     n_experts : int, default=3
-    expert_hidden : sequence of int, default=(128, 64, 64)
+    expert_hidden : sequence of int, default=(64, 32)
         Widths of an expert's layers.
     tower_hidden : sequence of int, default=(32,)
         Widths of hidden layers of the towers.
@@ -54,7 +54,7 @@ class MMoE(nn.Module):
         n_outputs: Sequence[int],
         *,
         n_experts: int = 3,
-        expert_hidden: Sequence[int] = (128, 64, 64),
+        expert_hidden: Sequence[int] = (64, 32),
         tower_hidden: Sequence[int] = (32,),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
@@ -107,7 +107,7 @@ class MMoEClassifier(BaselineClassifier):
     n_experts : int, default=3
         Experts shared by all tasks.
     {expert_hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Layers of an expert, at least.
     {tower_hidden}
     {training}
@@ -145,13 +145,13 @@ class MMoEClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
         n_experts=3,
-        expert_hidden=(128, 64),
-        n_layers=3,
+        expert_hidden=(64, 32),
+        n_layers=1,
         tower_hidden=(32,),
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -180,13 +180,12 @@ class MMoEClassifier(BaselineClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> MMoE:
-        widths = self._check_widths("expert_hidden")
         return MMoE(
             embedding,
             n_outputs,
             n_experts=self.n_experts,
-            expert_hidden=layer_widths(widths, self.n_layers),
-            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
+            tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
         )

@@ -32,10 +32,10 @@ class MTPHNClassifier(BaselineClassifier):
         ``"all-public"`` shares all.
     n_experts : int, default=3
         DNN experts, of all tasks or of each.
-    expert_hidden : tuple of int, default=(128, 64)
+    expert_hidden : tuple of int, default=(64, 32)
         Widths of a DNN expert's layers; the last is the common width of the public
         experts. It is repeated where `n_layers` asks for more layers.
-    n_layers : int, default=3
+    n_layers : int, default=1
         Layers of each structure.
     cross_rank : int or None, default=16
         Rank of the cross experts' matrices; None is full, as in the paper.
@@ -45,7 +45,7 @@ class MTPHNClassifier(BaselineClassifier):
         What the experts read: a trainable mixture of raw and attended fields, with one
         attention or one for each structure; the attended fields; or, with None, the raw
         ones.
-    n_heads : int, default=2
+    n_heads : int, default=1
         Heads of the attention; must divide `embedding_dim`.
     {tower_hidden}
     {training}
@@ -93,18 +93,18 @@ class MTPHNClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
         sharing="public-dnn",
         n_experts=3,
-        expert_hidden=(128, 64),
-        n_layers=3,
+        expert_hidden=(64, 32),
+        n_layers=1,
         cross_rank=16,
         residual=True,
         selection="soft",
-        n_heads=2,
+        n_heads=1,
         tower_hidden=(32,),
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -127,24 +127,27 @@ class MTPHNClassifier(BaselineClassifier):
     ):
         self._store(locals())
 
+    def _check_choices(self) -> None:
+        super()._check_choices()
+        if self.selection is not None and self.embedding_dim % self.n_heads:
+            raise ValueError(
+                f"n_heads={self.n_heads} does not divide "
+                f"embedding_dim={self.embedding_dim}."
+            )
+
     def _build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
-        if self.selection is not None and self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} does not divide "
-                f"embedding_dim={self.embedding_dim}."
-            )
         public, private = self._experts()
         return DEPHN(
             embedding,
             n_outputs,
             public_experts=public,
             private_experts=private,
-            expert_hidden=self._check_widths("expert_hidden"),
+            expert_hidden=self.expert_hidden,
             n_layers=self.n_layers,
             cross_rank=self.cross_rank,
             residual=self.residual,
@@ -153,7 +156,7 @@ class MTPHNClassifier(BaselineClassifier):
             mappings=("raw",),
             gate="mapped",
             virtual_gradient=None,
-            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
         )

@@ -104,7 +104,7 @@ class PLE(nn.Module):
     n_levels : int, default=2
     n_shared, n_specific : int, default=1
         In each level, experts for all tasks, and of each task.
-    expert_hidden : sequence of int, default=(128, 64, 64)
+    expert_hidden : sequence of int, default=(64, 32)
         Widths of an expert's layers.
     tower_hidden : sequence of int, default=(32,)
         Widths of hidden layers of the towers.
@@ -128,7 +128,7 @@ class PLE(nn.Module):
         n_levels: int = 2,
         n_shared: int = 1,
         n_specific: int = 1,
-        expert_hidden: Sequence[int] = (128, 64, 64),
+        expert_hidden: Sequence[int] = (64, 32),
         tower_hidden: Sequence[int] = (32,),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
@@ -185,7 +185,7 @@ class PLEClassifier(BaselineClassifier):
     n_specific_experts : int, default=1
         Experts of each task, in each level.
     {expert_hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Layers of an expert, at least.
     {tower_hidden}
     {training}
@@ -225,15 +225,15 @@ class PLEClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
         n_levels=2,
         n_shared_experts=1,
         n_specific_experts=1,
-        expert_hidden=(128, 64),
-        n_layers=3,
+        expert_hidden=(64, 32),
+        n_layers=1,
         tower_hidden=(32,),
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -262,15 +262,14 @@ class PLEClassifier(BaselineClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> PLE:
-        widths = self._check_widths("expert_hidden")
         return PLE(
             embedding,
             n_outputs,
             n_levels=self.n_levels,
             n_shared=self.n_shared_experts,
             n_specific=self.n_specific_experts,
-            expert_hidden=layer_widths(widths, self.n_layers),
-            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
+            tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
         )

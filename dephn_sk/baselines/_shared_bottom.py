@@ -29,7 +29,7 @@ class SharedBottom(nn.Module):
     embedding : FieldEmbedding
     n_outputs : sequence of int
         Logits of each task: 1 for a binary one, the number of classes otherwise.
-    bottom_hidden : sequence of int, default=(128, 64, 64)
+    bottom_hidden : sequence of int, default=(64, 32)
         Widths of the bottom's layers.
     tower_hidden : sequence of int, default=(32,)
         Widths of hidden layers of the towers.
@@ -50,7 +50,7 @@ class SharedBottom(nn.Module):
         embedding: FieldEmbedding,
         n_outputs: Sequence[int],
         *,
-        bottom_hidden: Sequence[int] = (128, 64, 64),
+        bottom_hidden: Sequence[int] = (64, 32),
         tower_hidden: Sequence[int] = (32,),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
@@ -91,7 +91,7 @@ class SharedBottomClassifier(BaselineClassifier):
     ----------
     {embedding}
     {hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Layers of the shared network, at least.
     {tower_hidden}
     {training}
@@ -127,12 +127,12 @@ class SharedBottomClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
-        hidden=(128, 64),
-        n_layers=3,
+        hidden=(64, 32),
+        n_layers=1,
         tower_hidden=(32,),
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -164,8 +164,8 @@ class SharedBottomClassifier(BaselineClassifier):
         return SharedBottom(
             embedding,
             n_outputs,
-            bottom_hidden=layer_widths(self._check_widths("hidden"), self.n_layers),
-            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            bottom_hidden=layer_widths(self.hidden, self.n_layers),
+            tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
         )

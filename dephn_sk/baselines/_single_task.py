@@ -72,11 +72,11 @@ class SingleTaskClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
-        hidden=(128, 64),
-        n_layers=3,
-        dropout=0.0,
+        hidden=(64, 32),
+        n_layers=1,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -122,7 +122,7 @@ class SingleTaskClassifier(BaselineClassifier):
 
     def _widths(self) -> list[int]:
         """Widths of the feed-forward layers."""
-        return layer_widths(self._check_widths("hidden"), self.n_layers)
+        return layer_widths(self.hidden, self.n_layers)
 
     def _first_order(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
@@ -143,6 +143,7 @@ class SingleTaskClassifier(BaselineClassifier):
             n_outputs,
             numeric=numeric,
             bag_cardinalities=self.encoder_.bag_cardinalities_,
+            bag_mode=self.encoder_.bag_modes_,
             tables=self.encoder_.tables_,
             unseen_rate=self.unseen_rate,
             init_std=0.0,

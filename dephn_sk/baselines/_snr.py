@@ -114,7 +114,7 @@ class SNR(nn.Module):
         Logits of each task: 1 for a binary one, the number of classes otherwise.
     n_experts : int, default=3
         Sub-networks in each level.
-    expert_hidden : sequence of int, default=(128, 64, 64)
+    expert_hidden : sequence of int, default=(64, 32)
         Width of the sub-networks of each level.
     tower_hidden : sequence of int, default=(32,)
         Widths of hidden layers of the towers.
@@ -138,7 +138,7 @@ class SNR(nn.Module):
         n_outputs: Sequence[int],
         *,
         n_experts: int = 3,
-        expert_hidden: Sequence[int] = (128, 64, 64),
+        expert_hidden: Sequence[int] = (64, 32),
         tower_hidden: Sequence[int] = (32,),
         l0_penalty: float = 1e-4,
         dropout: float = 0.0,
@@ -197,10 +197,10 @@ class SNRClassifier(BaselineClassifier):
     {embedding}
     n_experts : int, default=3
         Sub-networks in each level.
-    expert_hidden : tuple of int, default=(128, 64)
+    expert_hidden : tuple of int, default=(64, 32)
         Width of the sub-networks of each level. The last one is repeated where
         `n_layers` asks for more levels.
-    n_layers : int, default=3
+    n_layers : int, default=1
         Levels, at least.
     {tower_hidden}
     l0_penalty : float, default=1e-4
@@ -243,14 +243,14 @@ class SNRClassifier(BaselineClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
         n_experts=3,
-        expert_hidden=(128, 64),
-        n_layers=3,
+        expert_hidden=(64, 32),
+        n_layers=1,
         tower_hidden=(32,),
         l0_penalty=1e-4,
-        dropout=0.0,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,
@@ -279,13 +279,12 @@ class SNRClassifier(BaselineClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> SNR:
-        widths = self._check_widths("expert_hidden")
         return SNR(
             embedding,
             n_outputs,
             n_experts=self.n_experts,
-            expert_hidden=layer_widths(widths, self.n_layers),
-            tower_hidden=self._check_widths("tower_hidden", at_least=0),
+            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
+            tower_hidden=self.tower_hidden,
             l0_penalty=self.l0_penalty,
             dropout=self.dropout,
             generator=generator,

@@ -29,7 +29,7 @@ class WideDeep(SingleTaskNetwork):
     first_order : FieldEmbedding
         Of the same fields, its width the number of logits: 1 for a binary task, the
         number of classes otherwise.
-    hidden : sequence of int, default=(128, 64, 64)
+    hidden : sequence of int, default=(64, 32)
         Widths of the layers.
     dropout : float, default=0.0
     generator : torch.Generator, default=None
@@ -47,7 +47,7 @@ class WideDeep(SingleTaskNetwork):
         embedding: FieldEmbedding,
         first_order: FieldEmbedding,
         *,
-        hidden: Sequence[int] = (128, 64, 64),
+        hidden: Sequence[int] = (64, 32),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class WideDeepClassifier(SingleTaskClassifier):
     ----------
     {embedding}
     {hidden}
-    n_layers : int, default=3
+    n_layers : int, default=1
         Feed-forward layers, at least.
     {training}
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from .._compat import Interval
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
+from ..nn._row_blocks import row_blocks
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
-
-BLOCK = 1024  # vectors whose pairs are taken at once, so that they stay in the cache
 
 
 class CINLayer(nn.Module):
@@ -48,11 +47,11 @@ class CINLayer(nn.Module):
         )
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        below, raw = x.flatten(0, 1).unsqueeze(2), x0.flatten(0, 1).unsqueeze(1)
         weight = self.weight.flatten(0, 1)
-        vectors = (t.flatten(0, 1).split(BLOCK) for t in (x, x0))
         maps = [
-            torch.bmm(a.unsqueeze(2), b.unsqueeze(1)).flatten(1) @ weight
-            for a, b in zip(*vectors, strict=True)
+            torch.bmm(below[rows], raw[rows]).flatten(1) @ weight
+            for rows in row_blocks(len(raw), len(weight), x)
         ]
         return torch.cat(maps).unflatten(0, x.shape[:2])
 
@@ -76,9 +75,9 @@ class XDeepFM(SingleTaskNetwork):
     first_order : FieldEmbedding
         Of the same fields, its width the number of logits: 1 for a binary task, the
         number of classes otherwise.
-    hidden : sequence of int, default=(128, 64, 64)
+    hidden : sequence of int, default=(64, 32)
         Widths of the feed-forward layers.
-    maps : sequence of int, default=(32, 32, 32)
+    maps : sequence of int, default=(32,)
         Feature maps of the layers of the compressed interaction network.
     dropout : float, default=0.0
         In the feed-forward layers.
@@ -97,8 +96,8 @@ class XDeepFM(SingleTaskNetwork):
         embedding: FieldEmbedding,
         first_order: FieldEmbedding,
         *,
-        hidden: Sequence[int] = (128, 64, 64),
-        maps: Sequence[int] = (32, 32, 32),
+        hidden: Sequence[int] = (64, 32),
+        maps: Sequence[int] = (32,),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -151,7 +150,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
     {hidden}
     n_maps : int, default=32
         Feature maps in each layer of the compressed interaction network.
-    n_layers : int, default=3
+    n_layers : int, default=1
         Layers of the compressed interaction network, and feed-forward layers, at least.
     {training}
 
@@ -185,12 +184,12 @@ class XDeepFMClassifier(SingleTaskClassifier):
         embedding_dim=8,
         numeric_embedding="linear",
         n_bins=64,
-        embedding_dropout=0.0,
+        embedding_dropout=0.3,
         unseen_rate=0.0,
-        hidden=(128, 64),
+        hidden=(64, 32),
         n_maps=32,
-        n_layers=3,
-        dropout=0.0,
+        n_layers=1,
+        dropout=0.2,
         task_weights=None,
         class_weight=None,
         max_epochs=20,

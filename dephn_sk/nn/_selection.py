@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from ._attention import BlockAttention
 from ._linear import uniform
+from ._row_blocks import row_blocks
 
 SELECTIONS = ("soft", "soft-private-attention", "attention", None)
 
@@ -89,7 +92,36 @@ class SoftSelectionGate(nn.Module):
         self.logit = nn.Parameter(torch.zeros(shape))
 
     def forward(self, fields: Tensor, attended: Tensor) -> Tensor:
-        return torch.lerp(fields, attended, self.logit.sigmoid())
+        mixed: Tensor = _Mixture.apply(fields, attended, self.logit.sigmoid())
+        return mixed
+
+
+class _Mixture(torch.autograd.Function):
+    """torch.lerp, with a gradient that is summed over gates and rows within the cache.
+
+    Shape: ``fields (batch, n_fields, dim)``, ``attended`` of that shape or with the
+    leading axis of ``gate (n_gates, 1, n_fields, dim)`` or ``(n_fields, dim)``
+    """
+
+    @staticmethod
+    def forward(ctx: Any, fields: Tensor, attended: Tensor, gate: Tensor) -> Tensor:
+        ctx.save_for_backward(fields, attended, gate)
+        return torch.lerp(fields, attended, gate)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        fields, attended, gate = ctx.saved_tensors
+        d_fields, d_attended = torch.empty_like(fields), torch.empty_like(attended)
+        d_gate = torch.zeros_like(gate)
+        width = gradient[..., :1, :, :].numel()
+        for rows in row_blocks(len(fields), 4 * width, fields):
+            above, own = gradient[..., rows, :, :], attended[..., rows, :, :]
+            d_gate += (above * (own - fields[rows])).sum_to_size(gate.shape)
+            opened = above * gate
+            d_attended[..., rows, :, :] = opened.sum_to_size(own.shape)
+            d_fields[rows] = (above - opened).sum_to_size(fields[rows].shape)
+        return d_fields, d_attended, d_gate
 
 
 class FieldSelection(nn.Module):

@@ -15,7 +15,6 @@ from dephn_sk import baselines
 from dephn_sk.baselines._ple import CGC
 from dephn_sk.baselines._single_task import NetworkPerTask
 from dephn_sk.baselines._snr import Routing
-from dephn_sk.baselines._xdeepfm import CINLayer
 from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding, use_generator
 
 DIM = 3
@@ -343,14 +342,14 @@ def test_shared_experts_of_all_levels_but_the_last_read_every_expert():
     assert (level.experts.layers[0].weight.grad.abs().sum((0, 2)) > 0).all()
 
 
-def test_blocks_do_not_change_what_a_cin_layer_computes(monkeypatch):
-    layer = randomize(CINLayer(3, 4, 5))
-    x0, x = (
-        torch.randn(7, 2, n, dtype=torch.float64, generator=seeded()) for n in (3, 4)
-    )
-    whole = layer(x0, x)
-    monkeypatch.setattr("dephn_sk.baselines._xdeepfm.BLOCK", 4)
-    assert_close(layer(x0, x), whole)
+@pytest.mark.parametrize("name", ["FINT", "XDeepFM"])
+def test_blocks_of_rows_change_nothing(name, monkeypatch):
+    kind = KINDS["plain"]
+    network = randomize(build(name, kind)).eval()
+    codes, numbers, _ = kind.tensors()
+    whole = network(codes, numbers)
+    monkeypatch.setattr("dephn_sk.nn._row_blocks.CACHE", 50)
+    assert_close(network(codes, numbers), whole)
 
 
 # ---------------------------------------------------------- connections of SNR
