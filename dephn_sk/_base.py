@@ -283,7 +283,7 @@ default=None
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                generator = generator_of(seed, 1)
+                generator = generator_of(seed, "initial values")
                 embedding = self._build_embedding(
                     fields.numbers[train], row_weight[train], generator
                 )
@@ -384,7 +384,7 @@ default=None
         )
         after = encoder.cardinalities_, encoder.bag_cardinalities_
         if after != before:
-            self.net_.grow_embeddings(*after, seed=self.net_.seed + self.n_iter_)
+            self.net_.grow_embeddings(*after)
         return fields
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:

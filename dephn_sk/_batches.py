@@ -80,7 +80,8 @@ class ArraySource:
             for start in range(0, len(self), batch_size):
                 yield self._take(slice(start, start + batch_size))
             return
-        order = torch.randperm(len(self), generator=generator_of(seed, epoch))
+        generator = generator_of(seed, "shuffle", epoch)
+        order = torch.randperm(len(self), generator=generator)
         for rows in order.to(self.device).split(batch_size):
             yield self._take(rows)
 
@@ -95,8 +96,14 @@ class ArraySource:
         )
 
 
-def generator_of(*key: int, device: str | torch.device = "cpu") -> torch.Generator:
-    """A generator whose stream depends on the key, such as (seed, epoch), alone."""
+STREAMS = ("initial values", "shuffle", "dropout", "growth")
+
+
+def generator_of(
+    seed: int, stream: str, epoch: int = 0, *, device: str | torch.device = "cpu"
+) -> torch.Generator:
+    """A generator that depends on seed, use and epoch alone."""
+    key = (seed, 1 + STREAMS.index(stream), 1 + epoch)  # numpy drops zeros at the end
     state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(state >> 1))
 

@@ -152,6 +152,9 @@ default=None
         multi-class.
     task_names_ : tuple of str
         Names of the columns of y, or ``"task0"``, ``"task1"``, ...
+    task_rates_ : tuple of float or None
+        Rate of each binary task's second class among its observed labels; None for a
+        multi-class task.
     encoder_ : FieldEncoder
         Encoder fitted on X.
     net_ : skorch.NeuralNet

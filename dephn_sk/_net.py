@@ -17,7 +17,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
 from ._batches import ArraySource, Batch, generator_of
-from .nn import FieldEmbedding, label_similarity, use_generator
+from .nn import label_similarity, use_generator
 
 PREDICT_BLOCK = 4096
 ROW_MULTIPLE = 64
@@ -64,7 +64,7 @@ class MultiTaskNet(NeuralNet):
         *args: Any,
         similarity: str | None = None,
         n_classes: Iterable[int] = (),
-        gate_optimizer: str = "sgd",
+        gate_optimizer: str = "adam",
         gate_learning_rate: float = 0.1,
         score_tasks: Any = None,
         monitor: tuple[str, int | None] = ("loss", None),
@@ -113,13 +113,11 @@ class MultiTaskNet(NeuralNet):
         parts = {"module": type(self.module), "criterion": type(self.criterion)}
         return {**super().__getstate__(), **parts}
 
-    def grow_embeddings(
-        self, cardinalities: Any, bag_cardinalities: Any, seed: int
-    ) -> None:
+    def grow_embeddings(self, cardinalities: Any, bag_cardinalities: Any) -> None:
         """Room for further codes; rows and the optimizer's state of old ones stay."""
-        generator = torch.Generator().manual_seed(seed)
+        generator = generator_of(self.seed, "growth", len(self.history))
         for module in self.module_.modules():
-            if not isinstance(module, FieldEmbedding):
+            if not hasattr(module, "grow"):
                 continue
             old = module.table
             positions = module.grow(
@@ -167,7 +165,7 @@ class MultiTaskNet(NeuralNet):
         if training:
             shuffle = {"seed": self.seed, "epoch": epoch}
             use_generator(
-                self.module_, generator_of(self.seed, epoch, 1, device=device)
+                self.module_, generator_of(self.seed, "dropout", epoch, device=device)
             )
         seen = []
         for batch in iterator.batches(self.batch_size, **shuffle):
@@ -189,10 +187,14 @@ class MultiTaskNet(NeuralNet):
         if not training:
             self._record_validation(loss, task_loss.tolist(), seen)
             return
-        if not np.isfinite(loss):
+        self._set_training(False)
+        with torch.inference_mode():  # the loss is from before the last step
+            finite = self.module_(**batch.inputs).isfinite().all().item()
+        if not (finite and np.isfinite(loss)):
             raise ValueError(
-                f"Training diverged in epoch {epoch}: the loss is {loss}. "
-                "Lower learning_rate or gate_learning_rate."
+                f"Training diverged in epoch {epoch}: the loss is {loss}, and the "
+                f"predictions are {'finite' if finite else 'not finite'}. Lower "
+                "learning_rate (or gate_learning_rate, where there is one)."
             )
         gates = getattr(getattr(self.module_, "gates", None), "values", None)
         if isinstance(gates, Tensor):
@@ -248,7 +250,8 @@ class MultiTaskNet(NeuralNet):
                 n_classes=self.n_classes,
             )
         step = self._losses(self.module_(**inputs), batch)
-        step["loss"].backward()
+        penalty = getattr(self.module_, "penalty", None)
+        (step["loss"] if penalty is None else step["loss"] + penalty()).backward()
         return {key: value.detach() for key, value in step.items()}
 
     @torch.inference_mode()

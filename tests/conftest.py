@@ -1,6 +1,7 @@
 """Fixtures that several test folders need."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,3 +18,15 @@ def data_home():
     if not (folder / "census").is_dir():
         pytest.skip(f"no real data in {str(folder)!r} (set DEPHN_SK_DATA)")
     return folder
+
+
+# without pandas, the test files that make frames are left out
+collect_ignore = (
+    []
+    if find_spec("pandas")
+    else [
+        str(path)
+        for path in Path(__file__).parent.rglob("*.py")
+        if "import pandas" in path.read_text()
+    ]
+)

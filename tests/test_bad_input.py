@@ -84,7 +84,7 @@ def test_a_column_that_is_missing_in_all_rows(data, column):
 @pytest.mark.parametrize(
     ("categorical_features", "parts"),
     [
-        (["c00", "c1"], ["'c00'", "did you mean 'c0'"]),
+        (["c00", "c1"], ["'c00'", "Did you mean 'c0'"]),
         (["color"], ["'color'"]),
         ([9], ["9", "4 columns"]),
         ([True, False], ["2", "4"]),
@@ -418,6 +418,12 @@ def test_validation_that_leaves_no_row_to_train_on(data):
 
 def test_training_that_diverges(data):
     model = make_model(learning_rate=1e38, max_epochs=9)
+    assert_refused(lambda: model.fit(*data), "diverged", "learning_rate")
+
+
+def test_training_that_diverges_in_its_last_step(data):
+    """The loss of the last epoch is from before its last step."""
+    model = make_model(learning_rate=1e38, max_epochs=1)
     assert_refused(lambda: model.fit(*data), "diverged", "learning_rate")
 
 

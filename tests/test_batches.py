@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from dephn_sk._batches import ArraySource, generator_of
+from dephn_sk._batches import STREAMS, ArraySource, generator_of
 from dephn_sk.preprocessing import Bag, Fields
 
 N_ROWS = 10
@@ -93,7 +93,7 @@ def test_torchs_generator_is_not_moved():
 
 
 def test_generators_of_different_keys_differ():
-    keys = [(0, 0), (0, 1), (1, 0), (1, 1), (0, 0, 1), (0, 1, 1)]
+    keys = [(s, use, e) for s in (0, 1) for use in STREAMS for e in (0, 1)]
     draws = {torch.rand(1, generator=generator_of(*key)).item() for key in keys}
     assert len(draws) == len(keys)
 

@@ -71,7 +71,7 @@ def as_list(probabilities):
 def fitted():
     """A model of two binary tasks, with its table and labels."""
     X, y = make_data()
-    return make_model(max_epochs=5).fit(X, y), X, y
+    return make_model(max_epochs=30, learning_rate=0.02).fit(X, y), X, y
 
 
 # -------------------------------------------------------------------- kinds of data
@@ -792,6 +792,7 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch():
         n_epochs_no_change=3,
         max_epochs=60,
         learning_rate=0.02,
+        random_state=1,
     ).fit(X, y)
     losses = model.net_.history[:, "valid_loss"]
     best = int(np.argmin(losses))

@@ -55,7 +55,7 @@ def test_growth_alone_changes_no_prediction_and_no_moment():
     model.encoder_.partial_fit(make_log(["u1", "u2", "u3"])[0])
     positions = torch.arange(len(table))
     positions[3:] += 1  # the cities' rows follow the users'
-    model.net_.grow_embeddings(model.encoder_.cardinalities_, (), seed=0)
+    model.net_.grow_embeddings(model.encoder_.cardinalities_, ())
     np.testing.assert_array_equal(model.predict_proba(X), before)
     grown = model.net_.module_.embedding.table
     state = model.net_.optimizer_.state[grown]
@@ -84,7 +84,7 @@ def test_new_categories_do_not_change_what_others_learn_first():
     X, y = make_log(["u1", "u2"])
     grown = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
     grown.encoder_.partial_fit(make_log(["u1", "u2", "u3"])[0])
-    grown.net_.grow_embeddings(grown.encoder_.cardinalities_, (), seed=0)
+    grown.net_.grow_embeddings(grown.encoder_.cardinalities_, ())
     plain = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y).partial_fit(X, y)
     np.testing.assert_array_equal(
         grown.partial_fit(X, y).predict_proba(X), plain.predict_proba(X)

@@ -313,6 +313,19 @@ def grid_search_over_encoder_and_network_refits_the_best(d):
 
 
 @cell
+def a_search_reaches_the_encoder_within_the_estimator(d):
+    model = make_model(encoder=FieldEncoder())
+    grid = {"encoder__min_frequency": [None, 45]}
+    search = GridSearchCV(model, grid, scoring=AUC, cv=FOLDS).fit(d.X, d.missing)
+    by_hand = [
+        np.mean(scores_by_hand(clone(model).set_params(**params), d.X, d.missing))
+        for params in search.cv_results_["params"]
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"], by_hand)
+    assert by_hand[0] != by_hand[1]
+
+
+@cell
 def randomized_search_scores_what_it_draws(d):
     space = {"max_epochs": [1, 2, 3, 4], "learning_rate": [0.01, 0.05]}
     search = RandomizedSearchCV(

@@ -203,8 +203,8 @@ def test_a_pickled_view_predicts_the_same(binary):
 
 
 def test_an_unknown_task_is_refused_at_once_and_the_nearest_named(binary):
-    with pytest.raises(ValueError, match=r"'lik'.*'click', 'like'.*mean 'like'\?"):
-        binary.task("lik")
+    with pytest.raises(ValueError, match=r"'likes'.*'click', 'like'.*mean 'like'\?"):
+        binary.task("likes")
 
 
 def test_an_unfitted_estimator_has_no_views():

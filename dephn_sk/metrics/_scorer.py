@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -12,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.metadata_routing import UNUSED
 
 from .._compat import StrOptions
+from .._suggest import did_you_mean
 from ._auc import gauc, uauc
 from ._per_task import (
     mean_over_tasks,
@@ -167,9 +167,10 @@ def _classes(estimator: Any, n_tasks: int) -> Any:
 def _select(name, labels, y_prob, classes, sample_weight):
     """The one task of this name."""
     if name not in labels.names:
-        close = difflib.get_close_matches(name, labels.names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"Unknown task {name!r}; the tasks are {labels.names}.{hint}")
+        raise ValueError(
+            f"Unknown task {name!r}; the tasks are {labels.names}."
+            + did_you_mean(name, labels.names)
+        )
     t, n_tasks = labels.names.index(name), len(labels.names)
     weight = split_weights(sample_weight, labels)[t]
     if n_tasks > 1:

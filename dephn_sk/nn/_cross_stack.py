@@ -18,9 +18,9 @@ class CrossStack(torch.autograd.Function):
     again.
 
     Shape: ``x0 (n_experts, batch, width)``, then for each layer ``down (n_experts,
-    width, rank)``, ``up (n_experts, rank, width)``, ``bias (n_experts, 1, width)`` and
-    ``residual``, of that shape -> the shape of x0. With None for ``up``, A is square and
-    stands alone; with None for ``residual``, the last term is missing.
+    width, rank)``, ``up (n_experts, rank, width)``, ``bias`` and ``residual (n_experts,
+    1, width)`` -> the shape of x0. Without ``up`` (None), A is square and stands alone;
+    without ``residual``, the last term is missing.
     """
 
     @staticmethod
@@ -28,11 +28,10 @@ class CrossStack(torch.autograd.Function):
         layers = _layers(parameters)
         out = x0.new_empty(x0.shape)
         inner = [x0.new_empty(*x0.shape[:2], down.shape[2]) for down, *_ in layers]
-        for rows in _blocks(x0):
+        for rows in _blocks(x0, layers):
             raw = x = x0[:, rows]
             for (down, up, bias, residual), kept in zip(layers, inner, strict=True):
-                low = torch.bmm(x, down)
-                kept[:, rows] = low
+                low = torch.bmm(x, down, out=kept[:, rows])
                 x = _next(raw, x, low if up is None else low @ up, bias, residual)
             out[:, rows] = x
         ctx.n_parameters = len(parameters)
@@ -48,7 +47,7 @@ class CrossStack(torch.autograd.Function):
         d_x0 = x0.new_empty(x0.shape)
         d_parameters = [None if p is None else torch.zeros_like(p) for p in parameters]
         d_layers = _layers(d_parameters)
-        for rows in _blocks(x0):
+        for rows in _blocks(x0, layers):
             raw = x = x0[:, rows]
             states, products = [], []
             for (_, up, bias, residual), kept in zip(layers, inner, strict=True):
@@ -57,8 +56,7 @@ class CrossStack(torch.autograd.Function):
                 products.append(product)
                 if len(states) < len(layers):
                     x = _next(raw, x, product, bias, residual)
-            d_x = gradient[:, rows].clone()
-            d_raw = torch.zeros_like(d_x)
+            d_x, d_raw = gradient[:, rows], torch.zeros_like(gradient[:, rows])
             for i in reversed(range(len(layers))):
                 down, up, _, residual = layers[i]
                 d_down, d_up, d_bias, d_residual = d_layers[i]
@@ -73,7 +71,7 @@ class CrossStack(torch.autograd.Function):
                     d_x = torch.bmm(d_low, down.transpose(1, 2))
                 else:
                     d_residual += (d_x * states[i]).sum(1, keepdim=True)
-                    d_x.mul_(residual).baddbmm_(d_low, down.transpose(1, 2))
+                    d_x = (d_x * residual).baddbmm_(d_low, down.transpose(1, 2))
             torch.add(d_raw, d_x, out=d_x0[:, rows])
         return d_x0, *d_parameters
 
@@ -83,9 +81,11 @@ def _layers(parameters: Any) -> list[tuple[Any, ...]]:
     return [tuple(parameters[i : i + 4]) for i in range(0, len(parameters), 4)]
 
 
-def _blocks(x0: Tensor) -> Any:
+def _blocks(x0: Tensor, layers: list[tuple[Any, ...]]) -> Any:
     n_experts, batch, width = x0.shape
-    return row_blocks(batch, 6 * n_experts * width, x0)
+    # products with full matrices outweigh the rest and want more rows at a time
+    intermediate = 1 if any(up is None for _, up, *_ in layers) else 4
+    return row_blocks(batch, intermediate * n_experts * width, x0)
 
 
 def _next(

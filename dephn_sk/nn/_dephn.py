@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -117,8 +118,8 @@ class HeterogeneousInteraction(nn.Module):
     @property
     def private_sizes(self) -> list[tuple[int, int]]:
         """Experts of each task, and their width, for each private kind."""
-        counts = self.private_kinds.values()
-        return [(n, e.width) for n, e in zip(counts, self.private, strict=True)]
+        widths = [cast(int, experts.width) for experts in self.private]
+        return list(zip(self.private_kinds.values(), widths, strict=True))
 
     def forward(
         self, public: Tensor, private: Sequence[Tensor]

@@ -9,6 +9,7 @@ one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -226,7 +227,8 @@ class CrossInteraction(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
-        parameters = [parameter for layer in self.layers for parameter in layer.folded()]
+        layers = [cast(CrossLayer, layer) for layer in self.layers]
+        parameters = [p for layer in layers for p in layer.folded()]
         out: Tensor = CrossStack.apply(x0, *parameters)
         return out
 

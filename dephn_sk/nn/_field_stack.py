@@ -58,7 +58,7 @@ class FieldStack(torch.autograd.Function):
 
 def _blocks(fields: Tensor) -> Any:
     n_experts, batch, n_fields, dim = fields.shape
-    return row_blocks(batch, 6 * n_experts * n_fields * dim, fields)
+    return row_blocks(batch, 4 * n_experts * n_fields * dim, fields)
 
 
 def _fields_first(block: Tensor) -> Tensor:

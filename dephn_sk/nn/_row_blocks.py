@@ -15,6 +15,6 @@ def row_blocks(batch: int, width: int, like: Tensor) -> Iterator[slice]:
     Elementwise work on results that have left the cache waits for memory, several times
     as long as the arithmetic takes. Other devices than the CPU take all rows at once.
     """
-    rows = max(1, CACHE // width) if like.device.type == "cpu" else max(1, batch)
+    rows = max(16, CACHE // width) if like.device.type == "cpu" else max(1, batch)
     for start in range(0, batch, rows):
         yield slice(start, min(start + rows, batch))

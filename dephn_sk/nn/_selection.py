@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from ._attention import BlockAttention
 from ._linear import uniform
-from ._row_blocks import row_blocks
+from ._mixture import Mixtures
 
 SELECTIONS = ("soft", "soft-private-attention", "attention", None)
 
@@ -82,7 +81,7 @@ class SoftSelectionGate(nn.Module):
     Examples
     --------
     >>> gate = SoftSelectionGate(n_fields=5, dim=2)
-    >>> gate(torch.zeros(3, 5, 2), attended=torch.ones(3, 5, 2)).unique()
+    >>> gate(torch.zeros(3, 5, 2), attended=torch.ones(3, 5, 2)).detach().unique()
     tensor([0.5000])
     """
 
@@ -92,36 +91,8 @@ class SoftSelectionGate(nn.Module):
         self.logit = nn.Parameter(torch.zeros(shape))
 
     def forward(self, fields: Tensor, attended: Tensor) -> Tensor:
-        mixed: Tensor = _Mixture.apply(fields, attended, self.logit.sigmoid())
+        (mixed,) = Mixtures.apply(fields, attended, self.logit.sigmoid())
         return mixed
-
-
-class _Mixture(torch.autograd.Function):
-    """torch.lerp, with a gradient that is summed over gates and rows within the cache.
-
-    Shape: ``fields (batch, n_fields, dim)``, ``attended`` of that shape or with the
-    leading axis of ``gate (n_gates, 1, n_fields, dim)`` or ``(n_fields, dim)``
-    """
-
-    @staticmethod
-    def forward(ctx: Any, fields: Tensor, attended: Tensor, gate: Tensor) -> Tensor:
-        ctx.save_for_backward(fields, attended, gate)
-        return torch.lerp(fields, attended, gate)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        fields, attended, gate = ctx.saved_tensors
-        d_fields, d_attended = torch.empty_like(fields), torch.empty_like(attended)
-        d_gate = torch.zeros_like(gate)
-        width = gradient[..., :1, :, :].numel()
-        for rows in row_blocks(len(fields), 4 * width, fields):
-            above, own = gradient[..., rows, :, :], attended[..., rows, :, :]
-            d_gate += (above * (own - fields[rows])).sum_to_size(gate.shape)
-            opened = above * gate
-            d_attended[..., rows, :, :] = opened.sum_to_size(own.shape)
-            d_fields[rows] = (above - opened).sum_to_size(fields[rows].shape)
-        return d_fields, d_attended, d_gate
 
 
 class FieldSelection(nn.Module):
@@ -180,10 +151,14 @@ class FieldSelection(nn.Module):
         )
 
     def forward(self, fields: Tensor) -> tuple[Tensor, list[Tensor]]:
-        selected = [attend(fields) for attend in self.attention] or [fields]
-        if len(selected) < self.n_structures:
-            selected = selected * self.n_structures
-        if self.gates:
-            pairs = zip(self.gates, selected, strict=True)
-            selected = [gate(fields, attended) for gate, attended in pairs]
-        return selected[0], selected[1:]
+        attended = [attend(fields) for attend in self.attention] or [fields]
+        if not self.gates:
+            selected = attended * self.n_structures
+        elif len(attended) == 1:
+            logits = [cast(Tensor, gate.logit) for gate in self.gates]
+            values = [logit.sigmoid() for logit in logits]
+            selected = Mixtures.apply(fields, attended[0], *values)
+        else:
+            pairs = zip(self.gates, attended, strict=True)
+            selected = [gate(fields, own) for gate, own in pairs]
+        return selected[0], list(selected[1:])

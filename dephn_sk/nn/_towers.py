@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -121,7 +122,7 @@ class TaskTowers(nn.Module):
     @torch.no_grad()
     def set_base_rates(self, logits: Tensor) -> None:
         """Start from the given logits, of shape (sum(n_outputs),), for every row."""
-        last = self.deeper[-1].bias if self.deeper else self.bias
+        last = cast(Tensor, self.deeper[-1].bias if self.deeper else self.bias)
         flat = torch.zeros(last.numel(), dtype=last.dtype, device=last.device)
         flat[self.outputs] = logits.to(flat)
         last.copy_(flat.reshape(last.shape))

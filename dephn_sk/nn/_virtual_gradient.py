@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -97,9 +98,8 @@ def label_similarity(
         similarity = _binary_similarity(labels, root, kind)
     else:
         similarity = _cramers_v(labels, root, n_classes)
-        binary = [t for t, k in enumerate(n_classes) if k <= 2]
-        both = torch.tensor(binary, dtype=torch.long, device=y.device)
-        similarity[both[:, None], both] = _binary_similarity(
+        binary = _levels(tuple(n_classes), y.device).binary
+        similarity[binary[:, None], binary] = _binary_similarity(
             labels[:, binary], root[:, binary], kind
         )
     return similarity.fill_diagonal_(1.0).to(y.dtype)
@@ -124,13 +124,28 @@ def _binary_similarity(labels: Tensor, root: Tensor, kind: str) -> Tensor:
     return similarity.abs().clamp(max=1.0)
 
 
+class _Levels(NamedTuple):
+    """Task and class of each level of all tasks, and which tasks are binary."""
+
+    task: Tensor
+    level: Tensor
+    binary: Tensor
+
+
+@lru_cache
+def _levels(n_classes: tuple[int, ...], device: torch.device) -> _Levels:
+    """Made once, since a tensor made of Python numbers waits for the device."""
+    return _Levels(
+        torch.tensor([t for t, k in enumerate(n_classes) for _ in range(k)]).to(device),
+        torch.tensor([c for k in n_classes for c in range(k)]).to(device),
+        torch.tensor([t for t, k in enumerate(n_classes) if k <= 2]).long().to(device),
+    )
+
+
 def _cramers_v(labels: Tensor, root: Tensor, n_classes: Sequence[int]) -> Tensor:
     """Cramér's V of class indices, from one contingency table of all tasks."""
     n_tasks = len(n_classes)
-    sizes = torch.tensor(n_classes, device=labels.device)
-    task_of = torch.repeat_interleave(torch.arange(n_tasks, device=sizes.device), sizes)
-    start = torch.cumsum(sizes, 0) - sizes
-    level = torch.arange(len(task_of), device=sizes.device) - start[task_of]
+    task_of, level, _ = _levels(tuple(n_classes), labels.device)
     indicator = (labels[:, task_of] == level) * root[:, task_of]
     member = torch.nn.functional.one_hot(task_of, n_tasks).double()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+
+from dephn_sk._suggest import did_you_mean
 
 
 def chosen(choice: Any, names: Sequence[str], parameter: str) -> list[str]:
@@ -36,9 +37,8 @@ def column_name(one: Any, names: Sequence[str], parameter: str) -> str:
             )
         return names[one]
     if one not in names:
-        close = get_close_matches(str(one), names, n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"X has {list(names)}."
-        raise ValueError(f"{parameter} holds the unknown column {one!r}; {hint}")
+        hint = did_you_mean(one, names) or f" X has {list(names)}."
+        raise ValueError(f"{parameter} holds the unknown column {one!r}.{hint}")
     return one
 
 

@@ -56,6 +56,33 @@ def test_the_generator_decides_and_torch_keeps_its_own(module):
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.parametrize("p", [0.1, 0.5, 0.9])
+def test_entries_are_dropped_independently(p):
+    dropout = Dropout(p)
+    use_generator(dropout, generator())
+    dropped = (dropout(torch.ones(40_000)) == 0).double()
+    for distance in range(1, 9):
+        together = torch.corrcoef(
+            torch.stack([dropped[:-distance], dropped[distance:]])
+        )
+        assert abs(together[0, 1]) < 0.02
+    assert len({tuple(row) for row in dropped.reshape(-1, 8).tolist()}) > 20
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,), (2, 3, 5), (0, 4), (7, 1)])
+def test_a_mask_has_the_shape_of_what_it_masks(shape):
+    assert Dropout(0.5)(torch.ones(shape)).shape == shape
+    assert UnseenMask(0.5)(torch.ones(shape, dtype=torch.int32)).shape == shape
+
+
+@pytest.mark.parametrize("p", [1e-7, 1e-3])
+def test_a_small_rate_is_no_rate_of_zero(p):
+    dropout = Dropout(p)
+    use_generator(dropout, generator())
+    dropped = (dropout(torch.ones(1_000_000)) == 0).double().mean()
+    assert 0 < dropped < max(2 * p, 1e-4)
+
+
 def test_use_generator_reaches_every_part():
     parts = torch.nn.Sequential(Dropout(0.5), torch.nn.Sequential(UnseenMask(0.5)))
     own = generator()

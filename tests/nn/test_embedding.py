@@ -165,6 +165,44 @@ def test_an_unknown_bag_mode_is_named():
         FieldEmbedding([3], 2, bag_mode="men")
 
 
+def test_each_bag_may_be_pooled_in_a_way_of_its_own():
+    modes = ["sum", "max", "mean"]
+    embedding = randomize(
+        FieldEmbedding([], 3, bag_cardinalities=[5] * 3, bag_mode=modes)
+    )
+    fields = embedding(torch.zeros(7, 0, dtype=torch.long), bags=[members(7)] * 3)
+    for field, mode in enumerate(modes):
+        for i in range(7):
+            rows = [embedding.table[5 * field + code] for code in CODES[i]]
+            assert_close(fields[i, field], pooled(rows, [1.0] * len(rows), mode))
+
+
+# ------------------------------------------------------------------------- growing
+
+
+def test_a_grown_table_keeps_the_rows_of_old_codes():
+    embedding = randomize(
+        FieldEmbedding([3, 2, 4], 2, bag_cardinalities=[4], tables=[0, 1, 0, 2])
+    )
+    codes = torch.tensor([[2, 1, 3], [0, 0, 1]])
+    bag = Members(torch.tensor([3, 0, 2]), torch.tensor([0, 1, 3]))
+    before, old = embedding(codes, bags=[bag]), embedding.table.detach()
+    positions = embedding.grow([6, 2, 5], [7])
+    assert embedding.table.shape == (6 + 2 + 7, 2)
+    assert torch.equal(embedding(codes, bags=[bag]), before)
+    assert torch.equal(embedding.table[positions], old)
+    new = embedding(
+        torch.tensor([[5, 1, 4]]),
+        bags=[Members(torch.tensor([6]), torch.tensor([0, 1]))],
+    )
+    assert not torch.isin(new[0, [0, 2, 3]].detach(), before.detach()).any()
+
+
+def test_a_table_does_not_shrink():
+    with pytest.raises(ValueError, match="from 3 rows"):
+        FieldEmbedding([3, 2], 2).grow([2, 2])
+
+
 # --------------------------------------------------------------- unseen, dropout
 
 

@@ -77,24 +77,41 @@ def test_heads_must_divide_the_width():
 
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("n_gates", [None, 1, 5])
-def test_gate_is_the_equation(n_gates, batch):
+@pytest.mark.parametrize("attentions", ["one", "one for each gate"])
+def test_gate_is_the_equation(n_gates, batch, attentions):
     gate = randomize(SoftSelectionGate(3, 4, n_gates))
     fields, e_sa = make_fields(batch), make_fields(batch, seed=1)
+    if n_gates and attentions != "one":
+        e_sa = torch.stack([e_sa * (k + 1) for k in range(n_gates)])
+    leaves = [fields.requires_grad_(), e_sa.requires_grad_(), gate.logit]
+    versions = []
+    for k in range(n_gates or 1):
+        logit = gate.logit if n_gates is None else gate.logit[k, 0]
+        own = e_sa[k] if e_sa.dim() == 4 else e_sa
+        rows = zip(fields, own, strict=True)
+        versions.append(torch.stack([gated(logit, e, a) for e, a in rows]))
+    naive = versions[0] if n_gates is None else torch.stack(versions)
     selected = gate(fields, attended=e_sa)
-    if n_gates is None:
-        naive = torch.stack(
-            [gated(gate.logit, e, a) for e, a in zip(fields, e_sa, strict=True)]
-        )
-    else:
-        naive = torch.stack(
-            [
-                torch.stack(
-                    [gated(logit[0], e, a) for e, a in zip(fields, e_sa, strict=True)]
-                )
-                for logit in gate.logit
-            ]
-        )
     assert_close(selected, naive)
+    upstream = torch.randn_like(selected)
+    slow = torch.autograd.grad(naive, leaves, upstream)
+    fast = torch.autograd.grad(selected, leaves, upstream)
+    for one, other in zip(fast, slow, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("n_gates", [None, 5])
+def test_gate_of_many_rows_is_computed_as_of_a_few_at_a_time(n_gates):
+    gate = randomize(SoftSelectionGate(3, 4, n_gates))
+    fields, e_sa = make_fields(12_000), make_fields(12_000, seed=1)
+
+    def run(size):
+        parts = zip(fields.split(size), e_sa.split(size), strict=True)
+        out = torch.cat([gate(e, attended=a) for e, a in parts], dim=-3)
+        return out, torch.autograd.grad(out.square().mean(), gate.logit)[0]
+
+    for one, other in zip(run(12_000), run(999), strict=True):
+        assert_close(one, other)
 
 
 def test_gate_starts_at_one_half_and_is_no_function_of_the_input():

@@ -312,7 +312,7 @@ def test_bad_groups_are_named(groups, message):
         (
             {"bag": [[], []]},
             {"delimiters": {"bags": ","}},
-            "'bags'; did you mean 'bag'",
+            "'bags'. Did you mean 'bag'",
         ),
         ({"bag": [1, 2]}, {"delimiters": {"bag": ","}}, "'bag' is to be split at ','"),
         ({"bag": ["a"]}, {"delimiters": {"bag": 3}}, r"delimiters\['bag'\]"),

@@ -459,14 +459,14 @@ def test_bad_columns_are_named_with_an_example(X, message):
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"categorical_features": ["citi"]}, "'citi'; did you mean 'city'"),
+        ({"categorical_features": ["citi"]}, "'citi'. Did you mean 'city'"),
         ({"categorical_features": [9]}, "position 9, but X has 5 columns"),
         ({"categorical_features": [True]}, "mask of 1 columns, but X has 5"),
         ({"target_statistics": "city"}, "target_statistics"),
         ({"shared_vocabularies": ["city"]}, r"is no list of columns; did you mean \["),
         ({"categorical_features": "city"}, "categorical_features"),
         ({"categorical_features": None}, "'city' is numeric, but holds 'Oslo'"),
-        ({"min_frequency": {"citi": 2}}, "min_frequency .*'citi'; did you mean"),
+        ({"min_frequency": {"citi": 2}}, "min_frequency .*'citi'. Did you mean"),
         ({"min_frequency": 0}, "min_frequency"),
         ({"max_categories": 0}, "max_categories"),
         ({"column_order": "free"}, "column_order"),

@@ -224,7 +224,7 @@ def test_partial_fit_encode_uses_earlier_rows_only():
     ("params", "y", "message"),
     [
         ({}, None, "requires y to be passed"),
-        ({"target_statistics": ["usr"]}, [0, 1], "'usr'; did you mean 'user'"),
+        ({"target_statistics": ["usr"]}, [0, 1], "'usr'. Did you mean 'user'"),
         ({"target_folds": 3}, [0, 1], "target_folds=3 needs as many rows"),
         ({}, [0, 1, 1], "X has 2 rows, but y has 3"),
         ({"target_folds": 2}, [[np.nan, 0], [np.nan, 1]], "Task 'task0' has no label"),
