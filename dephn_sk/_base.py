@@ -42,7 +42,12 @@ from ._sklearn_callbacks import (
 from ._suggest import check_names, did_you_mean
 from ._targets import Targets
 from ._validation import check_validation_set, split_rows
-from ._weights import check_sample_weight, check_task_weights, combine
+from ._weights import (
+    check_observed,
+    check_sample_weight,
+    check_task_weights,
+    combine,
+)
 from .metrics import task_accuracy, task_roc_auc
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS
@@ -213,18 +218,8 @@ default=None
         stopping: bool = True,
         grow: bool = False,
     ) -> MultiTaskClassifier:
-        if y is None:
-            raise ValueError(
-                f"This {type(self).__name__} estimator requires y to be passed, but "
-                "the target y is None."
-            )
-        self._check_choices()
-        check_consistent_length(X, y)
-        if not _num_samples(X):
-            raise ValueError(
-                f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum "
-                "of 1 is required."
-            )
+        """What `fit` and `partial_fit` share: labels, rows, fields, then epochs."""
+        self._check_call(X, y)
         reported = reported_epochs(self, epochs, X, y, sample_weight)
         given = check_sample_weight(sample_weight, _num_samples(y))
         if given is not None and not given.any(axis=1).all():
@@ -236,38 +231,27 @@ default=None
         targets = Targets.fit(y, classes) if reset else self.targets_
         indices = targets.indices(y)
         weights = combine(indices, targets, given, self.class_weight)
-        for t in np.flatnonzero(~weights.any(axis=0)):
-            raise ValueError(
-                f"Task {targets.names[t]!r} has no observed label of positive weight."
-            )
-        task_weights = check_task_weights(self.task_weights, targets)
+        if reset:
+            check_observed(weights, targets)
+        # what the parameters say of tasks is checked before anything is learned
+        criterion = MultiTaskLoss(
+            targets.n_outputs, check_task_weights(self.task_weights, targets)
+        )
         monitor = self._check_monitor(targets)
 
-        train = np.arange(len(indices))
-        valid = train[:0]
+        train, valid = np.arange(len(indices)), np.arange(0)
         if stopping and validation is None and self._stops_early(len(indices)):
             train, valid = split_rows(
                 len(indices), self.validation_fraction, seed, groups
             )
         row_weight = np.zeros(len(indices))
         row_weight[train] = 1.0 if given is None else given[train].mean(axis=1)
+        counted = None if given is None and not len(valid) else row_weight
         if reset:
-            # rows that do not train do not enter the vocabularies either
-            counted = None if given is None and not len(valid) else row_weight
-            encoder = self._make_encoder()
-            fields = encoder.fit_encode(X, y, counted, dtype=np.dtype(self.dtype))
-            if len(valid) and encoder.target_statistics is not None:
-                # cross-fitted statistics are for the rows that were learned from
-                numbers = self._encode(_safe_indexing(X, valid), encoder).numbers
-                fields.numbers[valid] = numbers
-            self.encoder_ = encoder
             self.targets_ = targets
-            self.n_features_in_ = encoder.n_features_in_
-            self.__dict__.pop("feature_names_in_", None)
-            if hasattr(encoder, "feature_names_in_"):
-                self.feature_names_in_ = encoder.feature_names_in_
+            fields = self._learn_fields(X, y, counted, valid)
         elif grow:
-            fields = self._grow(X, y, row_weight if given is not None else None)
+            fields = self._grow_fields(X, y, counted)
         else:
             fields = self._encode(X)
         sources: list[Any] = [
@@ -283,38 +267,104 @@ default=None
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                generator = generator_of(seed, "initial values")
-                embedding = self._build_embedding(
-                    fields.numbers[train], row_weight[train], generator
-                )
-                network = self._build_network(embedding, targets.n_outputs, generator)
                 rates = _base_logits(targets, indices[train], weights[train])
-                network.set_base_rates(torch.from_numpy(rates))
-                starts = np.cumsum([0, *targets.n_outputs[:-1]])
-                self.task_rates_ = tuple(
-                    float(expit(rates[start])) if n_outputs == 1 else None
-                    for start, n_outputs in zip(starts, targets.n_outputs, strict=True)
+                self.net_ = self._make_net(
+                    self._make_network(
+                        fields.numbers[train], row_weight[train], rates, seed
+                    ),
+                    criterion,
+                    monitor,
+                    seed,
                 )
-                self.net_ = MultiTaskNet(
-                    network.to(DTYPES[self.dtype]),
-                    criterion=MultiTaskLoss(targets.n_outputs, task_weights),
-                    optimizer=torch.optim.AdamW,
-                    optimizer__weight_decay=self.weight_decay,
-                    optimizer__fused=True,
-                    lr=self.learning_rate,
-                    batch_size=self.batch_size,
-                    callbacks=self._make_callbacks(monitor),
-                    device=self._torch_device(),
-                    verbose=int(self.verbose),
-                    n_classes=[len(c) for c in targets.classes],
-                    score_tasks=partial(_score_tasks, n_outputs=targets.n_outputs),
-                    monitor=monitor,
-                    seed=seed,
-                    **self._net_options(),
-                ).initialize()
             with reported:
                 self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
+
+    def _check_call(self, X: Any, y: Any) -> None:
+        """Raise for what is wrong before a single label is read."""
+        if y is None:
+            raise ValueError(
+                f"This {type(self).__name__} estimator requires y to be passed, but "
+                "the target y is None."
+            )
+        self._check_choices()
+        check_consistent_length(X, y)
+        if not _num_samples(X):
+            raise ValueError(
+                f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum "
+                "of 1 is required."
+            )
+
+    def _learn_fields(
+        self, X: Any, y: Any, sample_weight: NDArray | None, valid: NDArray
+    ) -> Fields:
+        """Fit the encoder; rows of weight zero do not enter the vocabularies."""
+        encoder = self._make_encoder()
+        fields = encoder.fit_encode(X, y, sample_weight, dtype=np.dtype(self.dtype))
+        self.encoder_ = encoder
+        if len(valid) and encoder.target_statistics is not None:
+            # cross-fitted statistics are for the rows that were learned from
+            fields.numbers[valid] = self._encode(_safe_indexing(X, valid)).numbers
+        self.n_features_in_ = encoder.n_features_in_
+        self.__dict__.pop("feature_names_in_", None)
+        if hasattr(encoder, "feature_names_in_"):
+            self.feature_names_in_ = encoder.feature_names_in_
+        return fields
+
+    def _grow_fields(self, X: Any, y: Any, sample_weight: NDArray | None) -> Fields:
+        """Fields of further rows, after the vocabularies and tables have grown."""
+        encoder = self.encoder_
+        before = encoder.cardinalities_, encoder.bag_cardinalities_
+        fields = encoder.partial_fit_encode(
+            X, y, sample_weight, dtype=np.dtype(self.dtype)
+        )
+        after = encoder.cardinalities_, encoder.bag_cardinalities_
+        if after != before:
+            self.net_.grow_embeddings(*after)
+        return fields
+
+    def _make_network(
+        self, numbers: NDArray, row_weight: NDArray, rates: NDArray, seed: int
+    ) -> torch.nn.Module:
+        """The network for the given numbers, starting from the tasks' rates."""
+        n_outputs = self.targets_.n_outputs
+        generator = generator_of(seed, "initial values")
+        embedding = self._build_embedding(numbers, row_weight, generator)
+        network = self._build_network(embedding, n_outputs, generator)
+        network.set_base_rates(torch.from_numpy(rates))
+        starts = np.cumsum([0, *n_outputs[:-1]])
+        self.task_rates_ = tuple(
+            float(expit(rates[start])) if n == 1 else None
+            for start, n in zip(starts, n_outputs, strict=True)
+        )
+        return network.to(DTYPES[self.dtype])
+
+    def _make_net(
+        self,
+        network: torch.nn.Module,
+        criterion: MultiTaskLoss,
+        monitor: tuple[str, int | None],
+        seed: int,
+    ) -> MultiTaskNet:
+        """An initialized net around the network."""
+        targets = self.targets_
+        return MultiTaskNet(
+            network,
+            criterion=criterion,
+            optimizer=torch.optim.AdamW,
+            optimizer__weight_decay=self.weight_decay,
+            optimizer__fused=True,
+            lr=self.learning_rate,
+            batch_size=self.batch_size,
+            callbacks=self._make_callbacks(monitor),
+            device=self._torch_device(),
+            verbose=int(self.verbose),
+            n_classes=[len(c) for c in targets.classes],
+            score_tasks=partial(_score_tasks, n_outputs=targets.n_outputs),
+            monitor=monitor,
+            seed=seed,
+            **self._net_options(),
+        ).initialize()
 
     def _validate_params(self) -> None:
         """As scikit-learn's, with the nearest valid option in the message."""
@@ -372,20 +422,8 @@ default=None
             )
         return clone(self.encoder)
 
-    def _encode(self, X: Any, encoder: FieldEncoder | None = None) -> Fields:
-        return (encoder or self.encoder_).encode(X, dtype=np.dtype(self.dtype))
-
-    def _grow(self, X: Any, y: Any, sample_weight: NDArray | None) -> Fields:
-        """Fields of further rows, after the vocabularies and tables have grown."""
-        encoder = self.encoder_
-        before = encoder.cardinalities_, encoder.bag_cardinalities_
-        fields = encoder.partial_fit_encode(
-            X, y, sample_weight, dtype=np.dtype(self.dtype)
-        )
-        after = encoder.cardinalities_, encoder.bag_cardinalities_
-        if after != before:
-            self.net_.grow_embeddings(*after)
-        return fields
+    def _encode(self, X: Any) -> Fields:
+        return self.encoder_.encode(X, dtype=np.dtype(self.dtype))
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)

@@ -72,6 +72,14 @@ def combine(
     return weights
 
 
+def check_observed(weights: NDArray, targets: Targets) -> None:
+    """Raise where a task has nothing to learn from."""
+    for t in np.flatnonzero(~weights.any(axis=0)):
+        raise ValueError(
+            f"Task {targets.names[t]!r} has no observed label of positive weight."
+        )
+
+
 def _class_weight_of_each(class_weight: Any, targets: Targets) -> Sequence[Any]:
     names = targets.names
     if class_weight is None or isinstance(class_weight, str) or targets.single:
