@@ -25,7 +25,7 @@ test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/codespell dephn_sk tests benchmarks docs README.md CHANGELOG.md
 	$(VENV)/bin/mypy
-	$(RUN) -m pytest
+	OMP_NUM_THREADS=1 $(RUN) -m pytest
 
 # one environment for each combination; tests that need pandas skip where it is absent
 OLDEST := "scikit-learn==1.6.1" "scipy==1.14.1" "numpy==2.0.2" "pandas==2.2.3" "pytest<9"
@@ -40,7 +40,7 @@ define in_fresh
 	$(PYTHON) -m venv $(1)
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
 	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) -e .
-	$(1)/bin/python -m pytest -p no:cacheprovider
+	OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -p no:cacheprovider tests
 endef
 
 clean:
