@@ -2,14 +2,14 @@
 
 from itertools import combinations
 
-import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 
 from dephn_sk import DEPHNMultiTaskClassifier
 
-matplotlib.use("Agg")
+plt.switch_backend("Agg")
 
 SMALL = {
     "embedding_dim": 4,
@@ -87,7 +87,7 @@ def mixed(table):
 @pytest.fixture(autouse=True)
 def _close_figures():
     yield
-    matplotlib.pyplot.close("all")
+    plt.close("all")
 
 
 @pytest.fixture

@@ -9,24 +9,26 @@ from dephn_sk.inspection import SelectionDisplay, selection_gates
 
 
 def test_gates_shown_are_the_gates_used(fitted, table):
-    seen = []
+    seen = {}
     selection = fitted.net_.module_.selection
+    (attention,) = selection.attention
     handles = [
-        gate.register_forward_hook(lambda *args: seen.append(args[1:]))
-        for gate in selection.gates
+        attention.register_forward_hook(lambda *args: seen.update(attended=args[2])),
+        selection.register_forward_hook(
+            lambda module, inputs, out: seen.update(fields=inputs[0], selected=out)
+        ),
     ]
     fitted.predict_proba(table[0][:3])
     for handle in handles:
         handle.remove()
-    gates = iter(selection_gates(fitted).gates)
-    for (fields, attended), selected in seen:
-        for one in selected if selected.dim() == 4 else selected[None]:
-            gate = next(gates)
-            for row in range(3):
-                expected = gate * attended[row].detach().numpy()
-                expected += (1 - gate) * fields[row].detach().numpy()
-                assert_allclose(one[row].detach().numpy(), expected, atol=1e-6)
-    assert next(gates, None) is None
+    fields, attended = (seen[k][:3].numpy() for k in ("fields", "attended"))
+    public, private = seen["selected"]
+    used = [public, *(one for structure in private for one in structure)]
+    gates = selection_gates(fitted).gates
+    assert len(gates) == len(used)
+    for gate, one in zip(gates, used, strict=True):
+        expected = gate * attended + (1 - gate) * fields
+        assert_allclose(one[:3].numpy(), expected, atol=1e-6)
 
 
 def test_structure_of_a_task_moves_that_task_alone(fitted, table):
