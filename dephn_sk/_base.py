@@ -55,6 +55,7 @@ from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 10_000
 RAREST = 1e-6  # rate that a class without a row starts from
+OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
 MONITORS = ("loss", "score")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -244,11 +245,17 @@ default=None
             train, valid = split_rows(
                 len(indices), self.validation_fraction, seed, groups
             )
+            if reset:
+                check_observed(weights[train], targets, "among the rows to train on")
         row_weight = np.zeros(len(indices))
         row_weight[train] = 1.0 if given is None else given[train].mean(axis=1)
         counted = None if given is None and not len(valid) else row_weight
+        if not reset:
+            self._go_on()
         if reset:
             self.targets_ = targets
+            self.dtype_ = np.dtype(self.dtype)
+            self._started_with = self._fixed_parameters()
             fields = self._learn_fields(X, y, counted, valid)
         elif grow:
             fields = self._grow_fields(X, y, counted)
@@ -280,6 +287,32 @@ default=None
                 self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
 
+    def _fixed_parameters(self) -> dict[str, str]:
+        """Parameters that training cannot change when it goes on."""
+        free = {*OPTIMIZER_PARAMETERS, "max_epochs", "warm_start", "verbose"}
+        free |= {"n_threads", "validation_fraction", "random_state", "device"}
+        free |= {"class_weight", "early_stopping"}
+        params = self.get_params(deep=False)
+        return {k: repr(v) for k, v in params.items() if k not in free}
+
+    def _go_on(self) -> None:
+        """Give the net the parameters that may change, refuse those that may not."""
+        for name, value in self._fixed_parameters().items():
+            if value != self._started_with[name]:
+                raise ValueError(
+                    f"{name}={value} differs from {self._started_with[name]}, with "
+                    "which training began. It cannot change when training goes on; "
+                    "clone the estimator to begin anew."
+                )
+        self.net_.batch_size = self.batch_size
+        self.net_.verbose = int(self.verbose)
+        changed = self.learning_rate != self.net_.lr  # a schedule goes on otherwise
+        for group in self.net_.optimizer_.param_groups:
+            group["weight_decay"] = self.weight_decay
+            if changed:
+                group["lr"] = self.learning_rate
+        self.net_.lr = self.learning_rate
+
     def _check_call(self, X: Any, y: Any) -> None:
         """Raise for what is wrong before a single label is read."""
         if y is None:
@@ -300,7 +333,7 @@ default=None
     ) -> Fields:
         """Fit the encoder; rows of weight zero do not enter the vocabularies."""
         encoder = self._make_encoder()
-        fields = encoder.fit_encode(X, y, sample_weight, dtype=np.dtype(self.dtype))
+        fields = encoder.fit_encode(X, y, sample_weight, dtype=self.dtype_)
         self.encoder_ = encoder
         if len(valid) and encoder.target_statistics is not None:
             # cross-fitted statistics are for the rows that were learned from
@@ -315,9 +348,7 @@ default=None
         """Fields of further rows, after the vocabularies and tables have grown."""
         encoder = self.encoder_
         before = encoder.cardinalities_, encoder.bag_cardinalities_
-        fields = encoder.partial_fit_encode(
-            X, y, sample_weight, dtype=np.dtype(self.dtype)
-        )
+        fields = encoder.partial_fit_encode(X, y, sample_weight, dtype=self.dtype_)
         after = encoder.cardinalities_, encoder.bag_cardinalities_
         if after != before:
             self.net_.grow_embeddings(*after)
@@ -423,7 +454,7 @@ default=None
         return clone(self.encoder)
 
     def _encode(self, X: Any) -> Fields:
-        return self.encoder_.encode(X, dtype=np.dtype(self.dtype))
+        return self.encoder_.encode(X, dtype=self.dtype_)
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)
@@ -459,7 +490,7 @@ default=None
     def _make_callbacks(self, monitor: tuple) -> list[tuple[str, Any]]:
         """The user's callbacks, copied, and early stopping last."""
         callbacks = self._copied_callbacks()
-        if self.early_stopping is not False:
+        if self.early_stopping:
             best = BestEpoch(
                 patience=self.n_epochs_no_change,
                 lower_is_better=monitor[0] == "loss",
@@ -484,7 +515,7 @@ default=None
     def _source(self, fields: Fields, labels: Any = None, weights: Any = None) -> Any:
         device = self.net_.device if labels is None else self._torch_device()
         return ArraySource(
-            fields, labels, weights, device=device, dtype=DTYPES[self.dtype]
+            fields, labels, weights, device=device, dtype=DTYPES[self.dtype_.name]
         )
 
     @contextlib.contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 from sklearn.base import clone
 from skorch.callbacks import EarlyStopping
+from skorch.callbacks.scoring import ScoringBase
 
 
 class CallbackParameters:
@@ -85,6 +87,12 @@ class CallbackParameters:
                         f"that make them; got {callback!r}."
                     )
                 copies.append((name, callback()))
+            elif isinstance(callback, ScoringBase):
+                raise ValueError(
+                    f"The callback {name!r}, {type(callback).__name__}, scores skorch's "
+                    "own data sets. Losses and scores of the tasks are in history_; "
+                    "`monitor` says what early stopping watches."
+                )
             else:
                 copies.append((name, clone(callback, safe=False)))
         return copies
@@ -113,12 +121,24 @@ class BestEpoch(EarlyStopping):
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         return {"patience": self.patience, "lower_is_better": self.lower_is_better}
 
+    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
+        earlier = getattr(self, "best_value_", None)
+        super().on_train_begin(net, **kwargs)
+        self.watched_ = False
+        if earlier is not None:  # training goes on from the best weights so far
+            self.dynamic_threshold_ = earlier
+            self.best_model_weights_ = deepcopy(net.module_.state_dict())
+
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         if "valid_monitor" in net.history[-1]:  # nothing to watch without such rows
+            self.watched_ = True
             super().on_epoch_end(net, **kwargs)
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        super().on_train_end(net, **kwargs)
+        if self.watched_:
+            super().on_train_end(net, **kwargs)
+        # epochs that were not watched leave weights whose value is not known
+        self.best_value_ = self.dynamic_threshold_ if self.watched_ else None
         self.best_model_weights_ = None
 
 

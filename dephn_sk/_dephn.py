@@ -130,7 +130,9 @@ default=None
     dtype : {"float32", "float64"}, default="float32"
         Of parameters and arithmetic.
     n_threads : int or None, default=None
-        Threads of torch while fitting and predicting; None leaves torch's setting.
+        Threads of torch while fitting and predicting; None leaves torch's setting,
+        which joblib's loky workers set to one. Give 1 where several processes or
+        threads fit at once: more threads than cores are far slower than one.
     random_state : int, RandomState instance or None, default=None
         Seed of initial values, shuffling, dropout and the validation split. The same
         seed gives the same bytes; global generators are neither read nor moved.
@@ -153,8 +155,8 @@ default=None
     task_names_ : tuple of str
         Names of the columns of y, or ``"task0"``, ``"task1"``, ...
     task_rates_ : tuple of float or None
-        Rate of each binary task's second class among its observed labels; None for a
-        multi-class task.
+        Rate of each binary task's second class among its observed labels, weighted as
+        in training; None for a multi-class task.
     encoder_ : FieldEncoder
         Encoder fitted on X.
     net_ : skorch.NeuralNet
@@ -389,6 +391,11 @@ default=None
                 "public_experts and private_experts are both empty; name at least one "
                 f"expert out of {EXPERTS}."
             )
+        for mapping in filter(callable, self.mappings):
+            _check_callable("mappings", mapping, torch.full((2, 3), 0.5))
+        if callable(self.virtual_gradient):
+            values = torch.full((2, 2, 3), 0.5)
+            _check_callable("virtual_gradient", self.virtual_gradient, values, values)
         named = [m for m in self.mappings if not callable(m)]
         check_names("mappings", named, MAPPINGS)
         if not len(self.mappings):
@@ -456,3 +463,19 @@ default=None
             for i in range(n)
         ]
         return [f"{e} {m}" for e in experts for m in network.mapping.names]
+
+
+def _check_callable(parameter: str, function: Any, *values: torch.Tensor) -> None:
+    """Raise where a function of tensors does not give a tensor of their shape."""
+    try:
+        result = function(*values)
+    except Exception as error:
+        raise ValueError(
+            f"{parameter} holds {function!r}, which fails on torch tensors: {error}"
+        ) from error
+    if not isinstance(result, torch.Tensor) or result.shape != values[0].shape:
+        raise ValueError(
+            f"{parameter} holds {function!r}, which must give a tensor of the shape "
+            f"{tuple(values[0].shape)} of its input, but gave "
+            f"{getattr(result, 'shape', result)!r}."
+        )

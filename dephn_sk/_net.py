@@ -146,7 +146,22 @@ class MultiTaskNet(NeuralNet):
         """The source itself: each epoch asks it for its own batches."""
         return dataset
 
-    def run_single_epoch(
+    def partial_fit(self, *args: Any, **kwargs: Any) -> MultiTaskNet:
+        try:
+            return super().partial_fit(*args, **kwargs)
+        except _Interrupted:
+            raise KeyboardInterrupt from None
+
+    def run_single_epoch(self, iterator: Any, *args: Any, **kwargs: Any) -> None:
+        if iterator is None:
+            return
+        try:
+            self._run_single_epoch(iterator, *args, **kwargs)
+        except KeyboardInterrupt:
+            # skorch takes it for the wish of a callback to stop, and returns normally
+            raise _Interrupted from None
+
+    def _run_single_epoch(
         self,
         iterator: Any,
         training: bool,
@@ -154,8 +169,6 @@ class MultiTaskNet(NeuralNet):
         step_fn: Any,
         **fit_params: Any,
     ) -> None:
-        if iterator is None:
-            return
         self._set_training(training)
         hooks = self._batch_hooks()
         device = iterator.device
@@ -179,10 +192,15 @@ class MultiTaskNet(NeuralNet):
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
                 self.notify("on_batch_end", batch=batch, training=training, **step)
+        if not hooks:  # callbacks such as Checkpoint read a last batch
+            self.history.new_batch()
+            self.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
         task_loss = total / len(iterator)
         with torch.no_grad():
             loss = self.criterion_.total(task_loss).item()
+        earlier = [row.get(f"{prefix}_loss", np.inf) for row in self.history[:-1]]
         self.history.record(f"{prefix}_loss", loss)
+        self.history.record(f"{prefix}_loss_best", loss < min(earlier, default=np.inf))
         self.history.record(f"{prefix}_task_loss", task_loss.tolist())
         if not training:
             self._record_validation(loss, task_loss.tolist(), seen)
@@ -208,6 +226,10 @@ class MultiTaskNet(NeuralNet):
             None if parts[0] is None else torch.cat(parts).cpu().numpy()
             for parts in zip(*seen, strict=True)
         )
+        if weights is not None:  # a task of which no label is known has no loss
+            known = weights.any(axis=0)
+            task_loss = np.where(known, task_loss, np.nan).tolist()
+            self.history.record("valid_task_loss", task_loss)
         scores = self.score_tasks(logits, labels, weights)
         self.history.record("valid_task_score", scores)
         quantity, task = self.monitor
@@ -218,9 +240,10 @@ class MultiTaskNet(NeuralNet):
             value = loss if quantity == "loss" else _mean_of_known(scores)
         if np.isnan(value):
             raise ValueError(
-                f"monitor={quantity!r} is undefined: validation rows hold one class "
-                f"of {'every task' if task is None else f'task number {task}'}. Set "
-                "aside more rows, or monitor 'loss'."
+                f"monitor={self.monitor!r} is undefined: the validation rows hold no "
+                "label, or one class, of "
+                f"{'every task' if task is None else f'task number {task}'}. Set aside "
+                "more rows, or monitor 'loss'."
             )
         self.history.record("valid_monitor", value)
 
@@ -288,6 +311,10 @@ class MultiTaskNet(NeuralNet):
         ]
         logits = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         return logits.cpu().numpy()
+
+
+class _Interrupted(BaseException):
+    """The user's interruption of an epoch, on its way past skorch."""
 
 
 def _mean_of_known(scores: list[float]) -> float:

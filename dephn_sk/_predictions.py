@@ -80,7 +80,9 @@ default=None
         """
         check_is_fitted(self)
         if self.targets_.single:
-            return accuracy_score(y, self.predict(X), sample_weight=sample_weight)
+            indices = self.targets_.indices(y, unseen=-1.0)[:, 0]
+            predicted = self._task_probabilities(X)[0].argmax(axis=1)
+            return accuracy_score(indices, predicted, sample_weight=sample_weight)
         return mean_task_score(
             self.targets_.indices(y),
             self.predict_proba(X),
@@ -117,7 +119,7 @@ default=None
         targets = self.targets_
         if targets.single:
             return targets.classes[0]
-        if targets.binary and len({c.dtype.kind for c in targets.classes}) == 1:
+        if targets.binary and targets.alike:
             return np.stack(targets.classes)
         return list(targets.classes)
 

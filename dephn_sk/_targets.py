@@ -54,18 +54,21 @@ class Targets:
                     "tasks."
                 )
             names = names or tuple(f"task{t}" for t in range(len(columns)))
-            return cls(names, [np.unique(c) for c in announced], single)
+            return cls(
+                names,
+                [
+                    _announced(classes, name, single)
+                    for name, classes in zip(names, announced, strict=True)
+                ],
+                single,
+            )
         names = names or tuple(f"task{t}" for t in range(len(columns)))
         classes = []
         for name, column in zip(names, columns, strict=True):
             where = "y" if single else f"Task {name!r}"
             values, observed, categories = split_missing(column)
             if single and not observed.all():
-                raise ValueError(
-                    f"Input y contains NaN in {(~observed).sum()} of {len(observed)} "
-                    "rows. A label that was not observed needs a y of several tasks, "
-                    "of shape (n_samples, n_tasks)."
-                )
+                raise _missing_in_single(observed)
             if not observed.any():
                 raise ValueError(
                     f"{where} has no observed label: all {len(observed)} are missing. "
@@ -95,6 +98,12 @@ class Targets:
         """Whether every task is binary."""
         return all(len(c) <= 2 for c in self.classes)
 
+    @property
+    def alike(self) -> bool:
+        """Whether one array holds the classes of all tasks without changing them."""
+        kinds = {c.dtype.kind for c in self.classes}
+        return len(kinds) == 1 or kinds <= set("iuf")
+
     def position(self, name: Any, parameter: str) -> int:
         """Index of a task, or an error that names the parameter."""
         if name not in self.names:
@@ -104,8 +113,11 @@ class Targets:
             )
         return self.names.index(name)
 
-    def indices(self, y: Any) -> NDArray[np.float64]:
-        """Class indices of shape (n_samples, n_tasks), NaN where not observed."""
+    def indices(self, y: Any, unseen: float | None = None) -> NDArray[np.float64]:
+        """Class indices of shape (n_samples, n_tasks), NaN where not observed.
+
+        A label that was not seen in fit is an error, or has the index `unseen`.
+        """
         columns, names, _ = label_columns(y)
         if len(columns) != len(self.names):
             raise ValueError(
@@ -120,19 +132,22 @@ class Targets:
         indices = np.full((len(columns[0]), len(columns)), np.nan)
         for t, column in enumerate(columns):
             values, observed, _ = split_missing(column)
+            if self.single and not observed.all():
+                raise _missing_in_single(observed)
             known, classes = values[observed], self.classes[t]
             try:
                 position = np.searchsorted(classes, known).clip(max=len(classes) - 1)
-                unseen = classes[position] != known
+                new = np.broadcast_to(classes[position] != known, len(known))
             except TypeError:
-                unseen = np.ones(len(known), dtype=bool)
-            if np.any(unseen):
-                first, *_ = known[unseen].tolist()
+                new = np.ones(len(known), dtype=bool)
+                position = np.zeros(len(known), dtype=np.intp)
+            if new.any() and unseen is None:
+                first, *_ = known[new].tolist()
                 raise ValueError(
                     f"Task {self.names[t]!r} has the label {first!r}, which was not "
                     f"seen in fit; its classes are {classes.tolist()}."
                 )
-            indices[observed, t] = position
+            indices[observed, t] = np.where(new, unseen or 0.0, position)
         return indices
 
     def decode(self, indices: NDArray[np.intp]) -> NDArray:
@@ -140,8 +155,7 @@ class Targets:
         columns = [c[i] for c, i in zip(self.classes, indices.T, strict=True)]
         if self.single:
             return columns[0]
-        kinds = {column.dtype.kind for column in columns}
-        if len(kinds) == 1:
+        if self.alike:
             return np.stack(columns, axis=1)
         labels = np.empty(indices.shape, dtype=object)
         for t, column in enumerate(columns):
@@ -185,6 +199,26 @@ def label_columns(y: Any) -> tuple[list[Any], tuple[str, ...] | None, bool]:
         _warn_column(y.shape)
         return [y[:, 0]], None, True
     return list(y.T), None, False
+
+
+def _missing_in_single(observed: NDArray[np.bool_]) -> ValueError:
+    return ValueError(
+        f"Input y contains NaN in {(~observed).sum()} of {len(observed)} rows. A label "
+        "that was not observed needs a y of several tasks, of shape (n_samples, "
+        "n_tasks)."
+    )
+
+
+def _announced(classes: Any, name: str, single: bool) -> NDArray:
+    """Sorted classes that were announced for a task."""
+    values, observed, _ = split_missing(np.asarray(classes))
+    distinct = np.unique(values[observed])
+    if not observed.all() or len(distinct) < 2 - single:
+        raise ValueError(
+            f"classes of {name!r} are {list(classes)}; give "
+            f"{'one' if single else 'two'} or more, and none missing."
+        )
+    return distinct
 
 
 def _warn_column(shape: tuple[int, ...]) -> None:

@@ -21,34 +21,38 @@ def split_rows(
     (2, 0)
     """
     rng = np.random.default_rng([seed, 2])
+    wanted = max(1, int(np.ceil(fraction * n_rows)))
+    held_out = np.zeros(n_rows, dtype=bool)
     if groups is None:
-        units = np.arange(n_rows)
+        held_out[rng.permutation(n_rows)[:wanted]] = True
     else:
-        groups = check_array(
-            groups, ensure_2d=False, dtype=None, input_name="groups"
-        ).ravel()
-        if len(groups) != n_rows:
-            raise ValueError(f"groups has {len(groups)} entries for {n_rows} rows.")
-        units = np.unique(groups, return_inverse=True)[1]
-    sizes = np.bincount(units)
-    order = rng.permutation(len(sizes))
-    wanted = int(np.ceil(fraction * n_rows))
-    # the units whose rows begin before the wanted number is reached
-    before = np.cumsum(sizes[order]) - sizes[order]
-    held_out = np.zeros(len(sizes), dtype=bool)
-    held_out[order[(before < wanted) & (before + sizes[order] <= max(wanted, 1))]] = (
-        True
-    )
-    valid = np.flatnonzero(held_out[units])
-    train = np.flatnonzero(~held_out[units])
-    if not len(valid) or not len(train):
-        what = "rows" if groups is None else "groups"
+        held_out = _whole_groups(groups, n_rows, wanted, rng)
+    train, valid = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    if not len(train):
         raise ValueError(
-            f"validation_fraction={fraction} of {len(sizes)} {what} leaves none to "
-            f"{'train' if len(valid) else 'validate'} on. Set early_stopping=False, or "
-            "give X_val and y_val."
+            f"validation_fraction={fraction} of {n_rows} rows leaves none to train on. "
+            "Set early_stopping=False, or give X_val and y_val."
         )
     return train, valid
+
+
+def _whole_groups(
+    groups: Any, n_rows: int, wanted: int, rng: np.random.Generator
+) -> NDArray[np.bool_]:
+    """Rows of groups drawn by chance, as long as they fit into the wanted number."""
+    groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
+    if groups.ravel().shape != (n_rows,):
+        raise ValueError(f"groups has {groups.size} entries for {n_rows} rows.")
+    unit = np.unique(groups.ravel(), return_inverse=True)[1]
+    sizes = np.bincount(unit)
+    chosen = np.zeros(len(sizes), dtype=bool)
+    for one in rng.permutation(len(sizes)):
+        if sizes[one] <= wanted:
+            chosen[one] = True
+            wanted -= sizes[one]
+    if not chosen.any():
+        chosen[sizes.argmin()] = True  # none is small enough: the smallest
+    return chosen[unit]
 
 
 def check_validation_set(X_val: Any, y_val: Any) -> bool:

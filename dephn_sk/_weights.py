@@ -72,11 +72,12 @@ def combine(
     return weights
 
 
-def check_observed(weights: NDArray, targets: Targets) -> None:
+def check_observed(weights: NDArray, targets: Targets, where: str = "") -> None:
     """Raise where a task has nothing to learn from."""
     for t in np.flatnonzero(~weights.any(axis=0)):
         raise ValueError(
-            f"Task {targets.names[t]!r} has no observed label of positive weight."
+            f"Task {targets.names[t]!r} has no observed label of positive weight"
+            f"{where and ' ' + where}. Leave the task out, or give more rows."
         )
 
 
@@ -108,10 +109,10 @@ def _class_factors(
                     f"class_weight of {name!r} names the class {label!r}; its classes "
                     f"are {labels}."
                 )
-            if not (isinstance(weight, Real) and weight >= 0):
+            if not (isinstance(weight, Real) and 0 <= weight < np.inf):
                 raise ValueError(
                     f"class_weight of {name!r} gives class {label!r} the weight "
-                    f"{weight!r}; weights must be >= 0."
+                    f"{weight!r}; weights must be finite and >= 0."
                 )
         return np.array([given.get(label, 1.0) for label in labels], dtype=np.float64)
     if given != "balanced":
@@ -139,10 +140,10 @@ def check_task_weights(task_weights: Any, targets: Targets) -> list[float] | str
         values = np.asarray(given, dtype=np.float64)
     except (TypeError, ValueError):
         values = np.empty(0)
-    if values.shape != (len(names),) or not (values >= 0).all():
+    if values.shape != (len(names),) or not (np.isfinite(values) & (values >= 0)).all():
         raise ValueError(
-            f"task_weights must be {len(names)} numbers >= 0, one for each of the "
-            f"tasks {list(names)}; got {task_weights!r}."
+            f"task_weights must be {len(names)} finite numbers >= 0, one for each of "
+            f"the tasks {list(names)}; got {task_weights!r}."
         )
     return list(values)
 

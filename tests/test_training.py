@@ -8,9 +8,10 @@ import torch
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
-from skorch.callbacks import Callback, LRScheduler
+from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk._validation import split_rows
 from dephn_sk.preprocessing import FieldEncoder
 
 SMALL = {
@@ -282,3 +283,162 @@ def test_a_task_weight_of_zero_leaves_the_task_untrained(log):
     torch.testing.assert_close(
         tower, start.net_.module_.towers.public[:, :, 1].detach(), atol=1e-4, rtol=1e-3
     )
+
+
+def test_training_that_goes_on_never_ends_worse_than_it_began(log):
+    X, y = log
+    model = DEPHNMultiTaskClassifier(
+        **{**SMALL, "early_stopping": True},
+        max_epochs=30,
+        learning_rate=0.05,
+        warm_start=True,
+    )
+    valid = {"X_val": X[:60], "y_val": y[:60]}
+    best = np.inf
+    for _ in range(3):
+        model.fit(X[60:], y[60:], **valid)
+        p = model.predict_proba(X[:60])
+        loss = sum(
+            log_loss(y[name][:60][known], p[known, t])
+            for t, name in enumerate(y)
+            for known in [y[name][:60].notna()]
+        )
+        assert loss <= best + 1e-6
+        best = loss
+
+
+def test_unwatched_epochs_after_early_stopping_are_kept(log):
+    X, y = log
+    model = DEPHNMultiTaskClassifier(
+        **{**SMALL, "early_stopping": True}, max_epochs=3
+    ).fit(X, y)
+    before = weights_of(model)
+    model.partial_fit(X, y)
+    assert not torch.equal(before[0], weights_of(model)[0])
+
+
+def test_a_fixed_parameter_cannot_change_when_training_goes_on(log):
+    model = DEPHNMultiTaskClassifier(**SMALL, max_epochs=1, warm_start=True).fit(*log)
+    with pytest.raises(ValueError, match="embedding_dim=8 differs from 4"):
+        model.set_params(embedding_dim=8).fit(*log)
+    model.set_params(embedding_dim=4, learning_rate=1e-30, weight_decay=0.0)
+    kept = [p for n, p in model.net_.module_.named_parameters() if "gates" not in n]
+    before = [p.detach().clone() for p in kept]
+    model.fit(*log)
+    for a, b in zip(before, kept, strict=True):
+        torch.testing.assert_close(a, b.detach())
+
+
+def test_a_changed_dtype_does_not_touch_a_fitted_model(log):
+    model = DEPHNMultiTaskClassifier(**SMALL, max_epochs=1).fit(*log)
+    before = model.predict_proba(log[0])
+    after = model.set_params(dtype="float64").predict_proba(log[0])
+    np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("sizes", [[60] * 5, [150, 100, 30, *[2] * 10]])
+@pytest.mark.parametrize("seed", range(5))
+def test_large_groups_leave_room_for_small_ones(sizes, seed):
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    train, valid = split_rows(len(groups), 0.1, seed, groups)
+    assert not set(groups[train]) & set(groups[valid])
+    assert len(valid) == 60 if sizes[0] == 60 else 20 <= len(valid) <= 30
+
+
+def test_an_interruption_reaches_the_user(log):
+    class Interrupt(Callback):
+        def on_batch_end(self, net, **kwargs):
+            raise KeyboardInterrupt
+
+    model = DEPHNMultiTaskClassifier(**SMALL, callbacks=[("stop", Interrupt())])
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(*log)
+
+
+def test_skorchs_scoring_callbacks_are_refused_by_name(log):
+    model = DEPHNMultiTaskClassifier(
+        **SMALL, callbacks=[("auc", EpochScoring("roc_auc"))]
+    )
+    with pytest.raises(ValueError, match="'auc', EpochScoring, scores"):
+        model.fit(*log)
+
+
+def test_a_checkpoint_of_skorch_finds_what_it_watches(log, tmp_path):
+    checkpoint = Checkpoint(dirname=tmp_path, monitor="valid_loss_best")
+    DEPHNMultiTaskClassifier(
+        **{**SMALL, "early_stopping": True}, max_epochs=2, callbacks=[checkpoint]
+    ).fit(*log)
+    assert (tmp_path / "params.pt").exists()
+
+
+def test_a_task_that_only_the_rows_set_aside_know_is_named(log):
+    X, y = log
+    lone = y.assign(buy=np.nan)
+    lone.loc[0, "buy"] = 1.0
+    for seed in range(6):
+        model = DEPHNMultiTaskClassifier(
+            **{**SMALL, "early_stopping": True, "random_state": seed},
+            validation_fraction=0.9,
+            max_epochs=1,
+        )
+        try:
+            model.fit(X, lone)
+        except ValueError as error:
+            assert "'buy' has no observed label" in str(error)
+            break
+    else:
+        raise AssertionError("the one label never was among the rows set aside")
+
+
+def test_the_loss_of_an_unknown_task_cannot_be_monitored(log):
+    X, y = log
+    model = DEPHNMultiTaskClassifier(
+        **{**SMALL, "early_stopping": True}, monitor=("loss", "buy")
+    )
+    with pytest.raises(ValueError, match="hold no label"):
+        model.fit(X, y, X_val=X, y_val=y.assign(buy=np.nan))
+
+
+def test_numeric_classes_of_all_tasks_stand_in_one_array(log):
+    X, y = log
+    y = y.assign(click=y["click"].astype(int))  # buy is float, since it has NaN
+    model = DEPHNMultiTaskClassifier(**SMALL, max_epochs=1).fit(X, y)
+    np.testing.assert_array_equal(model.classes_, [[0, 1], [0, 1]])
+    assert model.predict(X).dtype.kind == "f"
+
+
+def test_missing_labels_of_one_task_are_an_error_in_every_call(log):
+    X, _ = log
+    y = np.arange(300) % 2.0
+    model = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
+    y[3] = np.nan
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.partial_fit(X, y)
+    with pytest.raises(ValueError, match="classes of 'task0' are"):
+        DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y, classes=[0, 1, np.nan])
+
+
+def test_a_class_that_fit_has_not_seen_counts_as_wrong(log):
+    X, _ = log
+    model = DEPHNMultiTaskClassifier(**SMALL, max_epochs=1)
+    model.fit(X, np.array(["no", "yes"] * 150, dtype=object))
+    right = np.mean(model.predict(X[:100]) == "no")
+    y = np.array(["no"] * 100, dtype=object)
+    assert model.score(X[:100], y) == pytest.approx(right)
+    assert model.score(X[:100], np.array(["perhaps"] * 100, dtype=object)) == 0
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        ("mappings", (np.sin, "raw")),
+        ("mappings", (torch.sum,)),
+        ("virtual_gradient", lambda similarity, difference: 1.0),
+    ],
+)
+def test_a_function_that_gives_no_tensor_of_its_shape_is_named(log, parameter, value):
+    model = DEPHNMultiTaskClassifier(**SMALL, **{parameter: value})
+    if value == (np.sin, "raw"):
+        model.set_params(mappings=(lambda x: np.sin(x.numpy()), "raw"))
+    with pytest.raises(ValueError, match=parameter):
+        model.fit(*log)

@@ -76,7 +76,9 @@ device : str, default="auto"
 dtype : {"float32", "float64"}, default="float32"
     Of parameters and arithmetic.
 n_threads : int or None, default=None
-    Threads of torch while fitting and predicting; None leaves torch's setting.
+    Threads of torch while fitting and predicting; None leaves torch's setting, which
+    joblib's loky workers set to one. Give 1 where several processes or threads fit at
+    once: more threads than cores are far slower than one.
 random_state : int, RandomState instance or None, default=None
     Seed of initial values, shuffling, dropout and the validation split. The same seed
     gives the same bytes; global generators are neither read nor moved.
@@ -97,8 +99,8 @@ classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
 task_names_ : tuple of str
     Names of the columns of y, or ``"task0"``, ``"task1"``, ...
 task_rates_ : tuple of float or None
-    Rate of each binary task's second class among its observed labels; None for a
-    multi-class task.
+    Rate of each binary task's second class among its observed labels, weighted as in
+    training; None for a multi-class task.
 encoder_ : FieldEncoder
     Encoder fitted on X.
 net_ : skorch.NeuralNet

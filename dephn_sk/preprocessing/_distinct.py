@@ -36,7 +36,7 @@ def distinct_values(values: Any, name: str) -> Distinct:
         return _typed(_distinct_strings(values), name)
     kind = values.dtype.kind
     if kind == "b":
-        return Distinct(values.view(np.uint8), np.array([False, True]))
+        return Distinct(values.astype(np.intp), np.array([False, True]))
     if kind in "iu":
         return _distinct_integers(values)
     if kind == "f":

@@ -489,3 +489,10 @@ def test_bad_weights_are_refused(weight, message):
 def test_a_lazy_frame_must_be_collected():
     with pytest.raises(TypeError, match="collect"):
         FieldEncoder().fit(pl.LazyFrame({"a": [1]}))
+
+
+@pytest.mark.parametrize("dtype", ["boolean", object])
+def test_a_missing_boolean_has_the_code_of_what_is_missing(dtype):
+    X = pd.DataFrame({"e": pd.array([True, None, False] * 4, dtype=dtype)})
+    encoder = FieldEncoder().fit(X)
+    assert encoder.encode(X).codes[:3, 0].tolist() == [2, 0, 1]
