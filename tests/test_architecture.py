@@ -165,8 +165,12 @@ def test_a_baseline_never_imports_another():
 WITHOUT_EXTRAS = """
 import sys
 sys.path[:0] = {path!r}
-for name in {optional!r}:
-    sys.modules[name] = None  # an import of it fails
+class Absent:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name in {optional!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Absent)
 import numpy as np
 from dephn_sk import DEPHNMultiTaskClassifier
 X = np.array([["a", 0.5], ["b", 1.5], ["a", 2.5], ["c", np.nan]], dtype=object)
