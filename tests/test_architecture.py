@@ -165,12 +165,11 @@ def test_a_baseline_never_imports_another():
 WITHOUT_EXTRAS = """
 import sys
 sys.path[:0] = {path!r}
-class Absent:
-    @staticmethod
-    def find_spec(name, path=None, target=None):
-        if name in {optional!r}:
-            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
-sys.meta_path.insert(0, Absent)
+from importlib.machinery import PathFinder
+find = PathFinder.find_spec
+def find_spec(name, path=None, target=None):
+    return None if name in {optional!r} else find(name, path, target)
+PathFinder.find_spec = find_spec
 import numpy as np
 from dephn_sk import DEPHNMultiTaskClassifier
 X = np.array([["a", 0.5], ["b", 1.5], ["a", 2.5], ["c", np.nan]], dtype=object)
