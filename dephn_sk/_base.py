@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -13,9 +12,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit, logit, softmax
+from scipy.special import expit
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -32,8 +30,10 @@ from ._compat import (
     _num_samples,
     _safe_indexing,
 )
+from ._logits import base_logits, probabilities, score_tasks
 from ._net import MultiTaskNet
 from ._predictions import TaskPredictions
+from ._record import TrainingRecord
 from ._sklearn_callbacks import (
     CallbackSupportMixin,
     reported_epochs,
@@ -47,14 +47,13 @@ from ._weights import (
     check_sample_weight,
     check_task_weights,
     combine,
+    normalised,
 )
-from .metrics import task_accuracy, task_roc_auc
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS
 from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 10_000
-RAREST = 1e-6  # rate that a class without a row starts from
 OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
 MONITORS = ("loss", "score")
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -67,7 +66,11 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
 
 
 class MultiTaskClassifier(
-    CallbackParameters, CallbackSupportMixin, TaskPredictions, BaseEstimator
+    TrainingRecord,
+    CallbackParameters,
+    CallbackSupportMixin,
+    TaskPredictions,
+    BaseEstimator,
 ):
     """Base of the library's classifiers; a subclass says which network to train.
 
@@ -254,7 +257,7 @@ default=None
             self._go_on()
         if reset:
             self.targets_ = targets
-            self.dtype_ = np.dtype(self.dtype)
+            self._fitted_dtype = np.dtype(self.dtype)
             self._started_with = self._fixed_parameters()
             fields = self._learn_fields(X, y, counted, valid)
         elif grow:
@@ -265,7 +268,7 @@ default=None
             self._source(
                 fields if len(rows) == len(fields) else fields.take(rows),
                 np.nan_to_num(indices[rows]),
-                _normalised(weights[rows]),
+                normalised(weights[rows]),
             )
             for rows in (train, valid)
             if len(rows)
@@ -274,7 +277,7 @@ default=None
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                rates = _base_logits(targets, indices[train], weights[train])
+                rates = base_logits(targets, indices[train], weights[train])
                 self.net_ = self._make_net(
                     self._make_network(
                         fields.numbers[train], row_weight[train], rates, seed
@@ -333,7 +336,7 @@ default=None
     ) -> Fields:
         """Fit the encoder; rows of weight zero do not enter the vocabularies."""
         encoder = self._make_encoder()
-        fields = encoder.fit_encode(X, y, sample_weight, dtype=self.dtype_)
+        fields = encoder.fit_encode(X, y, sample_weight, dtype=self._fitted_dtype)
         self.encoder_ = encoder
         if len(valid) and encoder.target_statistics is not None:
             # cross-fitted statistics are for the rows that were learned from
@@ -348,7 +351,9 @@ default=None
         """Fields of further rows, after the vocabularies and tables have grown."""
         encoder = self.encoder_
         before = encoder.cardinalities_, encoder.bag_cardinalities_
-        fields = encoder.partial_fit_encode(X, y, sample_weight, dtype=self.dtype_)
+        fields = encoder.partial_fit_encode(
+            X, y, sample_weight, dtype=self._fitted_dtype
+        )
         after = encoder.cardinalities_, encoder.bag_cardinalities_
         if after != before:
             self.net_.grow_embeddings(*after)
@@ -391,7 +396,7 @@ default=None
             device=self._torch_device(),
             verbose=int(self.verbose),
             n_classes=[len(c) for c in targets.classes],
-            score_tasks=partial(_score_tasks, n_outputs=targets.n_outputs),
+            score_tasks=partial(score_tasks, n_outputs=targets.n_outputs),
             monitor=monitor,
             seed=seed,
             **self._net_options(),
@@ -454,13 +459,13 @@ default=None
         return clone(self.encoder)
 
     def _encode(self, X: Any) -> Fields:
-        return self.encoder_.encode(X, dtype=self.dtype_)
+        return self.encoder_.encode(X, dtype=self._fitted_dtype)
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)
         weights = combine(indices, self.targets_, None, self.class_weight)
         return self._source(
-            self._encode(X_val), np.nan_to_num(indices), _normalised(weights)
+            self._encode(X_val), np.nan_to_num(indices), normalised(weights)
         )
 
     def _build_embedding(
@@ -515,7 +520,11 @@ default=None
     def _source(self, fields: Fields, labels: Any = None, weights: Any = None) -> Any:
         device = self.net_.device if labels is None else self._torch_device()
         return ArraySource(
-            fields, labels, weights, device=device, dtype=DTYPES[self.dtype_.name]
+            fields,
+            labels,
+            weights,
+            device=device,
+            dtype=DTYPES[self._fitted_dtype.name],
         )
 
     @contextlib.contextmanager
@@ -544,7 +553,7 @@ default=None
     def _task_probabilities(self, X: Any) -> list[NDArray]:
         """Class probabilities of each task, (n_samples, n_classes)."""
         return [
-            _probabilities(z)[:, : len(classes)]
+            probabilities(z)[:, : len(classes)]
             if len(classes) > 1
             else np.ones(z.shape)
             for z, classes in zip(
@@ -567,54 +576,6 @@ default=None
         logits = self._task_logits(X)[0]
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
-    # ------------------------------------------------------------ attributes
-
-    @property
-    def n_iter_(self) -> int:
-        """Number of epochs that were run."""
-        check_is_fitted(self)
-        return len(self.net_.history)
-
-    @property
-    def history_(self) -> Any:
-        """Losses and scores of each epoch, a data frame where pandas is installed.
-
-        ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
-        task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
-        (ROC AUC; accuracy of a multi-class task). Without pandas, a dict of lists.
-        """
-        check_is_fitted(self)
-        columns: dict[str, list] = {}
-        for row in self.net_.history:
-            flat = {"epoch": row["epoch"], "dur": row.get("dur", np.nan)}
-            for prefix in ("train", "valid"):
-                if f"{prefix}_loss" not in row:
-                    continue
-                flat[f"{prefix}_loss"] = row[f"{prefix}_loss"]
-                for what in ("loss", "score"):
-                    values = row.get(f"{prefix}_task_{what}", ())
-                    for name, value in zip(self.targets_.names, values, strict=False):
-                        flat[f"{prefix}_{what}_{name}"] = value
-            for key, value in flat.items():
-                columns.setdefault(key, []).append(value)
-        try:
-            import pandas as pd
-        except ImportError:
-            return columns
-        return pd.DataFrame({key: pd.Series(value) for key, value in columns.items()})
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
-        """What notebooks show: the diagram and, once fitted, a summary."""
-        bundle = super()._repr_mimebundle_(**kwargs)
-        if self.__sklearn_is_fitted__():
-            from .inspection import FitSummary
-
-            summary = FitSummary.from_estimator(self)
-            bundle["text/plain"] += f"\n{summary!r}"
-            if "text/html" in bundle:
-                bundle["text/html"] += summary._repr_html_()
-        return bundle
-
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "net_")
 
@@ -626,52 +587,3 @@ default=None
 
 
 _DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
-
-
-def _probabilities(logits: NDArray) -> NDArray:
-    """Class probabilities from the logits of one task, (n_samples, n_classes)."""
-    if logits.shape[1] == 1:
-        return np.hstack([expit(-logits), expit(logits)])
-    return softmax(logits, axis=1)
-
-
-def _score_tasks(
-    logits: NDArray, labels: NDArray, weights: NDArray | None, n_outputs: list[int]
-) -> list[float]:
-    """ROC AUC of each binary task, accuracy of the others; NaN where undefined."""
-    scores = []
-    columns = np.split(logits.astype(np.float64), np.cumsum(n_outputs)[:-1], axis=1)
-    for t, column in enumerate(columns):
-        weight = None if weights is None else weights[:, [t]]
-        y = labels[:, [t]].astype(np.float64)
-        metric = task_roc_auc if n_outputs[t] == 1 else task_accuracy
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UndefinedMetricWarning)
-            score = metric(
-                y,
-                [_probabilities(column)],
-                classes=[range(max(2, n_outputs[t]))],
-                sample_weight=weight,
-            )
-        scores.append(float(score[0]))
-    return scores
-
-
-def _normalised(weights: NDArray) -> NDArray | None:
-    """Each task's weights divided by their mean; None where all of them are one."""
-    mean = weights.mean(axis=0)
-    weights = weights / np.where(mean > 0, mean, 1.0)
-    return None if (weights == 1).all() else weights
-
-
-def _base_logits(targets: Targets, indices: NDArray, weights: NDArray) -> NDArray:
-    """Logits of the classes' rates, (sum(n_outputs),)."""
-    logits = []
-    for t, n_outputs in enumerate(targets.n_outputs):
-        known = weights[:, t] > 0
-        codes = indices[known, t].astype(np.intp)
-        n_classes = max(2, n_outputs)
-        mass = np.bincount(codes, weights[known, t], minlength=n_classes)
-        rate = (mass / mass.sum()).clip(RAREST, 1 - RAREST)
-        logits.append(logit(rate[1:]) if n_outputs == 1 else np.log(rate))
-    return np.concatenate(logits)

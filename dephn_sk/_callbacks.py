@@ -89,8 +89,8 @@ class CallbackParameters:
                 copies.append((name, callback()))
             elif isinstance(callback, ScoringBase):
                 raise ValueError(
-                    f"The callback {name!r}, {type(callback).__name__}, scores skorch's "
-                    "own data sets. Losses and scores of the tasks are in history_; "
+                    f"The callback {name!r}, {type(callback).__name__}, scores data "
+                    "sets of skorch. Losses and scores of the tasks are in history_; "
                     "`monitor` says what early stopping watches."
                 )
             else:

@@ -72,6 +72,13 @@ def combine(
     return weights
 
 
+def normalised(weights: NDArray) -> NDArray | None:
+    """Each task's weights divided by their mean; None where all of them are one."""
+    mean = weights.mean(axis=0)
+    weights = weights / np.where(mean > 0, mean, 1.0)
+    return None if (weights == 1).all() else weights
+
+
 def check_observed(weights: NDArray, targets: Targets, where: str = "") -> None:
     """Raise where a task has nothing to learn from."""
     for t in np.flatnonzero(~weights.any(axis=0)):

@@ -442,3 +442,12 @@ def test_a_function_that_gives_no_tensor_of_its_shape_is_named(log, parameter, v
         model.set_params(mappings=(lambda x: np.sin(x.numpy()), "raw"))
     with pytest.raises(ValueError, match=parameter):
         model.fit(*log)
+
+
+def test_epochs_without_validation_rows_have_no_validation_loss(log):
+    X, y = log
+    model = DEPHNMultiTaskClassifier(**{**SMALL, "early_stopping": True})
+    history = model.partial_fit(X, y).set_params(warm_start=True, max_epochs=2)
+    history = history.fit(X, y).history_
+    assert history["valid_loss"].isna().tolist() == [True, False, False]
+    assert history["train_loss"].notna().all()
