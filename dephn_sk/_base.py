@@ -143,7 +143,8 @@ class MultiTaskClassifier(
         sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
 default=None
             Weights of rows, or of each row for each task. Rows of weight zero do not
-            count at all. Each task's weights are divided by their mean.
+            count at all. Each task's weights are divided by their mean. In vocabularies
+            and scales, a row counts by its mean weight over the tasks.
         X_val, y_val : like X and y, default=None
             What early stopping watches, instead of rows set aside from X. In a
             Pipeline, ``transform_input=["X_val"]`` transforms it.
@@ -180,7 +181,8 @@ default=None
 
         The first call learns the columns, the tasks and the network's sizes. Categories
         that come later get rows of their own in the tables, which grow; what was
-        learned stays. Early stopping has no part in it.
+        learned stays. Early stopping has no part in it. Weights, "balanced" class
+        weights included, are relative to the rows of each call.
 
         Parameters
         ----------

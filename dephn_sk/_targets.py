@@ -233,11 +233,11 @@ def _warn_column(shape: tuple[int, ...]) -> None:
 def split_missing(column: Any) -> tuple[NDArray, NDArray[np.bool_], NDArray | None]:
     """Values of one column of y, which of them are observed, and its declared classes.
 
-    Classes are declared by a pandas categorical column.
+    Classes are declared by a categorical column of pandas, an Enum of polars.
     """
-    categories = None
-    if hasattr(column, "cat") and hasattr(column.dtype, "categories"):
-        categories = np.asarray(column.dtype.categories)
+    # those of a pandas categorical or a polars Enum; other kinds declare none
+    declared = np.asarray(getattr(getattr(column, "dtype", None), "categories", None))
+    categories = declared if declared.ndim == 1 else None
     if hasattr(column, "isna"):  # pandas
         missing = column.isna().to_numpy(dtype=bool)
         values = column.to_numpy(dtype=object if missing.any() else None)
@@ -280,7 +280,7 @@ def _narrow(values: NDArray, observed: NDArray[np.bool_]) -> NDArray:
 def _classes(
     values: NDArray, categories: NDArray | None, where: str, single: bool
 ) -> NDArray:
-    if categories is not None and len(categories) >= 2:
+    if categories is not None and len(categories) >= 2 and not single:
         return np.sort(categories)
     try:
         classes = np.unique(values)

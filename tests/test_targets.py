@@ -210,3 +210,16 @@ def test_class_weights_multiply_sample_weights():
     given = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
     weights = combine(indices, targets, given, {"task1": {1: 10.0}})
     assert_array_equal(weights, [[1, 20], [3, 40], [5, 6]])
+
+
+def test_a_one_dimensional_y_has_the_classes_that_are_there():
+    y = pd.Series(pd.Categorical(["a", "b"] * 3, categories=["a", "b", "c"]))
+    assert Targets.fit(y).classes[0].tolist() == ["a", "b"]
+
+
+def test_a_polars_categorical_is_read():
+    y = pl.DataFrame({"t": ["x", "z", None], "u": [0, 1, 1]})
+    y = y.with_columns(pl.col("t").cast(pl.Categorical))
+    targets = Targets.fit(y)
+    assert targets.classes[0].tolist() == ["x", "z"]
+    assert np.isnan(targets.indices(y)[2, 0])
