@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import pandas as pd
+import pytest
 import torch
 
 
@@ -34,11 +34,12 @@ class Kind:
         """Codes, numbers and labels as the network takes them."""
         return tuple(map(torch.from_numpy, (self.codes, self.numbers, self.labels)))
 
-    def table(self) -> tuple[pd.DataFrame, pd.DataFrame | pd.Series]:
+    def table(self) -> tuple:
         """The raw table and the labels as the estimator takes them.
 
         A single task is a Series. Every class of a multi-class task is declared.
         """
+        pd = pytest.importorskip("pandas")
         animals = np.array(["?", "ape", "bat", "cow", "doe", "elk"])
         columns = {f"c{j}": animals[column] for j, column in enumerate(self.codes.T)}
         columns |= {f"x{j}": column for j, column in enumerate(self.numbers.T)}

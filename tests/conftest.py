@@ -20,13 +20,18 @@ def data_home():
     return folder
 
 
-# without pandas, the test files that make frames are left out
+# without pandas, the files and folders that make frames are left out
 collect_ignore = (
     []
     if find_spec("pandas")
     else [
+        str(path.parent if path.name == "conftest.py" else path)
+        for path in Path(__file__).parent.glob("*/*.py")
+        if "import pandas" in path.read_text()
+    ]
+    + [
         str(path)
-        for path in Path(__file__).parent.rglob("*.py")
+        for path in Path(__file__).parent.glob("test_*.py")
         if "import pandas" in path.read_text()
     ]
 )

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import os
 import pkgutil
+from importlib.util import find_spec
 from unittest import SkipTest
 
 import pytest
@@ -48,6 +49,11 @@ NEEDS_A_FITTED_ESTIMATOR = {"TaskCalibrator"}
 # A decision_function of several tasks is absent by contract: scikit-learn gives it a
 # meaning for a 1-D y alone.
 CANNOT_APPLY = {"check_classifiers_multilabel_output_format_decision_function"}
+if not find_spec("pandas"):  # these make series
+    CANNOT_APPLY |= {
+        "check_sample_weights_pandas_series",
+        "check_classifier_data_not_an_array",
+    }
 WEIGHTS_ARE_REPEATED_ROWS = {
     "check_sample_weight_equivalence_on_dense_data",
     "check_sample_weight_equivalence_on_sparse_data",
