@@ -49,8 +49,8 @@ from ._weights import (
     combine,
     normalised,
 )
-from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding
-from .nn._numeric_embedding import NUMERIC_EMBEDDINGS
+from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
+from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 10_000
@@ -77,6 +77,9 @@ class MultiTaskClassifier(
     A subclass defines `__init__` with the parameters of `_parameter_constraints`, and
     :meth:`_build_network`.
     """
+
+    # whether the network reads one vector for each field, and not only a flat row
+    _reads_vectors = True
 
     _parameter_constraints: dict = {
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
@@ -420,8 +423,17 @@ default=None
 
     def _check_choices(self) -> None:
         """What the table of constraints cannot say."""
+        if self.numeric_embedding == SCALAR:
+            if self._reads_vectors:
+                raise ValueError(
+                    f"numeric_embedding={SCALAR!r} gives numbers no vectors, which "
+                    f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
+                )
+            return
         check_names(
-            "numeric_embedding", self.numeric_embedding.split("+"), NUMERIC_EMBEDDINGS
+            "numeric_embedding",
+            self.numeric_embedding.replace("|", "+").split("+"),
+            NUMERIC_EMBEDDINGS,
         )
 
     def _draw_seed(self) -> int:
@@ -474,12 +486,14 @@ default=None
         self, numbers: NDArray, row_weight: NDArray, generator: torch.Generator
     ) -> FieldEmbedding:
         numeric = None
-        if numbers.shape[1]:
+        if self.numeric_embedding == SCALAR:
+            numeric = PlainNumbers(numbers.shape[1])
+        elif numbers.shape[1]:
             edges = column_edges(numbers, self.n_bins, row_weight)
             numeric = NumericEmbedding(
                 [torch.from_numpy(e) for e in edges],
                 self.embedding_dim,
-                parts=self.numeric_embedding.split("+"),
+                kind=self.numeric_embedding,
                 generator=generator,
             )
         return FieldEmbedding(

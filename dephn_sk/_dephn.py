@@ -35,8 +35,9 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Width of a field's vector.
     numeric_embedding : str, default="bins+piecewise-linear"
         How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
-        bin), ``"piecewise-linear"``, ``"periodic"``, or some of them joined by ``"+"``,
-        whose sum it then is. See :class:`~dephn_sk.nn.NumericEmbedding`.
+        bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"``
+        as one vector, their sum, or by ``"|"`` as a vector each. See
+        :class:`~dephn_sk.nn.NumericEmbedding`.
     n_bins : int, default=64
         Quantile bins of a numeric column.
     embedding_dropout : float in [0, 1), default=0.3
@@ -176,7 +177,7 @@ default=None
         Number of epochs that were run.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, where it has names.
 
     References

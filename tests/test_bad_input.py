@@ -312,6 +312,7 @@ def test_bad_class_weights(data, weights, parts):
         ("coefficient_reduction", "prod", "product"),
         ("gate_optimizer", "sdg", "sgd"),
         ("numeric_embedding", "bin+periodic", "bins"),
+        ("numeric_embedding", "bin|periodic", "bins"),
         ("dtype", "float23", "float32"),
         ("device", "cpuu", "cpu"),
         ("early_stopping", "autto", "auto"),
@@ -330,6 +331,11 @@ def test_an_unknown_option_says_which_was_meant(data, parameter, value, meant, c
     call = lambda: model.fit(X[columns], y)  # noqa: E731
     assert_refused(call, parameter, wrong)
     assert_refused(call, f"id you mean '{meant}'")
+
+
+def test_plain_numbers_are_refused_where_each_field_needs_a_vector(data):
+    with pytest.raises(ValueError, match=r"numeric_embedding='scalar'.*vectors"):
+        make_model(numeric_embedding="scalar").fit(*data)
 
 
 @pytest.mark.parametrize(

@@ -347,6 +347,7 @@ OPTIONS = {
         "periodic",
         "linear+periodic",
         "bins+piecewise-linear",
+        "bins|piecewise-linear|linear",
     ],
     "public_experts": [("dnn",), ("cross",), ("field",), ("field", "dnn", "cross"), ()],
     "private_experts": [("dnn",), ("cross",), ("field",), ("cross", "field") * 2, ()],

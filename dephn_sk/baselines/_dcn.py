@@ -41,7 +41,7 @@ class DCN(SingleTaskNetwork):
     .. math::
         \mathrm{logit} = w \cdot [\mathrm{Cross}(E), \mathrm{MLP}(E)] + b
 
-    [DCN]; for the cross layers see :class:`DCNCross`.
+    [DCN]; for the cross layers see ``DCNCross``.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
     -> ``logits (batch, n_outputs)``
@@ -133,6 +133,8 @@ class DCNClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    _reads_vectors = False
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

@@ -99,6 +99,8 @@ class DNNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
+    _reads_vectors = False
+
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
     ) -> DNN:

@@ -44,7 +44,7 @@ class FINT(SingleTaskNetwork):
 
     .. math:: \mathrm{logit} = w \cdot \mathrm{MLP}(V_L) + b, \quad V_0 = E
 
-    For the interactions see :class:`FINTLayer`.
+    For the interactions see ``FINTLayer``.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
     -> ``logits (batch, n_outputs)``

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from ..nn import Dropout, GroupedLinear
+from ..nn._linear import shared_input
 
 
 def layer_widths(hidden: Sequence[int], n_layers: int) -> list[int]:
@@ -62,6 +63,14 @@ class MLP(nn.Module):
         for layer in self.layers:
             x = self.dropout(layer(x).relu())
         return x
+
+    def beside(self, other: GroupedLinear, x: Tensor) -> tuple[Tensor, Tensor]:
+        """This and another map of a shared input, ``(batch, in_width)``, in one go."""
+        first, second = shared_input(x, [self.layers[0], other])
+        first = self.dropout(first.relu())
+        for layer in self.layers[1:]:
+            first = self.dropout(layer(first).relu())
+        return first, second
 
 
 class Towers(nn.Module):

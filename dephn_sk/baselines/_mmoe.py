@@ -18,7 +18,7 @@ class MMoE(nn.Module):
     r"""Experts shared by all tasks, a gate and a tower of each task's own.
 
     .. math::
-        \mathrm{logit}_t = h^t\Big(\sum_k g^t_k(E) f_k(E)\Big), \quad
+        \mathrm{logit}_t = h^t\left(\sum_k g^t_k(E) f_k(E)\right), \quad
         g^t(E) = \mathrm{softmax}(W^t E + b^t)
 
     [MMoE], with experts :math:`f_k` and towers :math:`h^t` feed-forward.
@@ -86,8 +86,8 @@ class MMoE(nn.Module):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         x = self.embedding(codes, numbers, bags).flatten(1)
-        experts = self.experts(x).transpose(0, 1)
-        mixed = torch.bmm(self.gates(x), experts)
+        experts, scores = self.experts.beside(self.gates.linear, x)
+        mixed = torch.bmm(self.gates(x, scores), experts.transpose(0, 1))
         return self.towers(mixed.transpose(0, 1))
 
     def set_base_rates(self, logits: Tensor) -> None:
@@ -130,6 +130,8 @@ class MMoEClassifier(BaselineClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    _reads_vectors = False
 
     _parameter_constraints: dict = {
         **BaselineClassifier._parameter_constraints,

@@ -18,7 +18,7 @@ class NFM(SingleTaskNetwork):
     .. math::
         \mathrm{logit} = \sum_f w_f(x_f) + w \cdot \mathrm{MLP}(B) + b, \quad
         B = \sum_{f < g} E_f \odot E_g
-        = \tfrac{1}{2} \Big[ \Big(\sum_f E_f\Big)^2 - \sum_f E_f^2 \Big]
+        = \tfrac{1}{2} \left[ \left(\sum_f E_f\right)^2 - \sum_f E_f^2 \right]
 
     [NFM], where :math:`w_f(x_f)` is a weight of the category, or linear in the number.
 

@@ -76,7 +76,7 @@ class CGC(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 2:
-            experts, scores = self.experts(x), self.gates(x)
+            experts, scores = self.experts.beside(self.gates, x)
         else:
             experts = self.experts(x.index_select(0, self.owner))
             scores = self.gates(x[: len(self.closed)])
@@ -91,7 +91,7 @@ class PLE(nn.Module):
     .. math:: \mathrm{logit}_t = h^t(y^L_t), \quad y^0 = E
 
     [PLE], with experts and towers :math:`h^t` feed-forward; for the levels
-    :math:`y^l` see :class:`CGC`, which is the network with one level.
+    :math:`y^l` see ``CGC``, which is the network with one level.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
     -> ``logits (batch, sum(n_outputs))``
@@ -208,6 +208,8 @@ class PLEClassifier(BaselineClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    _reads_vectors = False
 
     _parameter_constraints: dict = {
         **BaselineClassifier._parameter_constraints,

@@ -114,6 +114,8 @@ class SharedBottomClassifier(BaselineClassifier):
     (500, 3)
     """
 
+    _reads_vectors = False
+
     _parameter_constraints: dict = {
         **BaselineClassifier._parameter_constraints,
         "hidden": ["array-like"],

@@ -132,9 +132,9 @@ class SingleTaskClassifier(BaselineClassifier):
         if embedding.numeric is not None:
             unused = torch.tensor([0.0, 1.0])
             numeric = NumericEmbedding(
-                [unused] * len(embedding.numeric.missing),
+                [unused] * len(self.encoder_.numeric_names_),
                 n_outputs,
-                parts=("linear",),
+                kind="linear",
                 init_std=0.0,
                 generator=generator,
             )

@@ -97,11 +97,12 @@ class SNR(nn.Module):
 
     .. math::
         u^1_i = \mathrm{ReLU}(W^1_i E + b^1_i), \quad
-        u^{l+1}_i = \mathrm{ReLU}\Big(\sum_j z^l_{ij} W^l_{ij} u^l_j + b^l_i\Big), \quad
-        \mathrm{logit}_t = h^t\Big(\sum_j z^L_{tj} W^L_{tj} u^L_j + b^L_t\Big)
+        u^{l+1}_i = \mathrm{ReLU}\left(
+        \sum_j z^l_{ij} W^l_{ij} u^l_j + b^l_i\right), \quad
+        \mathrm{logit}_t = h^t\left(\sum_j z^L_{tj} W^L_{tj} u^L_j + b^L_t\right)
 
     SNR-Trans of [SNR], with towers :math:`h^t` feed-forward; for the
-    connections see :class:`Routing`. DECISION: a sub-network is one layer, whose matrix
+    connections see ``Routing``. DECISION: a sub-network is one layer, whose matrix
     is that of its connections.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
@@ -227,6 +228,8 @@ class SNRClassifier(BaselineClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    _reads_vectors = False
 
     _parameter_constraints: dict = {
         **BaselineClassifier._parameter_constraints,

@@ -64,7 +64,7 @@ class XDeepFM(SingleTaskNetwork):
         + \sum_k v_k \cdot p^k + b, \quad p^k_h = \sum_d x^k_{hd}, \quad x^0 = E
 
     [xDeepFM], where :math:`w_f(x_f)` is a weight of the category, or linear in the
-    number; for :math:`x^k` see :class:`CINLayer`.
+    number; for :math:`x^k` see ``CINLayer``.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``
     -> ``logits (batch, first_order.dim)``

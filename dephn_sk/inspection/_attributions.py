@@ -67,6 +67,7 @@ def field_attributions(
         output_names : tuple of str
             The tasks; for a multi-class task, ``"task=class"`` for each class.
         field_names : tuple of str
+            The fields.
 
     Warns
     -----
@@ -129,13 +130,13 @@ class _Path:
         return self.given.get(embedding, output)
 
     def vectors(self, inputs: dict) -> list[Tensor]:
-        """Of each embedding, (rows, n_fields, dim)."""
+        """Of each embedding, (rows, n_vectors, dim), or (rows, width)."""
         self.given = {}
         self.network(**inputs)
         return [self.seen[embedding] for embedding in self.embeddings]
 
     def mean_vectors(self, source: Any) -> list[Tensor]:
-        """Their means over the rows of a table, (1, n_fields, dim)."""
+        """Their means over the rows of a table, of one row."""
         total: list = [0.0] * len(self.embeddings)
         for batch in source.batches(BLOCK):
             vectors = self.vectors(batch.inputs)
@@ -152,7 +153,8 @@ class _Path:
     ) -> Tensor:
         """Attributions on the line from start to end, (rows, n_outputs, n_fields)."""
         explained = self.logits(end) - self.logits(start)
-        attributions = explained.new_zeros(*explained.shape, end[0].shape[1])
+        n_fields = self.embeddings[0].sum_by_field(end[0]).shape[1]
+        attributions = explained.new_zeros(*explained.shape, n_fields)
         pending = torch.arange(len(explained), device=explained.device)
         n_points = FEWEST_POINTS
         while True:
@@ -191,7 +193,7 @@ class _Path:
             strict=True,
         ):
             vectors = [
-                (a + some[:, None, None, None] * s).flatten(0, 1).requires_grad_()
+                (a + some.view(-1, *[1] * s.dim()) * s).flatten(0, 1).requires_grad_()
                 for a, s in zip(start, steps, strict=True)
             ]
             logits = self.logits(vectors).sum(0)
@@ -202,8 +204,12 @@ class _Path:
                 )
                 by_output.append(
                     sum(
-                        (step * _weighted(weight, gradient, n_rows)).sum(-1)
-                        for gradient, step in zip(gradients, steps, strict=True)
+                        embedding.sum_by_field(
+                            step * _weighted(weight, gradient, n_rows)
+                        )
+                        for embedding, gradient, step in zip(
+                            self.embeddings, gradients, steps, strict=True
+                        )
                     )
                 )
             total = total + torch.stack(by_output, dim=1)

@@ -35,6 +35,17 @@ def field_names(estimator: Any) -> tuple[str, ...]:
     return encoder.categorical_names_ + encoder.numeric_names_ + encoder.bag_names_
 
 
+def vector_names(estimator: Any) -> tuple[str, ...]:
+    """Names of the fields' vectors: a number may have several."""
+    final = final_estimator(estimator)
+    encoder = final.encoder_
+    kinds = final.numeric_embedding.split("|")
+    numeric = encoder.numeric_names_
+    if len(kinds) > 1:
+        numeric = tuple(f"{name} ({kind})" for kind in kinds for name in numeric)
+    return encoder.categorical_names_ + numeric + encoder.bag_names_
+
+
 def of_every_epoch(history: Any, key: str) -> NDArray | None:
     """What a net's history recorded under a key, or None where some epoch did not."""
     if not all(key in epoch for epoch in history):

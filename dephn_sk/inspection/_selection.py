@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from .._compat import StrOptions, validate_params
 from ._drawing import DIVERGING, draw_matrix, matrix_width, panels
-from ._fitted import field_names, final_estimator
+from ._fitted import final_estimator, vector_names
 
 
 def selection_gates(estimator: Any) -> Bunch:
@@ -36,6 +36,8 @@ def selection_gates(estimator: Any) -> Bunch:
         structure_names : tuple of str
             ``"public"``, then each task's private experts, such as ``"click cross0"``.
         field_names : tuple of str
+            A number with several vectors has as many names.
+            The fields.
 
     Examples
     --------
@@ -67,7 +69,7 @@ def selection_gates(estimator: Any) -> Bunch:
         gates=expit(parameters),
         parameters=parameters,
         structure_names=tuple(names),
-        field_names=field_names(final),
+        field_names=vector_names(final),
     )
 
 

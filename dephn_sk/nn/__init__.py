@@ -19,7 +19,7 @@ from ._gates import InputGates, TaskGates
 from ._linear import GroupedLinear
 from ._loss import MultiTaskLoss
 from ._mapping import ExplicitMapping
-from ._numeric_embedding import NumericEmbedding
+from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._selection import FieldAttention, FieldSelection, SoftSelectionGate
 from ._towers import TaskTowers
 from ._virtual_gradient import coefficient, label_similarity, scale_gradient
@@ -43,6 +43,7 @@ __all__ = [
     "Members",
     "MultiTaskLoss",
     "NumericEmbedding",
+    "PlainNumbers",
     "SoftSelectionGate",
     "TaskGates",
     "TaskTowers",

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._dropout import Dropout, UnseenMask
-from ._numeric_embedding import NumericEmbedding
+from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._table import take_rows
 
 
@@ -33,7 +33,8 @@ class FieldEmbedding(nn.Module):
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``, ``bags``
     one :class:`Members` for each multi-valued field
-    -> ``(batch, n_fields, dim)``, fields in that order
+    -> ``(batch, n_fields, dim)``, fields in that order; with plain numbers, which have
+    no vectors, ``(batch, width)``
 
     Parameters
     ----------
@@ -42,7 +43,7 @@ class FieldEmbedding(nn.Module):
         values.
     dim : int
         Width of a field.
-    numeric : NumericEmbedding, default=None
+    numeric : NumericEmbedding or PlainNumbers, default=None
         For the numeric fields; None where there are none.
     bag_cardinalities : sequence of int, default=()
         Number of rows of each multi-valued field.
@@ -75,7 +76,7 @@ class FieldEmbedding(nn.Module):
         cardinalities: Sequence[int],
         dim: int,
         *,
-        numeric: NumericEmbedding | None = None,
+        numeric: NumericEmbedding | PlainNumbers | None = None,
         bag_cardinalities: Sequence[int] = (),
         bag_mode: str | Sequence[str] = "mean",
         tables: Sequence[int] | None = None,
@@ -99,8 +100,8 @@ class FieldEmbedding(nn.Module):
             else tuple(bag_mode)
         )
         self.n_categorical = len(cardinalities)
-        n_numeric = 0 if numeric is None else len(numeric.missing)
-        self.n_fields = len(cardinalities) + n_numeric + len(bag_cardinalities)
+        self.n_numeric = 0 if numeric is None else numeric.n_vectors
+        self.n_fields = len(cardinalities) + self.n_numeric + len(bag_cardinalities)
         rows = [*cardinalities, *bag_cardinalities]
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
@@ -117,7 +118,38 @@ class FieldEmbedding(nn.Module):
     @property
     def width(self) -> int:
         """Of a row's flattened fields."""
+        if isinstance(self.numeric, PlainNumbers):
+            return (self.n_fields - self.n_numeric) * self.dim + self.n_numeric
         return self.n_fields * self.dim
+
+    def sum_by_field(self, values: Tensor) -> Tensor:
+        """Sums of values of the shape of the result over the entries of each field.
+
+        Parameters
+        ----------
+        values : Tensor of shape (..., n_vectors, dim), or (..., width)
+
+        Returns
+        -------
+        Tensor of shape (..., n_columns)
+            Categorical, numeric and multi-valued fields; all vectors of one number are
+            one field.
+        """
+        n_vectors = 1
+        if isinstance(self.numeric, PlainNumbers):
+            parts = [self.n_categorical * self.dim, self.n_numeric]
+            codes, sums, bags = values.tensor_split((parts[0], sum(parts)), dim=-1)
+            codes = codes.unflatten(-1, (-1, self.dim)).sum(-1)
+            bags = bags.unflatten(-1, (-1, self.dim)).sum(-1)
+        else:
+            last = self.n_categorical + self.n_numeric
+            codes, sums, bags = values.sum(-1).tensor_split(
+                (self.n_categorical, last), dim=-1
+            )
+            if self.numeric is not None:
+                n_vectors = len(self.numeric.vectors)
+        sums = sums.unflatten(-1, (n_vectors, -1)).sum(-2)
+        return torch.cat([codes, sums, bags], dim=-1)
 
     def forward(
         self,
@@ -132,6 +164,8 @@ class FieldEmbedding(nn.Module):
         starts = self.offsets[self.n_categorical :]
         for start, bag, mode in zip(starts, bags, self.bag_modes, strict=True):
             parts.append(self._pool(start, bag, mode).unsqueeze(1))
+        if isinstance(self.numeric, PlainNumbers):
+            parts = [part.flatten(1) for part in parts]
         fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self.dropout(fields)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
 
 import torch
 from torch import Tensor, nn
@@ -12,26 +13,44 @@ from ._linear import uniform
 from ._table import take_rows
 
 NUMERIC_EMBEDDINGS = ("linear", "bins", "piecewise-linear", "periodic")
+SCALAR = "scalar"
 
 
-def parse_numeric_embedding(name: str) -> tuple[str, ...]:
-    """The parts of a name such as ``"bins+piecewise-linear"``.
+def parse_numeric_embedding(name: str) -> list[list[str]]:
+    """The parts of each vector that a name such as ``"linear+bins|periodic"`` asks for.
 
-    >>> parse_numeric_embedding("bins+piecewise-linear")
-    ('bins', 'piecewise-linear')
+    >>> parse_numeric_embedding("linear+bins|periodic")
+    [['linear', 'bins'], ['periodic']]
     """
-    parts = tuple(name.split("+"))
+    vectors = [vector.split("+") for vector in name.split("|")]
+    parts = [part for vector in vectors for part in vector]
     unknown = [part for part in parts if part not in NUMERIC_EMBEDDINGS]
     if unknown or len(set(parts)) < len(parts):
         raise ValueError(
-            f"numeric_embedding must be one of {NUMERIC_EMBEDDINGS} or some of them "
-            f"joined by '+', got {name!r}."
+            f"numeric_embedding must be {SCALAR!r}, one of {NUMERIC_EMBEDDINGS}, or "
+            "some of them joined by '+' (their sum) or by '|' (a vector of its own "
+            f"for each), got {name!r}."
         )
-    return parts
+    return vectors
+
+
+class PlainNumbers(nn.Module):
+    """Each number of a row as it is, and a trained number where it is missing.
+
+    Shape: ``(batch, n_numeric)`` -> the same
+    """
+
+    def __init__(self, n_numeric: int) -> None:
+        super().__init__()
+        self.n_vectors = n_numeric
+        self.missing = nn.Parameter(torch.zeros(n_numeric))
+
+    def forward(self, numbers: Tensor) -> Tensor:
+        return torch.where(numbers.isnan(), self.missing, numbers)
 
 
 class NumericEmbedding(nn.Module):
-    r"""Each number of a row as a vector; the sum of one or more parts.
+    r"""Each number of a row as one vector or several, each the sum of some parts.
 
     With the feature's edges :math:`e_0 < \dots < e_m`, and :math:`i` the bin that
     holds :math:`x`:
@@ -43,9 +62,10 @@ class NumericEmbedding(nn.Module):
     - ``"periodic"``: :math:`A [\sin(2 \pi c x), \cos(2 \pi c x)]`, :math:`c`
       trainable.
 
-    NaN is missing and becomes a trained vector of the field.
+    NaN is missing and becomes trained vectors of the field.
 
-    Shape: ``(batch, n_numeric)`` -> ``(batch, n_numeric, dim)``
+    Shape: ``(batch, n_numeric)`` -> ``(batch, n_vectors, dim)``; with several vectors
+    for each number, the first of all numbers come before the second
 
     Parameters
     ----------
@@ -53,7 +73,9 @@ class NumericEmbedding(nn.Module):
         Increasing edges of the bins of each feature, at least two.
     dim : int
         Width of a field.
-    parts : sequence of str, default=("bins", "piecewise-linear")
+    kind : str, default="bins+piecewise-linear"
+        Parts joined by ``"+"`` are summed; those joined by ``"|"`` stand side by side,
+        as vectors of their own.
     n_frequencies : int, default=16
         Of the periodic part.
     frequency_scale : float, default=0.5
@@ -85,7 +107,7 @@ class NumericEmbedding(nn.Module):
         edges: Sequence[Tensor],
         dim: int,
         *,
-        parts: Sequence[str] = ("bins", "piecewise-linear"),
+        kind: str = "bins+piecewise-linear",
         n_frequencies: int = 16,
         frequency_scale: float = 0.5,
         init_std: float = 0.1,
@@ -95,7 +117,9 @@ class NumericEmbedding(nn.Module):
         n_numeric = len(edges)
         n_bins = torch.tensor([len(e) - 1 for e in edges])
         most = int(n_bins.max())
-        self.parts = parse_numeric_embedding("+".join(parts))
+        self.vectors = parse_numeric_embedding(kind)
+        self.parts = [part for vector in self.vectors for part in vector]
+        self.n_vectors = n_numeric * len(self.vectors)
 
         def padded(columns: Sequence[Tensor], value: float, width: int) -> Tensor:
             out = torch.full((n_numeric, width), value, dtype=edges[0].dtype)
@@ -113,7 +137,7 @@ class NumericEmbedding(nn.Module):
         def normal(*shape: int, std: float) -> nn.Parameter:
             return nn.Parameter(torch.empty(shape).normal_(0, std, generator=generator))
 
-        self.missing = nn.Parameter(torch.zeros(n_numeric, dim))
+        self.missing = nn.Parameter(torch.zeros(self.n_vectors, dim))
         if "linear" in self.parts:
             self.slope = normal(n_numeric, dim, std=init_std)
             self.intercept = normal(n_numeric, dim, std=init_std)
@@ -135,34 +159,48 @@ class NumericEmbedding(nn.Module):
 
     def forward(self, numbers: Tensor) -> Tensor:
         missing = numbers.isnan()
-        x = numbers.masked_fill(missing, 0.0)
-        embedded = sum(self._parts(x))
-        return torch.where(missing.unsqueeze(-1), self.missing, embedded)
+        part = self._parts(numbers.masked_fill(missing, 0.0))
+        vectors = [
+            reduce(torch.add, [part[name] for name in vector if name in part])
+            for vector in self.vectors
+        ]
+        embedded = torch.cat(vectors, dim=1) if len(vectors) > 1 else vectors[0]
+        missing = missing.repeat(1, len(vectors)).unsqueeze(-1)
+        return torch.where(missing, self.missing, embedded)
 
-    def _parts(self, x: Tensor) -> list[Tensor]:
-        parts = []
+    def _parts(self, x: Tensor) -> dict[str, Tensor]:
+        """Each part of all numbers, (batch, n_numeric, dim).
+
+        Bins that are added to the piecewise-linear part are within it.
+        """
+        part = {}
         if "linear" in self.parts:
-            parts.append(torch.addcmul(self.intercept, x.unsqueeze(-1), self.slope))
-        if "bins" in self.parts or "piecewise-linear" in self.parts:
-            parts.append(self._binned(x))
+            part["linear"] = torch.addcmul(self.intercept, x.unsqueeze(-1), self.slope)
         if "periodic" in self.parts:
             angle = 2 * math.pi * self.frequencies * x.unsqueeze(-1)
             waves = torch.cat([angle.sin(), angle.cos()], dim=-1)
-            parts.append(torch.bmm(waves.transpose(0, 1), self.waves).transpose(0, 1))
-        return parts
-
-    def _binned(self, x: Tensor) -> Tensor:
-        """What depends on the bin of each value, in one look-up."""
+            waves = torch.bmm(waves.transpose(0, 1), self.waves)
+            part["periodic"] = waves.transpose(0, 1)
+        if "bins" not in self.parts and "piecewise-linear" not in self.parts:
+            return part
         bins = torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
         rows = bins + self.offsets
         if "piecewise-linear" not in self.parts:
-            return take_rows(self.bins, rows)
+            part["bins"] = take_rows(self.bins, rows)
+            return part
         # the sum over the bins below, for every bin at once
         start = torch.cat([self.origin, self.steps[:, :-1]], dim=1).cumsum(1)
-        start, steps = start.flatten(0, 1), self.steps.flatten(0, 1)
-        if "bins" in self.parts:
-            start = start + self.bins
-        start, step = take_rows(torch.cat([start, steps], dim=1), rows).chunk(2, dim=-1)
+        tables = [start.flatten(0, 1), self.steps.flatten(0, 1)]
+        if any({"bins", "piecewise-linear"} <= set(vector) for vector in self.vectors):
+            tables[0] = tables[0] + self.bins
+        elif "bins" in self.parts:
+            tables.append(self.bins)
+        # one look-up for all that depends on the bin
+        taken = take_rows(torch.cat(tables, dim=1), rows)
+        start, step, *rest = taken.split(self.missing.shape[1], dim=-1)
         left, inverse_width = self.left.flatten(), self.inverse_width.flatten()
         fraction = (x - left[rows]) * inverse_width[rows]
-        return torch.addcmul(start, fraction.clamp(0, 1).unsqueeze(-1), step)
+        fraction = fraction.clamp(0, 1).unsqueeze(-1)
+        part["piecewise-linear"] = torch.addcmul(start, fraction, step)
+        part |= zip(["bins"], rest, strict=False)
+        return part

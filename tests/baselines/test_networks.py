@@ -30,7 +30,7 @@ def embedding_of(kind, dim=DIM, **options):
     numeric = None
     if kind.numbers.shape[1]:
         edges = [torch.tensor([0.0, 1.0])] * kind.numbers.shape[1]
-        numeric = NumericEmbedding(edges, dim, parts=("linear",))
+        numeric = NumericEmbedding(edges, dim, kind="linear")
     return FieldEmbedding(kind.cardinalities, dim, numeric=numeric, **options)
 
 

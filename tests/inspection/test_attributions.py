@@ -29,6 +29,16 @@ def test_attributions_are_complete_to_one_percent(model, table, request):
     _assert_complete(estimator, X, result)
 
 
+@pytest.mark.parametrize("kind", ["scalar", "bins|piecewise-linear"])
+def test_a_number_is_one_field_however_it_is_embedded(kind, table, small):
+    small = {k: v for k, v in small.items() if k in {"max_epochs", "random_state"}}
+    estimator = MMoEClassifier(numeric_embedding=kind, **small).fit(*table)
+    X = table[0][:20]
+    result = field_attributions(estimator, X)
+    assert result.attributions.shape[2] == len(result.field_names)
+    _assert_complete(estimator, X, result)
+
+
 @pytest.mark.parametrize("Model", [DNNClassifier, WideDeepClassifier, MMoEClassifier])
 def test_networks_with_several_embeddings_are_complete_too(Model, table, small):
     small = {k: v for k, v in small.items() if k != "expert_hidden"}

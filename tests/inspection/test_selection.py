@@ -31,6 +31,17 @@ def test_gates_shown_are_the_gates_used(fitted, table):
         assert_allclose(one[:3].numpy(), expected, atol=1e-6)
 
 
+def test_each_vector_of_a_number_has_a_gate_and_a_name(table, small):
+    model = DEPHNMultiTaskClassifier(
+        **{**small, "numeric_embedding": "bins|linear", "selection": "soft"}
+    ).fit(*table)
+    selection = selection_gates(model)
+    assert len(selection.field_names) == selection.gates.shape[1]
+    numeric = model.encoder_.numeric_names_
+    expected = [f"{n} ({kind})" for kind in ("bins", "linear") for n in numeric]
+    assert [n for n in selection.field_names if "(" in n] == expected
+
+
 def test_structure_of_a_task_moves_that_task_alone(fitted, table):
     X = table[0]
     before = fitted.predict_proba(X)

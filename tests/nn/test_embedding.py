@@ -9,7 +9,7 @@ from _batches import KINDS
 from _naive import fields_of_row, randomize
 from torch.testing import assert_close
 
-from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding
+from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding, PlainNumbers
 
 EDGES = [[-1.0, 0.0, 0.5, 1.5], [-0.5, 0.5]]
 
@@ -19,7 +19,7 @@ def make_embedding(kind, dim=3, parts=("bins", "piecewise-linear"), **options):
     numeric = None
     if n_numeric:
         edges = [torch.tensor(e, dtype=torch.float64) for e in EDGES[:n_numeric]]
-        numeric = NumericEmbedding(edges, dim, parts=parts)
+        numeric = NumericEmbedding(edges, dim, kind="+".join(parts))
     return randomize(
         FieldEmbedding(kind.cardinalities, dim, numeric=numeric, **options)
     )
@@ -56,6 +56,41 @@ def test_one_field_perturbed_moves_only_its_own_embedding(name):
         assert moved[:, field].all()
         moved[:, field] = False
         assert not moved.any()
+
+
+def test_plain_numbers_stand_beside_the_flattened_vectors():
+    plain = PlainNumbers(2)
+    embedding = randomize(FieldEmbedding([3, 4], 3, numeric=plain))
+    codes, numbers = torch.tensor([[1, 3], [2, 0]]), torch.tensor([[0.5, 2], [7, -1]])
+    flat = embedding(codes, numbers.double())
+    assert flat.shape == (2, embedding.width) == (2, 2 * 3 + 2)
+    categorical = FieldEmbedding([3, 4], 3).double()
+    categorical.table = embedding.table
+    assert torch.equal(flat[:, :6], categorical(codes).flatten(1))
+    assert torch.equal(flat[:, 6:], numbers.double())
+
+
+@pytest.mark.parametrize("kind", ["linear", "bins|linear|periodic", "scalar"])
+def test_sums_by_field_add_up_all_entries_of_a_field(kind):
+    edges = [torch.tensor(e, dtype=torch.float64) for e in EDGES]
+    numeric = (
+        PlainNumbers(2) if kind == "scalar" else NumericEmbedding(edges, 3, kind=kind)
+    )
+    embedding = randomize(
+        FieldEmbedding([3], 3, numeric=numeric, bag_cardinalities=[5])
+    )
+    bag = members(2)
+    codes, numbers = (
+        torch.tensor([[1], [2]]),
+        torch.tensor([[0.5, 2], [7, -1]]).double(),
+    )
+    values = embedding(codes, numbers, [bag])
+    sums = embedding.sum_by_field(values)
+    assert sums.shape == (2, 4)
+    assert_close(sums.sum(1), values.flatten(1).sum(1))
+    moved = embedding(codes, numbers + torch.tensor([1.0, 0.0]), [bag])
+    changed = (embedding.sum_by_field(moved) != sums).any(0)
+    assert changed.tolist() == [False, True, False, False]
 
 
 def test_only_the_rows_that_are_read_get_a_gradient():

@@ -9,7 +9,7 @@ import torch
 from _naive import numeric_field, randomize
 from torch.testing import assert_close
 
-from dephn_sk.nn import NumericEmbedding
+from dephn_sk.nn import NumericEmbedding, PlainNumbers
 
 PARTS = ("linear", "bins", "piecewise-linear", "periodic")
 EDGES = [[-1.0, 0.0, 0.5, 1.5], [0.0, 2.0], [-3.0, -1.0, 4.0]]
@@ -27,9 +27,13 @@ NUMBERS = torch.tensor(
 )
 
 
-def make(parts, dim=2):
+def make(parts):
+    return make_kind("+".join(parts))
+
+
+def make_kind(kind, dim=2):
     edges = [torch.tensor(e, dtype=torch.float64) for e in EDGES]
-    return randomize(NumericEmbedding(edges, dim, parts=parts, n_frequencies=3))
+    return randomize(NumericEmbedding(edges, dim, kind=kind, n_frequencies=3))
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])
@@ -87,8 +91,34 @@ def test_equal_numbers_of_two_fields_have_vectors_of_their_own():
     assert not torch.isclose(out[0], out[1]).any()
 
 
-@pytest.mark.parametrize("name", ["lineal", "bins+bins", "bins+", ""])
+@pytest.mark.parametrize(
+    "name", ["lineal", "bins+bins", "bins|bins", "bins+", "bins|", ""]
+)
 def test_an_unknown_part_is_named(name):
     with pytest.raises(ValueError, match="got ") as error:
-        NumericEmbedding([torch.tensor([0.0, 1.0])], 2, parts=name.split("+"))
+        NumericEmbedding([torch.tensor([0.0, 1.0])], 2, kind=name)
     assert repr(name) in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["bins|piecewise-linear", "periodic|linear+bins"])
+def test_vectors_side_by_side_are_those_of_each_alone(kind):
+    embedding = make_kind(kind)
+    out = embedding(NUMBERS)
+    n_numeric = len(EDGES)
+    assert out.shape == (len(NUMBERS), 2 * n_numeric, 2)
+    for i, alone in enumerate(kind.split("|")):
+        single = make_kind(alone)
+        own = slice(i * n_numeric, (i + 1) * n_numeric)
+        values = {**embedding.state_dict(), "missing": embedding.missing[own]}
+        single.load_state_dict(values, strict=False)
+        assert_close(out[:, own], single(NUMBERS))
+
+
+def test_plain_numbers_are_as_they_are_and_missing_is_trained():
+    plain = randomize(PlainNumbers(3))
+    out = plain(NUMBERS)
+    known = ~NUMBERS.isnan()
+    assert torch.equal(out[known], NUMBERS[known])
+    assert torch.equal(out[6], plain.missing)
+    out.sum().backward()
+    assert plain.missing.grad.tolist() == [2.0, 1.0, 2.0]
