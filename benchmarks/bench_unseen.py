@@ -24,13 +24,13 @@ from dephn_sk.preprocessing import FieldEncoder
 IDS = ["user_id", "video_id", "author_id", "tab"]
 RARE = {"user_id": 50, "video_id": 50, "author_id": 50}
 VARIANTS = {
-    "untrained": {},
-    "masked, 2 %": {"unseen_rate": 0.02},
-    "rare ids share it": {"encoder": FieldEncoder(min_frequency=RARE)},
-    "target statistics": {
+    "untrained": {"unseen_rate": 0.0},
+    "masked, 2 % (default)": {},
+    "masked, and rare ids share it": {"encoder": FieldEncoder(min_frequency=RARE)},
+    "masked, target statistics": {
         "encoder": FieldEncoder(target_statistics=IDS, random_state=0)
     },
-    "target statistics, rare ids": {
+    "masked, target statistics, rare ids": {
         "encoder": FieldEncoder(
             target_statistics=IDS, min_frequency=RARE, random_state=0
         )

@@ -1,8 +1,15 @@
 """Multi-task behavior prediction on categorical tables, the scikit-learn way."""
 
 from ._dephn import DEPHNMultiTaskClassifier
+from ._search_space import search_space, suggest_parameters
 from ._task_view import TaskView
 
 __version__ = "0.1.0"
 
-__all__ = ["DEPHNMultiTaskClassifier", "TaskView", "__version__"]
+__all__ = [
+    "DEPHNMultiTaskClassifier",
+    "TaskView",
+    "__version__",
+    "search_space",
+    "suggest_parameters",
+]

@@ -40,6 +40,7 @@ from ._sklearn_callbacks import (
     with_callbacks,
 )
 from ._suggest import check_names, did_you_mean
+from ._table_optimizer import TableAdamW
 from ._targets import Targets
 from ._validation import check_validation_set, split_rows
 from ._weights import (
@@ -94,6 +95,7 @@ class MultiTaskClassifier(
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "weight_averaging": [Interval(Real, 0, 1, closed="left")],
         "early_stopping": ["boolean", StrOptions({"auto"})],
         "monitor": [StrOptions(set(MONITORS)), tuple],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
@@ -392,7 +394,7 @@ default=None
         return MultiTaskNet(
             network,
             criterion=criterion,
-            optimizer=torch.optim.AdamW,
+            optimizer=TableAdamW,
             optimizer__weight_decay=self.weight_decay,
             optimizer__fused=True,
             lr=self.learning_rate,
@@ -403,6 +405,7 @@ default=None
             n_classes=[len(c) for c in targets.classes],
             score_tasks=partial(score_tasks, n_outputs=targets.n_outputs),
             monitor=monitor,
+            weight_averaging=self.weight_averaging,
             seed=seed,
             **self._net_options(),
         ).initialize()
@@ -555,6 +558,20 @@ default=None
             yield
         finally:
             torch.set_num_threads(before)
+
+    def trim(self) -> MultiTaskClassifier:
+        """Forget what further training alone would need, so that a pickle is smaller.
+
+        The optimizer's moments take up to twice the memory of the parameters.
+        Predictions stay as they are; training that goes on begins the moments anew.
+
+        Returns
+        -------
+        self : object
+        """
+        check_is_fitted(self)
+        self.net_.trim()
+        return self
 
     # ------------------------------------------------------------ predicting
 

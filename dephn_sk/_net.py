@@ -7,7 +7,8 @@ the device within an epoch.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
+from ._averaging import WeightAverage
 from ._batches import ArraySource, Batch, generator_of
 from .nn import label_similarity, use_generator
 
@@ -55,6 +57,9 @@ class MultiTaskNet(NeuralNet):
     monitor : (str, int or None)
         ``"loss"`` or ``"score"`` of one task, or, with None, the loss that is trained
         on and the mean of the scores.
+    weight_averaging : float
+        Decay of the moving average of the weights that validates, and remains at the
+        end; 0 for none.
     seed : int
         Of shuffling and dropout.
     """
@@ -68,6 +73,7 @@ class MultiTaskNet(NeuralNet):
         gate_learning_rate: float = 0.1,
         score_tasks: Any = None,
         monitor: tuple[str, int | None] = ("loss", None),
+        weight_averaging: float = 0.0,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -77,6 +83,7 @@ class MultiTaskNet(NeuralNet):
         self.gate_learning_rate = gate_learning_rate
         self.score_tasks = score_tasks
         self.monitor = monitor
+        self.weight_averaging = weight_averaging
         self.seed = seed
         super().__init__(*args, **kwargs)
 
@@ -105,6 +112,14 @@ class MultiTaskNet(NeuralNet):
             self.gate_optimizer_ = torch.optim.SGD(
                 gates.parameters(), lr=self.gate_learning_rate
             )
+        self.average_ = None
+        if self.weight_averaging:
+            self.average_ = WeightAverage(
+                self.module_.parameters(), self.weight_averaging
+            )
+        # pickled together with the module, whose parameters it holds
+        together = {*self.cuda_dependent_attributes_, "average_"}
+        self.cuda_dependent_attributes_ = sorted(together)
         return self
 
     def __getstate__(self) -> dict[str, Any]:
@@ -129,11 +144,19 @@ class MultiTaskNet(NeuralNet):
                 ]
             state = self.optimizer_.state.pop(old, {})
             for key, value in state.items():
-                if value.shape == old.shape:
-                    state[key] = torch.zeros_like(module.table).index_copy_(
-                        0, positions, value
-                    )
+                if value.dim():  # a line for each row
+                    grown = value.new_zeros(len(module.table), *value.shape[1:])
+                    state[key] = grown.index_copy_(0, positions, value)
             self.optimizer_.state[module.table] = state
+            if self.average_ is not None:
+                self.average_.grow(old, module.table, positions)
+
+    def trim(self) -> None:
+        """Forget the moments of the optimizers; later training begins them anew."""
+        for optimizer in (self.optimizer_, self.gate_optimizer_):
+            if optimizer is not None:
+                optimizer.state.clear()
+                optimizer.zero_grad()
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""
@@ -156,7 +179,8 @@ class MultiTaskNet(NeuralNet):
         if iterator is None:
             return
         try:
-            self._run_single_epoch(iterator, *args, **kwargs)
+            with _no_denormals():
+                self._run_single_epoch(iterator, *args, **kwargs)
         except KeyboardInterrupt:
             # skorch takes it for the wish of a callback to stop, and returns normally
             raise _Interrupted from None
@@ -176,6 +200,8 @@ class MultiTaskNet(NeuralNet):
         epoch = len(self.history)
         shuffle = {}
         if training:
+            if self.average_ is not None and self.average_.n_steps:
+                self.average_.swap()  # train on, from the weights of the last step
             shuffle = {"seed": self.seed, "epoch": epoch}
             use_generator(
                 self.module_, generator_of(self.seed, "dropout", epoch, device=device)
@@ -205,6 +231,8 @@ class MultiTaskNet(NeuralNet):
         if not training:
             self._record_validation(loss, task_loss.tolist(), seen)
             return
+        if self.average_ is not None:
+            self.average_.swap()
         self._set_training(False)
         with torch.inference_mode():  # the loss is from before the last step
             finite = self.module_(**batch.inputs).isfinite().all().item()
@@ -259,6 +287,8 @@ class MultiTaskNet(NeuralNet):
         self.optimizer_.step()
         if self.gate_optimizer_ is not None:
             self.gate_optimizer_.step()
+        if self.average_ is not None:
+            self.average_.update()
         return step
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
@@ -311,6 +341,21 @@ class MultiTaskNet(NeuralNet):
         ]
         logits = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         return logits.cpu().numpy()
+
+
+@contextlib.contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Take numbers below 1e-38 for zero.
+
+    The moments of rows that have not come for a thousand steps decay to such numbers,
+    and arithmetic on them takes many times as long.
+    """
+    before = (torch.tensor(1e-40) * 1).item() == 0  # torch sets it, but does not tell
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
 
 
 class _Interrupted(BaseException):

@@ -100,7 +100,7 @@ DOWNWARD = {  # what each file of the training path may import of ours
     "_targets.py": {"_suggest", "_compat"},
     "_weights.py": {"_suggest", "_compat", "_targets"},
     "_batches.py": {"nn", "preprocessing"},
-    "_net.py": {"_batches", "_compat", "_callbacks", "nn", "metrics"},
+    "_net.py": {"_averaging", "_batches", "_compat", "_callbacks", "nn", "metrics"},
 }
 
 

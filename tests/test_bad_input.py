@@ -387,7 +387,7 @@ def test_a_value_out_of_range(data, parameter, value):
 
 
 def test_heads_that_do_not_divide_the_width(data):
-    model = make_model(embedding_dim=8, n_heads=3)
+    model = make_model(embedding_dim=8, n_heads=3, selection="soft")
     assert_refused(lambda: model.fit(*data), "n_heads=3", "embedding_dim=8")
 
 

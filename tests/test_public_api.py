@@ -218,7 +218,7 @@ def test_every_documented_attribute_of_the_classifier_exists_after_fit():
     import pandas as pd
 
     X = pd.DataFrame({"c": list("abab"), "x": [0.0, 1, 2, 3]})
-    options = {"max_epochs": 1, "expert_hidden": (4,), "random_state": 0}
+    options = {"max_epochs": 1, "selection": "soft", "random_state": 0}
     model = DEPHNMultiTaskClassifier(**options).fit(X, [[0, 1], [1, 1], [0, 0], [1, 0]])
     for name in documented:
         assert hasattr(model, name), name

@@ -58,6 +58,7 @@ def fit(X, y, sample_weight=None, **options):
         "learning_rate": 0.01,
         "max_epochs": 1,
         "batch_size": len(X),
+        "weight_averaging": 0.0,
         "dtype": "float64",
         "random_state": 0,
         **options,

@@ -19,11 +19,11 @@ numeric_embedding : str, default="linear"
     one vector, their sum, or by ``"|"`` as a vector each. See
     :class:`~dephn_sk.nn.NumericEmbedding`. ``"scalar"`` leaves it a number, for
     networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE and SNR.
-n_bins : int, default=64
+n_bins : int, default=256
     Quantile bins of a numeric column.
 embedding_dropout : float in [0, 1), default=0.3
     Dropout of the fields' entries.
-unseen_rate : float in [0, 1), default=0.0
+unseen_rate : float in [0, 1), default=0.02
     Probability with which a categorical value is taken for an unseen one while
     training, so that the vector of unseen values is trained.""",
     "{hidden}": """\
@@ -51,10 +51,13 @@ max_epochs : int, default=20
     Passes over the training data, at most.
 batch_size : int, default=1024
     Rows in an optimization step.
-learning_rate : float, default=1e-3
+learning_rate : float, default=2e-3
     Of AdamW.
 weight_decay : float, default=1e-5
     Decoupled weight decay of AdamW.
+weight_averaging : float in [0, 1), default=0.999
+    Decay of the moving average of the weights over the steps, which validates and is
+    what remains; 0 keeps the last weights.
 early_stopping : bool or "auto", default="auto"
     Whether to stop when the loss on rows set aside no longer falls, and to keep the
     weights of the best epoch, of all tasks alike. ``"auto"``: with more than 10,000

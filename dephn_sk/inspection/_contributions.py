@@ -52,6 +52,7 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
         contributions : ndarray of shape (n_samples, n_outputs, n_experts)
             In logits.
         bias : ndarray of shape (n_outputs,)
+            In logits, the same for every row.
         output_names : tuple of str
             The tasks; for a multi-class task, ``"task=class"`` for each class.
         expert_names : tuple of str
@@ -69,7 +70,12 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     >>> from dephn_sk.datasets import make_behavior_log
     >>> from dephn_sk.inspection import expert_contributions
     >>> log = make_behavior_log(500, random_state=0)
-    >>> model = DEPHNMultiTaskClassifier(tower_hidden=(), max_epochs=1, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(
+    ...     private_experts=("cross", "field"),
+    ...     tower_hidden=(),
+    ...     max_epochs=1,
+    ...     random_state=0,
+    ... )
     >>> result = expert_contributions(model.fit(log.data, log.target), log.data)
     >>> result.contributions.shape
     (500, 3, 8)

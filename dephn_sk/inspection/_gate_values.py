@@ -103,7 +103,9 @@ def expert_utilization(
         utilization : ndarray of shape (n_tasks, n_experts)
             The rows sum to 1; the mappings of an expert are taken together.
         task_names : tuple of str
+            The rows.
         expert_names : tuple of str
+            The columns.
 
     Warns
     -----

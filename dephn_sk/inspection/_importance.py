@@ -61,7 +61,9 @@ default=None
         importances_mean, importances_std : ndarray of shape (n_features,)
             Over the repeats.
         importances : ndarray of shape (n_features, n_repeats)
+            Of each repeat.
         feature_names : tuple of str
+            The columns that were shuffled.
 
     Examples
     --------

@@ -45,7 +45,12 @@ def selection_gates(estimator: Any) -> Bunch:
     >>> from dephn_sk.datasets import make_behavior_log
     >>> from dephn_sk.inspection import selection_gates
     >>> log = make_behavior_log(500, random_state=0)
-    >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(
+    ...     private_experts=("cross", "field"),
+    ...     selection="soft",
+    ...     max_epochs=1,
+    ...     random_state=0,
+    ... )
     >>> selection = selection_gates(model.fit(log.data, log.target))
     >>> selection.gates.shape
     (7, 12, 8)

@@ -20,6 +20,7 @@ SMALL = {
     "n_threads": 1,
     "random_state": 0,
 }
+WHOLE = {**SMALL, "private_experts": ("cross", "field"), "selection": "soft"}
 
 
 def make_table(n_rows=300, seed=0):
@@ -58,6 +59,12 @@ def small():
 
 
 @pytest.fixture(scope="session")
+def whole():
+    """The same, of DEPHN with private experts and soft selection."""
+    return dict(WHOLE)
+
+
+@pytest.fixture(scope="session")
 def table():
     return make_table()
 
@@ -66,13 +73,13 @@ def table():
 def fitted(table):
     """With hidden towers and rows set aside."""
     return DEPHNMultiTaskClassifier(
-        **{**SMALL, "max_epochs": 4}, early_stopping=True, learning_rate=1e-2
+        **{**WHOLE, "max_epochs": 4}, early_stopping=True, learning_rate=1e-2
     ).fit(*table)
 
 
 @pytest.fixture(scope="session")
 def mapped(table):
-    return DEPHNMultiTaskClassifier(**SMALL, gate="mapped", dtype="float64").fit(*table)
+    return DEPHNMultiTaskClassifier(**WHOLE, gate="mapped", dtype="float64").fit(*table)
 
 
 @pytest.fixture(scope="session")
@@ -80,7 +87,7 @@ def mixed(table):
     """A binary and a multi-class task, linear towers."""
     X, y = table
     y = pd.DataFrame({"click": y["click"], "city": X["city"]})
-    model = DEPHNMultiTaskClassifier(**SMALL, tower_hidden=(), dtype="float64")
+    model = DEPHNMultiTaskClassifier(**WHOLE, tower_hidden=(), dtype="float64")
     return model.fit(X, y)
 
 

@@ -31,10 +31,10 @@ def _logits(estimator, X):
     ],
     ids=str,
 )
-def test_contributions_and_bias_are_the_logit(table, small, tower_hidden, experts):
+def test_contributions_and_bias_are_the_logit(table, whole, tower_hidden, experts):
     X, y = table
     model = DEPHNMultiTaskClassifier(
-        **small, tower_hidden=tower_hidden, dtype="float64", **experts
+        **{**whole, **experts}, tower_hidden=tower_hidden, dtype="float64"
     ).fit(X, y)
     result = expert_contributions(model, X)
     assert result.contributions.shape == (300, 2, len(result.expert_names))

@@ -54,8 +54,8 @@ def test_network_without_gates_is_refused(table, small):
         gate_values(model.fit(*table))
 
 
-def test_network_without_public_experts_has_no_gates(table, small):
-    model = DEPHNMultiTaskClassifier(**small, public_experts=()).fit(*table)
+def test_network_without_public_experts_has_no_gates(table, whole):
+    model = DEPHNMultiTaskClassifier(**whole, public_experts=()).fit(*table)
     with pytest.raises(TypeError, match="no gates on shared experts"):
         GateDisplay.from_estimator(model)
 

@@ -41,3 +41,20 @@ def test_a_generator_decides_the_initial_values_and_torch_keeps_its_own():
     )
     assert torch.equal(first.weight, second.weight)
     assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 5])
+def test_maps_of_a_shared_input_are_those_of_each_alone(batch):
+    maps = [
+        GroupedLinear(2, 4, 3).double(),
+        GroupedLinear(3, 4, 1, bias=False).double(),
+        GroupedLinear(1, 4, 5).double(),
+    ]
+    x = torch.randn(batch, 4, dtype=torch.float64, requires_grad=True)
+    leaves = [x, *(p for one in maps for p in one.parameters())]
+    results = []
+    for outputs in (shared_input(x, maps), [one(x) for one in maps]):
+        loss = sum(out.sin().sum() for out in outputs)
+        results.append([*outputs, *torch.autograd.grad(loss, leaves)])
+    for one, other in zip(*results, strict=True):
+        assert_close(one, other)
