@@ -52,8 +52,15 @@ class Results:
             lines = self.path.read_text().splitlines()
             self.rows = [json.loads(line) for line in lines]
 
+    def find(self, key: tuple) -> dict | None:
+        """The row of a key, or None."""
+        for row in self.rows:
+            if tuple(row.get(k) for k in self.key) == key:
+                return row
+        return None
+
     def __contains__(self, key: tuple) -> bool:
-        return any(tuple(row[k] for k in self.key) == key for row in self.rows)
+        return self.find(key) is not None
 
     def add(self, row: dict) -> None:
         """Keep a row, on disk at once."""

@@ -1,13 +1,18 @@
 """How accurate is each entry on real data, per task?
 
-    python benchmarks/bench_accuracy.py --data FOLDER --datasets census-2 kuairand-3
+    python benchmarks/bench_accuracy.py --data FOLDER --datasets census-2 oulad-3
+    python benchmarks/bench_accuracy.py --data FOLDER --datasets kuairand-3 \\
+        --features statistics --tune
     python benchmarks/bench_accuracy.py --rows 2000 --seeds 1 --datasets simulated
 
 FOLDER holds census/, kuairand/ and oulad/ (see ``dephn_sk.datasets``). The splits are
-those of the loaders; the validation part chooses the epoch (or the number of trees),
-the test part is read once per row. Every fit runs in a process of its own, so that its
-peak memory is its own; results are appended to results/accuracy.jsonl, and what is in
-there is not run again.
+those of the loaders. The validation part chooses the epoch (or the number of trees)
+and, with ``--tune``, the parameters: every entry that has a search space gets the same
+budget, 20 trials or 20 minutes, whichever ends first. The test part is read once per
+row. Every fit runs in a process of its own, on one thread, so that its peak memory is
+its own; results are appended to results/accuracy.jsonl, those of the searches to
+results/tuned.jsonl, and what is in there is not run again. LightGBM and CatBoost take
+part where they are installed (``pip install ".[bench]"``).
 """
 
 from __future__ import annotations
@@ -20,13 +25,10 @@ import sys
 import time
 
 import numpy as np
+from _entries import ENTRIES
 from _report import RESULTS, Results, environment, markdown_table
-from sklearn.compose import make_column_selector, make_column_transformer
-from sklearn.ensemble import HistGradientBoostingClassifier
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import OrdinalEncoder
+from sklearn.model_selection import ParameterSampler
 
-from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.datasets import (
     load_census_income,
     load_kuairand,
@@ -36,7 +38,8 @@ from dephn_sk.datasets import (
 from dephn_sk.metrics import task_calibration_error, task_log_loss, task_roc_auc
 from dephn_sk.preprocessing import FieldEncoder
 
-KEY = ("entry", "dataset", "seed", "rows")
+KEY = ("entry", "dataset", "features", "seed", "rows", "tuned")
+KEY_OF_SEARCH = ("entry", "dataset", "features", "rows")
 
 
 def simulated(subset):
@@ -65,128 +68,113 @@ DATASETS = {
 }
 
 
-class Boosting:
-    """One HistGradientBoosting per task behind an ordinal encoding."""
-
-    def __init__(self, random_state):
-        self.random_state = random_state
-
-    def fit(self, X, y, X_val, y_val):
-        encode = OrdinalEncoder(
-            handle_unknown="use_encoded_value", unknown_value=np.nan, max_categories=250
-        )
-        categorical = make_column_selector(dtype_exclude="number")
-        table = make_column_transformer((encode, categorical), remainder="passthrough")
-        self.models = []
-        for name in y:
-            known, known_val = y[name].notna(), y_val[name].notna()
-            encoder = make_pipeline(table).fit(X[known])
-            model = HistGradientBoostingClassifier(
-                max_iter=1000,
-                learning_rate=0.05,
-                early_stopping=True,
-                n_iter_no_change=50,
-                random_state=self.random_state,
-            ).fit(
-                encoder.transform(X[known]),
-                y.loc[known, name],
-                X_val=encoder.transform(X_val[known_val]),
-                y_val=y_val.loc[known_val, name],
-            )
-            self.models.append((encoder, model))
-        return self
-
-    def predict_proba(self, X):
-        return np.column_stack(
-            [m.predict_proba(e.transform(X))[:, 1] for e, m in self.models]
-        )
-
-
-class Network:
-    """An estimator of ours, on the raw frame or behind a FieldEncoder."""
-
-    def __init__(self, estimator, encoder=None):
-        self.estimator = estimator
-        self.encoder = encoder
-
-    def fit(self, X, y, X_val, y_val):
-        if self.encoder is None:
-            self.estimator.fit(X, y, X_val=X_val, y_val=y_val)
-            return self.estimator
-        X_train = self.encoder.fit_transform(X, y)
-        X_val = self.encoder.transform(X_val)
-        self.estimator.fit(X_train, y, X_val=X_val, y_val=y_val)
-        return Pipeline([("encode", self.encoder), ("model", self.estimator)])
-
-
-def network(cls, **options):
-    return lambda seed: Network(cls(early_stopping=True, random_state=seed, **options))
-
-
-ENTRIES = {
-    "DEPHN": network(DEPHNMultiTaskClassifier),
-    "DEPHN behind FieldEncoder": lambda seed: Network(
-        DEPHNMultiTaskClassifier(early_stopping=True, random_state=seed), FieldEncoder()
-    ),
-    "DEPHN, paper": network(DEPHNMultiTaskClassifier.paper_configuration),
-    "HistGradientBoosting per task": Boosting,
-    **{
-        name.removesuffix("Classifier"): network(getattr(baselines, name))
-        for name in baselines.__all__
-        if name.endswith("Classifier")
-    },
+IDS = ["user_id", "video_id", "author_id"]
+STATISTICS = {
+    "kuairand": {
+        "target_statistics": [*IDS, "tab"],
+        "min_frequency": dict.fromkeys(IDS, 50),
+    }
 }
 
 
-def run_one(entry: str, dataset: str, seed: int, rows: int | None, data) -> dict:
-    """Fit one entry on one data set and score it."""
+def make_encoder(dataset: str, features: str) -> FieldEncoder | None:
+    """None for raw columns; with target statistics of the ids where there are some."""
+    if features == "raw":
+        return None
+    return FieldEncoder(random_state=0, **STATISTICS[dataset.partition("-")[0]])
+
+
+def scores(model, X, y, prefix: str) -> dict:
+    """Metrics of each task."""
+    p = model.predict_proba(X)
+    metrics = {
+        "auc": task_roc_auc,
+        "log_loss": task_log_loss,
+        "calibration_error": task_calibration_error,
+    }
+    return {
+        f"{prefix}_{name}": metric(y, p).round(5).tolist()
+        for name, metric in metrics.items()
+    }
+
+
+def tune(entry, dataset, features, rows, data, trials, minutes) -> dict:
+    """A random search on the validation part, all entries with the same budget."""
+    X, y, X_val, y_val = training_data(dataset, rows, data)
+    start, tried = time.perf_counter(), []
+    while len(tried) < trials and time.perf_counter() - start < 60 * minutes:
+        # the first trial is the defaults
+        sampler = ParameterSampler(ENTRIES[entry].space, 1, random_state=len(tried))
+        parameters = next(iter(sampler)) if tried else {}
+        model = ENTRIES[entry].make(0, parameters)
+        model.fit(X, y, X_val, y_val, make_encoder(dataset, features))
+        losses = task_log_loss(y_val, model.predict_proba(X_val)).tolist()
+        tried.append((losses, parameters))
+    if model.per_task:  # models apart may have parameters apart
+        best = [min(tried, key=lambda t, k=k: t[0][k])[1] for k in range(y.shape[1])]
+    else:
+        best = min(tried, key=lambda t: sum(t[0]))[1]
+    return {
+        "entry": entry,
+        "dataset": dataset,
+        "features": features,
+        "rows": rows,
+        "trials": len(tried),
+        "tuning_seconds": round(time.perf_counter() - start, 1),
+        "parameters": json.loads(json.dumps(best, default=lambda v: v.item())),
+    }
+
+
+def training_data(dataset, rows, data):
     X, y = DATASETS[dataset]("train", data)
     X_val, y_val = DATASETS[dataset]("validation", data)
-    X_test, y_test = DATASETS[dataset]("test", data)
-    if rows:
-        X, y = X[:rows], y[:rows]
+    return X[:rows], y[:rows], X_val, y_val
+
+
+def run_one(entry, dataset, features, seed, rows, tuned, data) -> dict:
+    """Fit one entry on one data set and score it."""
+    X, y, X_val, y_val = training_data(dataset, rows, data)
+    model = ENTRIES[entry].make(seed, tuned["parameters"] if tuned else {})
+    encoder = make_encoder(dataset, features)
     start, cpu = time.perf_counter(), time.process_time()
-    model = ENTRIES[entry](seed).fit(X, y, X_val, y_val)
+    model.fit(X, y, X_val, y_val, encoder)
     row = {
         "entry": entry,
         "dataset": dataset,
+        "features": features,
         "seed": seed,
         "rows": rows,
+        "tuned": bool(tuned),
+        "trials": tuned["trials"] if tuned else 0,
+        "tuning_seconds": tuned["tuning_seconds"] if tuned else 0.0,
         "tasks": list(y),
         "fit_seconds": round(time.perf_counter() - start, 1),
         "fit_cpu_seconds": round(time.process_time() - cpu, 1),
     }
-    for part, X_part, y_part in (
-        ("validation", X_val, y_val),
-        ("test", X_test, y_test),
-    ):
-        p = model.predict_proba(X_part)
-        for metric, score in (
-            ("auc", task_roc_auc),
-            ("log_loss", task_log_loss),
-            ("calibration_error", task_calibration_error),
-        ):
-            row[f"{part}_{metric}"] = score(y_part, p).round(5).tolist()
+    row |= scores(model, X_val, y_val, "validation")
+    row |= scores(model, *DATASETS[dataset]("test", data), "test")
     row["peak_rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return row | environment()
 
 
 def tables(rows: list[dict]) -> str:
-    """One markdown table for each data set."""
+    """One markdown table for each data set and kind of features."""
     parts = []
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        members = [row for row in rows if row["dataset"] == dataset]
+    kinds = dict.fromkeys((row["dataset"], row["features"]) for row in rows)
+    for kind in kinds:
+        members = [row for row in rows if (row["dataset"], row["features"]) == kind]
         columns = {}
         for t, task in enumerate(members[0]["tasks"]):
             for metric, short in (("auc", "AUC"), ("log_loss", "log loss")):
-                for part in ("validation", "test"):
-                    columns[f"{task} {short}, {part}"] = (
-                        lambda row, key=f"{part}_{metric}", t=t: row[key][t]
-                    )
-        columns["fit s"] = lambda row: row["fit_seconds"]
+                columns[f"{task} {short}"] = lambda row, key=f"test_{metric}", t=t: row[
+                    key
+                ][t]
+        columns["validation AUC"] = lambda row: np.mean(row["validation_auc"])
+        columns["fit CPU s"] = lambda row: row["fit_cpu_seconds"]
         columns["peak MB"] = lambda row: row["peak_rss_mb"]
         parts.append(
-            f"### {dataset}\n\n" + markdown_table(members, ("entry",), columns)
+            f"### {kind[0]}, {kind[1]} features\n\n"
+            + markdown_table(members, ("entry", "trials"), columns)
         )
     return "\n\n".join(parts)
 
@@ -198,39 +186,47 @@ def main() -> None:
         "--datasets", nargs="+", choices=DATASETS, default=["simulated"]
     )
     parser.add_argument("--entries", nargs="+", choices=ENTRIES, default=list(ENTRIES))
+    parser.add_argument("--features", choices=("raw", "statistics"), default="raw")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, help="training rows; all by default")
+    parser.add_argument("--tune", action="store_true", help="search before the seeds")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--results", default=RESULTS / "accuracy.jsonl")
+    parser.add_argument("--tuned", default=RESULTS / "tuned.jsonl")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
-        entry, dataset, seed, rows = json.loads(options.one)
-        print(json.dumps(run_one(entry, dataset, seed, rows, options.data)))
+        print(json.dumps(run_one(*json.loads(options.one), options.data)))
         return
     results = Results(options.results, KEY)
+    searches = Results(options.tuned, KEY_OF_SEARCH)
+    asked = []
     for dataset in options.datasets:
-        for seed in range(options.seeds):
-            for entry in options.entries:
-                key = (entry, dataset, seed, options.rows)
-                if key in results:
-                    continue
-                command = [sys.executable, __file__, "--one", json.dumps(key)]
-                if options.data:
-                    command += ["--data", options.data]
-                done = subprocess.run(
-                    command, capture_output=True, text=True, check=False
-                )
-                if done.returncode:
-                    raise SystemExit(f"{key} failed:\n{done.stderr}")
-                results.add(json.loads(done.stdout.splitlines()[-1]))
-                print(key, file=sys.stderr)
-    asked = [
-        row
-        for row in results.rows
-        if row["dataset"] in options.datasets
-        and row["entry"] in options.entries
-        and row["rows"] == options.rows
-    ]
+        for entry in options.entries:
+            tuned = None
+            if options.tune and ENTRIES[entry].space:
+                what = (entry, dataset, options.features, options.rows)
+                budget = (options.data, options.trials, options.minutes)
+                if what not in searches:
+                    searches.add(tune(*what, *budget))
+                tuned = searches.find(what)
+            for seed in range(options.seeds):
+                what = (entry, dataset, options.features, seed, options.rows)
+                key = (*what, bool(tuned))
+                if key not in results:
+                    one = json.dumps((*what, tuned))
+                    command = [sys.executable, __file__, "--one", one]
+                    if options.data:
+                        command += ["--data", options.data]
+                    done = subprocess.run(
+                        command, capture_output=True, text=True, check=False
+                    )
+                    if done.returncode:
+                        raise SystemExit(f"{key} failed:\n{done.stderr}")
+                    results.add(json.loads(done.stdout.splitlines()[-1]))
+                    print(key, file=sys.stderr)
+                asked.append(results.find(key))
     print(tables(asked))
 
 

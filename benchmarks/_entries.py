@@ -1,0 +1,257 @@
+"""What takes part in the comparison of accuracy: our estimators, and boosting.
+
+Every entry is fitted by ``fit(X, y, X_val, y_val, encoder)`` on raw frames and gives
+``predict_proba(X)``, one column for each task. The validation part chooses the epoch or
+the number of trees. The encoder is the same for all entries, so that target statistics
+and rare ids are a gift to everybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import loguniform, randint, uniform
+from sklearn.base import clone
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from dephn_sk import DEPHNMultiTaskClassifier, baselines, search_space
+from dephn_sk.preprocessing import FieldEncoder
+
+MOST_TREES = 2000
+PATIENCE = 50
+
+
+class Network:
+    """An estimator of ours, on the raw frame."""
+
+    per_task = False
+
+    def __init__(self, estimator):
+        self.estimator = estimator
+
+    def fit(self, X, y, X_val, y_val, encoder):
+        self.estimator.set_params(encoder=encoder, early_stopping=True, n_threads=1)
+        self.estimator.fit(X, y, X_val=X_val, y_val=y_val)
+        return self
+
+    def predict_proba(self, X):
+        return self.estimator.predict_proba(X)
+
+
+class Ensemble:
+    """The mean of some networks that differ in their seed."""
+
+    per_task = False
+
+    def __init__(self, members):
+        self.members = members
+
+    def fit(self, *data):
+        for member in self.members:
+            member.fit(*data)
+        return self
+
+    def predict_proba(self, X):
+        return np.mean([m.predict_proba(X) for m in self.members], axis=0)
+
+
+class PerTask:
+    """One model for each task, on codes and numbers.
+
+    `fit_one(X, y, X_val, y_val, categorical, seed, parameters)` gives a model;
+    `parameters` may be a list, with those of each task.
+    """
+
+    per_task = True
+
+    def __init__(self, fit_one, seed, parameters):
+        self.fit_one, self.seed, self.parameters = fit_one, seed, parameters
+
+    def fit(self, X, y, X_val, y_val, encoder):
+        self.encoder = FieldEncoder() if encoder is None else clone(encoder)
+        train = self._frame(self.encoder.fit_encode(X, y))
+        valid = self._frame(self.encoder.encode(X_val))
+        names = list(self.encoder.categorical_names_)
+        parameters = self.parameters
+        if not isinstance(parameters, list):
+            parameters = [parameters] * y.shape[1]
+        self.models = []
+        for name, own in zip(y, parameters, strict=True):
+            known, known_val = y[name].notna(), y_val[name].notna()
+            model = self.fit_one(
+                train[known.to_numpy()],
+                y.loc[known, name].astype(int),
+                valid[known_val.to_numpy()],
+                y_val.loc[known_val, name].astype(int),
+                names,
+                self.seed,
+                own,
+            )
+            self.models.append(model)
+        return self
+
+    def _frame(self, fields):
+        codes = pd.DataFrame(fields.codes, columns=self.encoder.categorical_names_)
+        numbers = pd.DataFrame(fields.numbers, columns=self.encoder.numeric_names_)
+        return pd.concat([codes, numbers], axis=1)
+
+    def predict_proba(self, X):
+        frame = self._frame(self.encoder.encode(X))
+        return np.column_stack([m.predict_proba(frame)[:, 1] for m in self.models])
+
+
+class Logistic(PerTask):
+    """Logistic regression of one-hot categories and numbers."""
+
+    def __init__(self, seed, parameters):
+        super().__init__(fit_logistic, seed, parameters)
+
+    def _frame(self, fields):
+        return super()._frame(fields).fillna(0.0)
+
+
+def fit_logistic(X, y, X_val, y_val, categorical, seed, parameters):
+    from sklearn.compose import make_column_transformer
+
+    one_hot = OneHotEncoder(handle_unknown="ignore")
+    table = make_column_transformer((one_hot, categorical), remainder="passthrough")
+    return make_pipeline(table, LogisticRegression(max_iter=300, **parameters)).fit(
+        X, y
+    )
+
+
+def fit_histogram(X, y, X_val, y_val, categorical, seed, parameters):
+    # its categories are limited to 255: ids of more are read as numbers
+    small = [name for name in categorical if X[name].max() < 254]
+    model = HistGradientBoostingClassifier(
+        **{"learning_rate": 0.05, "max_iter": MOST_TREES, **parameters},
+        early_stopping=True,
+        n_iter_no_change=PATIENCE,
+        categorical_features=small,
+        random_state=seed,
+    )
+    return model.fit(X, y, X_val=X_val, y_val=y_val)
+
+
+def fit_lightgbm(X, y, X_val, y_val, categorical, seed, parameters):
+    import lightgbm
+
+    defaults = {
+        "learning_rate": 0.05,
+        "num_leaves": 31,
+        "subsample": 0.8,
+        "subsample_freq": 1,
+        "colsample_bytree": 0.8,
+    }
+    model = lightgbm.LGBMClassifier(
+        **{**defaults, **parameters},
+        n_estimators=MOST_TREES,
+        n_jobs=1,
+        random_state=seed,
+        verbose=-1,
+    )
+    return model.fit(
+        X,
+        y,
+        eval_set=[(X_val, y_val)],
+        eval_metric="binary_logloss",
+        categorical_feature=categorical,
+        callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
+    )
+
+
+def fit_catboost(X, y, X_val, y_val, categorical, seed, parameters):
+    import catboost
+
+    model = catboost.CatBoostClassifier(
+        **parameters,
+        iterations=MOST_TREES,
+        early_stopping_rounds=PATIENCE,
+        cat_features=categorical,
+        random_seed=seed,
+        thread_count=1,
+        verbose=False,
+        allow_writing_files=False,
+    )
+    return model.fit(X, y, eval_set=(X_val, y_val))
+
+
+@dataclass
+class Entry:
+    """How to make an entry from a seed and parameters, and where to look for them."""
+
+    make: Callable[[int, Any], Any]
+    space: dict[str, Any] = field(default_factory=dict)
+
+
+def network(cls, **fixed):
+    return lambda seed, parameters: Network(
+        cls(random_state=seed, **fixed, **parameters)
+    )
+
+
+def ensemble(n_members):
+    def make(seed, parameters):
+        seeds = range(1000 * seed, 1000 * seed + n_members)
+        return Ensemble(
+            [
+                Network(DEPHNMultiTaskClassifier(random_state=s, **parameters))
+                for s in seeds
+            ]
+        )
+
+    return make
+
+
+def per_task(fit_one):
+    return lambda seed, parameters: PerTask(fit_one, seed, parameters)
+
+
+ENTRIES = {
+    "DEPHN": Entry(network(DEPHNMultiTaskClassifier), search_space()),
+    "DEPHN, mean of 4": Entry(ensemble(4)),
+    "DEPHN, paper": Entry(network(DEPHNMultiTaskClassifier.paper_configuration)),
+    "LightGBM per task": Entry(
+        per_task(fit_lightgbm),
+        {
+            "learning_rate": loguniform(0.02, 0.1),
+            "num_leaves": randint(7, 128),
+            "min_child_samples": randint(10, 200),
+            "colsample_bytree": uniform(0.4, 0.6),
+            "reg_lambda": loguniform(1e-3, 100),
+            "cat_smooth": loguniform(1, 200),
+        },
+    ),
+    "CatBoost per task": Entry(
+        per_task(fit_catboost),
+        {
+            "learning_rate": loguniform(0.03, 0.2),
+            "depth": randint(4, 9),
+            "l2_leaf_reg": loguniform(1, 30),
+            "random_strength": loguniform(0.3, 3),
+        },
+    ),
+    "HistGradientBoosting per task": Entry(
+        per_task(fit_histogram),
+        {
+            "learning_rate": loguniform(0.02, 0.1),
+            "max_leaf_nodes": randint(7, 128),
+            "min_samples_leaf": randint(10, 200),
+            "l2_regularization": loguniform(1e-3, 100),
+            "max_features": uniform(0.4, 0.6),
+        },
+    ),
+    "logistic regression": Entry(Logistic, {"C": loguniform(1e-3, 10)}),
+    **{
+        name.removesuffix("Classifier"): Entry(network(getattr(baselines, name)))
+        for name in baselines.__all__
+        if name.endswith("Classifier")
+    },
+}
