@@ -80,7 +80,7 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         After :meth:`fit` alone: the clone that it trained.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, where it has names.
 
     Notes

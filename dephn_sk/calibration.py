@@ -50,7 +50,7 @@ class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
         Names of the tasks.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the columns of X, where it has names.
 
     See Also

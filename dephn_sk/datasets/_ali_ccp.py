@@ -116,6 +116,7 @@ def load_ali_ccp(
         target : DataFrame of shape (n_rows, n_tasks)
             0 and 1; ``conversion`` with NaN where it is not observed.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

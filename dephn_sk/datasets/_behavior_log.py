@@ -124,7 +124,9 @@ def make_behavior_log(
         categorical_features : list of int
             The columns of `data` that hold categories.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         DESCR : str
+            What the data are.
 
     Examples
     --------

@@ -183,6 +183,7 @@ def load_census_income(
             Number of people in the population that the record stands for; no
             feature.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

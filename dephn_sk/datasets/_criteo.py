@@ -81,6 +81,7 @@ def load_criteo(
         target : DataFrame of shape (n_rows, 1)
             ``click``, 0 or 1.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

@@ -103,6 +103,7 @@ def load_kuairand(
         time_ms : ndarray of shape (n_rows,)
             Time of the exposure, in milliseconds since 1970 (UTC); no feature.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

@@ -75,6 +75,7 @@ def load_oulad(
         id_student : ndarray of shape (n_rows,)
             The student, for grouped splits; no feature.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

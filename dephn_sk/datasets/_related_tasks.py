@@ -97,6 +97,7 @@ def make_related_tasks(
         task_names : list of str
             "first" and the relation.
         DESCR : str
+            What the data are.
 
     Notes
     -----

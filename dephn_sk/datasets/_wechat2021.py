@@ -107,6 +107,7 @@ def load_wechat2021(
         date : ndarray of shape (n_rows,)
             The day, from 1 to 14; no feature.
         feature_names, task_names : list of str
+            Columns of `data` and of `target`.
         split : ndarray of shape (n_rows,)
             The subset of each row.
         DESCR : str

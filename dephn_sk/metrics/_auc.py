@@ -108,8 +108,7 @@ def gauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
         The group of each row: integers, strings or any other values.
     classes : array-like, default=None
         The two classes, as in :func:`task_roc_auc`.
-    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-            default=None
+    sample_weight : array-like of shape (n_samples,) or that of y_true, default=None
         Weights of the rows, within the groups and in :math:`n_u`.
 
     Returns
@@ -162,8 +161,7 @@ def uauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
         The group of each row: integers, strings or any other values.
     classes : array-like, default=None
         The two classes, as in :func:`task_roc_auc`.
-    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-            default=None
+    sample_weight : array-like of shape (n_samples,) or that of y_true, default=None
         Weights of the rows within the groups.
 
     Returns

@@ -312,8 +312,7 @@ def task_calibration_error(
         Number of bins. More bins see more, and add more noise.
     classes : array-like or list of arrays, default=None
         Labels in the order of their probabilities, as in :func:`task_roc_auc`.
-    sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-            default=None
+    sample_weight : array-like of shape (n_samples,) or that of y_true, default=None
         Weights, not negative. A row of weight 0 counts as not observed.
 
     Returns

@@ -129,7 +129,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         A table of the fields: kind, number of codes, shares of rare and missing.
     n_features_in_ : int
         Number of columns seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if `X` has names that are all strings.
 
     See Also
@@ -417,7 +417,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        X_raw : DataFrame or ndarray of shape (n_samples, n_features_in_)
+        X_raw : DataFrame or ndarray of shape (n_samples, n_features)
             The columns in the order of `fit`, without those that make no field. None
             where the code is 0 or a hash. An array is of objects where there are
             categories.
