@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..metrics._tasks import iter_tasks
 from ._drawing import FONT, draw_legend, panels
-from ._fitted import final_estimator
+from ._fitted import task_classifier
 
 
 class CalibrationDisplay:
@@ -72,7 +72,7 @@ class CalibrationDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
+        estimator : estimator, TaskCalibrator or Pipeline
             Fitted.
         X : DataFrame or array-like of shape (n_samples, n_features)
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
@@ -90,7 +90,7 @@ default=None
         -------
         CalibrationDisplay
         """
-        final = final_estimator(estimator)
+        final = task_classifier(estimator)
         return cls.from_predictions(
             y,
             estimator.predict_proba(X),

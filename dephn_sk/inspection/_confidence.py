@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._drawing import FONT, draw_legend, panels
-from ._fitted import final_estimator
+from ._fitted import task_classifier
 
 QUANTILES = (0.1, 0.9)
 
@@ -78,7 +78,7 @@ class ConfidenceDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
+        estimator : estimator, TaskCalibrator or Pipeline
             Fitted on binary tasks.
         X : DataFrame or array-like of shape (n_samples, n_features)
         true_confidence : array-like of shape (n_samples, n_tasks)
@@ -93,7 +93,7 @@ class ConfidenceDisplay:
         -------
         ConfidenceDisplay
         """
-        final = final_estimator(estimator)
+        final = task_classifier(estimator)
         probability = estimator.predict_proba(X)
         if final.targets_.single:
             probability = probability[:, 1:]

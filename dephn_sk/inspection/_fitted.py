@@ -12,12 +12,22 @@ from sklearn.utils.validation import check_is_fitted
 
 def final_estimator(estimator: Any) -> Any:
     """The fitted estimator itself, without the steps before it."""
+    return _last_step(estimator, "net_", "a classifier of dephn_sk")
+
+
+def task_classifier(estimator: Any) -> Any:
+    """The fitted classifier of tasks, calibrated or not, without steps before it."""
+    known = "a classifier or TaskCalibrator of dephn_sk"
+    return _last_step(estimator, "task_names_", known)
+
+
+def _last_step(estimator: Any, attribute: str, known: str) -> Any:
     final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
     check_is_fitted(final)
-    if not hasattr(final, "net_"):
+    if not hasattr(final, attribute):
         raise TypeError(
-            "estimator must be a classifier of dephn_sk, or a Pipeline that ends with "
-            f"one, got {type(final).__name__}."
+            f"estimator must be {known}, or a Pipeline that ends with one, got "
+            f"{type(final).__name__}."
         )
     return final
 

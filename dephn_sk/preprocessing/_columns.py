@@ -137,8 +137,8 @@ class Column:
         except (TypeError, ValueError) as error:
             example = next(value for value in values.tolist() if not _is_number(value))
             raise ValueError(
-                f"Column {self.name!r} is numeric, but holds {example!r}. Give numbers,"
-                " or name the column in categorical_features."
+                f"Column {self.name!r} is read as numbers, but holds {example!r}. Give "
+                "numbers, or name the column in categorical_features."
             ) from error
 
     def instants(self) -> NDArray:

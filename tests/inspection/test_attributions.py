@@ -47,6 +47,18 @@ def test_networks_with_several_embeddings_are_complete_too(Model, table, small):
     _assert_complete(estimator, X, field_attributions(estimator, X))
 
 
+def test_every_class_of_a_task_is_explained(mixed, table):
+    X = table[0][:20]
+    result = field_attributions(mixed, X)
+    assert result.attributions.shape[1] == 1 + 4 == len(result.output_names)
+    network, inputs = mixed.net_.module_, mixed._source(mixed._encode(X))
+    (batch,) = inputs.batches(20)
+    with torch.no_grad():
+        explained = network.eval()(**batch.inputs).numpy() - result.baseline
+    error = np.abs(result.attributions.sum(axis=-1) - explained)
+    assert (error <= np.maximum(0.01 * np.abs(explained), 1e-3)).all()
+
+
 def test_attributions_are_the_integral_of_the_gradient(mapped, table):
     """Against a midpoint sum over the path, written out for one row."""
     X = table[0][:1]

@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
+from sklearn.dummy import DummyClassifier
 
+from dephn_sk.calibration import TaskCalibrator
 from dephn_sk.inspection import CalibrationDisplay
 from dephn_sk.metrics import task_calibration_error
 
@@ -89,3 +91,22 @@ def test_one_task_has_one_panel(small):
     y = np.where(X[:, 0] > 0, "yes", "no")
     model = DEPHNMultiTaskClassifier(**small).fit(X, y)
     assert len(CalibrationDisplay.from_estimator(model, X, y).axes_) == 1
+
+
+def test_a_calibrator_is_drawn_by_its_own_probabilities(fitted, table):
+    X, y = table
+    calibrator = TaskCalibrator(fitted, method="sigmoid").fit(X, y)
+    drawn = CalibrationDisplay.from_estimator(calibrator, X, y)
+    given = CalibrationDisplay.from_predictions(
+        y, calibrator.predict_proba(X), task_names=["click", "buy"]
+    )
+    assert drawn.task_names == ("click", "buy")
+    for one, other in zip(drawn.prob_pred, given.prob_pred, strict=True):
+        assert_allclose(one, other)
+
+
+def test_what_knows_no_tasks_is_refused(table):
+    X, y = table
+    model = DummyClassifier().fit(X[["age"]], y["click"])
+    with pytest.raises(TypeError, match=r"TaskCalibrator.*got DummyClassifier"):
+        CalibrationDisplay.from_estimator(model, X, y)

@@ -41,6 +41,14 @@ def test_gates_of_mmoe_are_shown_for_each_expert(table, small):
     display = GateDisplay.from_estimator(model, X=table[0])
     assert np.shape(display.gates) == (2, 4)
     assert display.branch_names == ["expert0", "expert1", "expert2", "expert3"]
+    used = []
+    handle = model.net_.module_.gates.register_forward_hook(
+        lambda module, inputs, out: used.append(out.detach().numpy())
+    )
+    model.net_.logits(model._source(model._encode(table[0])))
+    handle.remove()
+    (gates,) = used  # (rows, tasks, experts), rows filled up to a block
+    assert_allclose(display.gates, gates[: len(table[0])].mean(axis=0), rtol=1e-4)
 
 
 def test_mapped_gates_ask_for_rows(mapped):

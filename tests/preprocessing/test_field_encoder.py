@@ -198,7 +198,7 @@ def test_numbers_that_come_as_text_are_read():
         -1,
         1,
     ]
-    with pytest.raises(ValueError, match=r"'n' is numeric, but holds 'many'"):
+    with pytest.raises(ValueError, match=r"'n' is read as numbers, but holds 'many'"):
         fitted.encode(pd.DataFrame({"n": ["1", "many"]}))
 
 
@@ -465,7 +465,7 @@ def test_bad_columns_are_named_with_an_example(X, message):
         ({"target_statistics": "city"}, "target_statistics"),
         ({"shared_vocabularies": ["city"]}, r"is no list of columns; did you mean \["),
         ({"categorical_features": "city"}, "categorical_features"),
-        ({"categorical_features": None}, "'city' is numeric, but holds 'Oslo'"),
+        ({"categorical_features": None}, "'city' is read as numbers, but holds 'Oslo'"),
         ({"min_frequency": {"citi": 2}}, "min_frequency .*'citi'. Did you mean"),
         ({"min_frequency": 0}, "min_frequency"),
         ({"max_categories": 0}, "max_categories"),
