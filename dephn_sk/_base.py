@@ -260,11 +260,23 @@ default=None
         row_weight = np.zeros(len(indices))
         row_weight[train] = 1.0 if given is None else given[train].mean(axis=1)
         counted = None if given is None and not len(valid) else row_weight
+        dtype = np.dtype(self.dtype)
+        labelled = [
+            (
+                rows,
+                np.nan_to_num(indices[rows]).astype(dtype),
+                normalised(weights[rows]),
+            )
+            for rows in (train, valid)
+            if len(rows)
+        ]
+        rates = base_logits(targets, indices[train], weights[train]) if reset else None
+        del indices, weights  # encoding many rows wants the memory
         if not reset:
             self._go_on()
         if reset:
             self.targets_ = targets
-            self._fitted_dtype = np.dtype(self.dtype)
+            self._fitted_dtype = dtype
             self._started_with = self._fixed_parameters()
             fields = self._learn_fields(X, y, counted, valid)
         elif grow:
@@ -273,18 +285,17 @@ default=None
             fields = self._encode(X)
         sources: list[Any] = [
             self._source(
-                fields if len(rows) == len(fields) else fields.take(rows),
-                np.nan_to_num(indices[rows]),
-                normalised(weights[rows]),
+                fields,
+                labels,
+                weight,
+                rows=None if len(rows) == len(fields) else rows,
             )
-            for rows in (train, valid)
-            if len(rows)
+            for rows, labels, weight in labelled
         ]
         if validation is not None:
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                rates = base_logits(targets, indices[train], weights[train])
                 self.net_ = self._make_net(
                     self._make_network(
                         fields.numbers[train], row_weight[train], rates, seed
@@ -536,12 +547,15 @@ default=None
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _source(self, fields: Fields, labels: Any = None, weights: Any = None) -> Any:
+    def _source(
+        self, fields: Fields, labels: Any = None, weights: Any = None, rows: Any = None
+    ) -> Any:
         device = self.net_.device if labels is None else self._torch_device()
         return ArraySource(
             fields,
             labels,
             weights,
+            rows=rows,
             device=device,
             dtype=DTYPES[self._fitted_dtype.name],
         )
@@ -562,8 +576,9 @@ default=None
     def trim(self) -> MultiTaskClassifier:
         """Forget what further training alone would need, so that a pickle is smaller.
 
-        The optimizer's moments take up to twice the memory of the parameters.
-        Predictions stay as they are; training that goes on begins the moments anew.
+        The optimizer's moments and the weights of the last step, beside their average,
+        take up to three times the memory of the parameters. Predictions stay as they
+        are; training that goes on starts from them, with moments and average anew.
 
         Returns
         -------

@@ -113,10 +113,6 @@ class MultiTaskNet(NeuralNet):
                 gates.parameters(), lr=self.gate_learning_rate
             )
         self.average_ = None
-        if self.weight_averaging:
-            self.average_ = WeightAverage(
-                self.module_.parameters(), self.weight_averaging
-            )
         # pickled together with the module, whose parameters it holds
         together = {*self.cuda_dependent_attributes_, "average_"}
         self.cuda_dependent_attributes_ = sorted(together)
@@ -152,7 +148,8 @@ class MultiTaskNet(NeuralNet):
                 self.average_.grow(old, module.table, positions)
 
     def trim(self) -> None:
-        """Forget the moments of the optimizers; later training begins them anew."""
+        """Forget moments and the last step's weights; training begins them anew."""
+        self.average_ = None
         for optimizer in (self.optimizer_, self.gate_optimizer_):
             if optimizer is not None:
                 optimizer.state.clear()
@@ -200,8 +197,12 @@ class MultiTaskNet(NeuralNet):
         epoch = len(self.history)
         shuffle = {}
         if training:
-            if self.average_ is not None and self.average_.n_steps:
+            if self.average_ is not None:
                 self.average_.swap()  # train on, from the weights of the last step
+            elif self.weight_averaging:
+                self.average_ = WeightAverage(
+                    self.module_.parameters(), self.weight_averaging
+                )
             shuffle = {"seed": self.seed, "epoch": epoch}
             use_generator(
                 self.module_, generator_of(self.seed, "dropout", epoch, device=device)
@@ -284,6 +285,8 @@ class MultiTaskNet(NeuralNet):
                 named_parameters=list(self.get_all_learnable_params()),
                 batch=batch,
             )
+        if self.average_ is not None:
+            self.average_.before_step()
         self.optimizer_.step()
         if self.gate_optimizer_ is not None:
             self.gate_optimizer_.step()
@@ -334,7 +337,8 @@ class MultiTaskNet(NeuralNet):
         heights may differ in the last bit, and a row's prediction must not depend on
         its neighbours.
         """
-        self._set_training(False)
+        if self.module_.training:  # to ask all its parts takes long for one row
+            self._set_training(False)
         blocks = [
             self.module_(**_fill(batch.inputs))[: len(batch.inputs["codes"])]
             for batch in source.batches(PREDICT_BLOCK)

@@ -122,3 +122,23 @@ def test_a_batch_does_not_share_memory_that_the_caller_may_not_write():
     assert "bags" not in batch.inputs
     batch.inputs["codes"].fill_(7)
     assert codes[3, 0] == 3
+
+
+@pytest.mark.parametrize("shuffled", [{}, {"seed": 0}])
+def test_a_source_of_some_rows_yields_those_rows_alone(shuffled):
+    codes = np.arange(20, dtype=np.int32).reshape(10, 2)
+    members = np.arange(10, dtype=np.int32)
+    bag = Bag(members, np.arange(11))
+    fields = Fields(codes, codes.astype(np.float32), (bag,))
+    rows = np.array([7, 2, 3, 9, 0])
+    source = ArraySource(fields, rows[:, None], rows=rows)
+    assert len(source) == 5
+    seen = []
+    for batch in source.batches(2, **shuffled):
+        which = batch.labels[:, 0].long().numpy()
+        assert batch.inputs["codes"].tolist() == codes[which].tolist()
+        assert batch.inputs["numbers"].tolist() == codes[which].tolist()
+        assert batch.inputs["bags"][0].codes.tolist() == which.tolist()
+        seen += which.tolist()
+    assert sorted(seen) == sorted(rows)
+    assert (seen == rows.tolist()) == (not shuffled)

@@ -26,8 +26,8 @@ class BlockAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, fields: Tensor, projections: Tensor, n_heads: int) -> Tensor:
         fields = fields.contiguous()
-        batch, n_fields, dim = fields.shape
-        scale = (dim // n_heads) ** -0.5
+        batch, n_fields, _ = fields.shape
+        projections = _scale_queries(projections, n_heads)
         mixed = torch.empty_like(fields)
         log_total = fields.new_empty(batch, n_fields, n_heads, 1)
         for rows in row_blocks(batch, 2 * n_fields**2, fields):
@@ -35,7 +35,7 @@ class BlockAttention(torch.autograd.Function):
             out = mixed[rows].unflatten(-1, (n_heads, -1))
             for h in range(n_heads):
                 query, key, value = heads[:, :, :, h].unbind(2)
-                weights = torch.bmm(query * scale, key.transpose(1, 2))
+                weights = torch.bmm(query, key.transpose(1, 2))
                 highest = weights.amax(-1, keepdim=True)
                 weights.sub_(highest).exp_()
                 total = weights.sum(-1, keepdim=True)
@@ -48,9 +48,8 @@ class BlockAttention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
         fields, projections, mixed, log_total = ctx.saved_tensors
-        batch, n_fields, dim = fields.shape
+        batch, n_fields, _ = fields.shape
         n_heads = log_total.shape[2]
-        scale = (dim // n_heads) ** -0.5
         d_fields = torch.empty_like(fields)
         d_projections = torch.zeros_like(projections)
         for rows in row_blocks(batch, 2 * n_fields**2, fields):
@@ -62,12 +61,11 @@ class BlockAttention(torch.autograd.Function):
             mean = mean.sum(-1, keepdim=True)
             for h in range(n_heads):
                 query, key, value = heads[:, :, :, h].unbind(2)
-                query = query * scale
                 weights = torch.bmm(query, key.transpose(1, 2))
                 weights.sub_(log_total[rows, :, h]).exp_()
                 d_scores = torch.bmm(d_mixed[:, :, h], value.transpose(1, 2))
                 d_scores.sub_(mean[:, :, h]).mul_(weights)
-                d_heads[:, :, 0, h] = torch.bmm(d_scores, key).mul_(scale)
+                d_heads[:, :, 0, h] = torch.bmm(d_scores, key)
                 d_heads[:, :, 1, h] = torch.bmm(d_scores.transpose(1, 2), query)
                 d_heads[:, :, 2, h] = torch.bmm(
                     weights.transpose(1, 2), d_mixed[:, :, h]
@@ -75,7 +73,13 @@ class BlockAttention(torch.autograd.Function):
             flat = d_heads.flatten(0, 1).flatten(1)
             d_projections.addmm_(fields[rows].flatten(0, 1).T, flat)
             torch.mm(flat, projections.T, out=d_fields[rows].flatten(0, 1))
-        return d_fields, d_projections, None
+        return d_fields, _scale_queries(d_projections, n_heads), None
+
+
+def _scale_queries(projections: Tensor, n_heads: int) -> Tensor:
+    """The projections with 1 / √d in those of Q: scores need no pass of their own."""
+    query, others = projections.tensor_split((len(projections),), dim=1)
+    return torch.cat([query * (len(projections) // n_heads) ** -0.5, others], dim=1)
 
 
 def _project(fields: Tensor, projections: Tensor, n_heads: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from . import _table
 from ._dropout import Dropout, UnseenMask
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._table import take_rows
@@ -122,6 +123,11 @@ class FieldEmbedding(nn.Module):
             return (self.n_fields - self.n_numeric) * self.dim + self.n_numeric
         return self.n_fields * self.dim
 
+    @property
+    def sparse(self) -> bool:
+        """Whether the table's gradient is a sparse tensor, since the table is large."""
+        return len(self.table) >= _table.SPARSE_ROWS and "max" not in self.bag_modes
+
     def sum_by_field(self, values: Tensor) -> Tensor:
         """Sums of values of the shape of the result over the entries of each field.
 
@@ -158,7 +164,7 @@ class FieldEmbedding(nn.Module):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         rows = self.unseen(codes) + self.offsets[: self.n_categorical]
-        parts = [take_rows(self.table, rows)]
+        parts = [take_rows(self.table, rows, sparse=self.sparse)]
         if self.numeric is not None:
             parts.append(self.numeric(numbers))
         starts = self.offsets[self.n_categorical :]
@@ -185,6 +191,7 @@ class FieldEmbedding(nn.Module):
             mode=mode,
             per_sample_weights=weights if mode == "sum" else None,
             include_last_offset=True,
+            sparse=self.sparse,
         )
         return pooled
 

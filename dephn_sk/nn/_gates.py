@@ -68,5 +68,7 @@ class InputGates(nn.Module):
             n_tasks, in_features, n_branches, generator=generator
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x).transpose(0, 1).softmax(-1)
+    def forward(self, x: Tensor, scores: Tensor | None = None) -> Tensor:
+        # scores: linear(x), where other maps of x are computed with it
+        scores = self.linear(x) if scores is None else scores
+        return scores.transpose(0, 1).softmax(-1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,3 +70,27 @@ class GroupedLinear(nn.Module):
         if self.bias is None:
             return torch.bmm(x, weight)
         return torch.baddbmm(self.bias.unsqueeze(1), x, weight)
+
+
+def shared_input(x: Tensor, maps: Sequence[GroupedLinear]) -> list[Tensor]:
+    """Outputs of several maps that read the same ``(batch, in_features)``.
+
+    One product instead of one for each, which also spares the sum of as many gradients
+    of the input.
+    """
+    weight = torch.cat([one.weight.flatten(1) for one in maps], dim=1)
+    bias = torch.cat(
+        [
+            weight.new_zeros(one.weight.shape[1:].numel())
+            if one.bias is None
+            else one.bias.flatten()
+            for one in maps
+        ]
+    )
+    parts = torch.addmm(bias, x, weight).split(
+        [one.weight.shape[1:].numel() for one in maps], dim=1
+    )
+    return [
+        part.unflatten(1, one.weight.shape[1:]).transpose(0, 1)
+        for part, one in zip(parts, maps, strict=True)
+    ]

@@ -23,7 +23,7 @@ class TaskTowers(nn.Module):
     and all private outputs of its task, never MMoE's weighted sum; ``hidden=()`` is
     the equation above, other sizes put an MLP on the same input.
 
-    .. NOTE
+    .. note::
        DEVIATION[DEPHN eq. 6]: the paper adds a sigmoid of the public and one of the
        private logit, which is no probability; its gradient (eq. 7) is that of one
        sigmoid of their sum, which is what this is the argument of.

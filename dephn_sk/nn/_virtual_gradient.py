@@ -241,7 +241,7 @@ def scale_gradient(gates: Tensor, coefficient: Tensor) -> Tensor:
 
     [DEPHN] eq. 8.
 
-    .. NOTE
+    .. note::
        DEVIATION[DEPHN eq. 8]: the paper multiplies by the coefficient and divides by
        its frozen copy, which is undefined at a coefficient of 0. Scaling the gradient
        in the backward pass is the same rule, exact at 0 as well, and does not change

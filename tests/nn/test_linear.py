@@ -8,6 +8,7 @@ from _naive import affine, randomize
 from torch.testing import assert_close
 
 from dephn_sk.nn import GroupedLinear
+from dephn_sk.nn._linear import shared_input
 
 
 @pytest.mark.parametrize("batch", [1, 2, 7])

@@ -1,0 +1,185 @@
+"""How does the cost of training grow with rows, fields, tasks, experts and ids?
+
+    python benchmarks/bench_scaling.py
+    python benchmarks/bench_scaling.py --axes vocabulary --rounds 20
+    python benchmarks/bench_scaling.py --axes fit --fit-rows 5000000
+
+One axis at a time from a common middle, DEPHN with its default sizes and embedding 16.
+All points of an axis take turns, some steps of 1024 rows at a time, in one process;
+reported are medians of seconds of processor for a step (for "rows" of an epoch), and
+the ratio to the axis's first point. "vocabulary" spreads ids over 8 of the columns, the
+frequent ones first. "fit" is one epoch of the estimator on a matrix of integer ids, in
+a process of its own: how far the peak of resident memory rises above what was resident
+before, in units of the encoded data and of the parameters.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import torch
+from _peer import peak_memory
+from _report import RESULTS, Results, environment
+
+from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk._batches import ArraySource
+from dephn_sk._net import MultiTaskNet
+from dephn_sk._table_optimizer import TableAdamW
+from dephn_sk.nn import DEPHN, FieldEmbedding, MultiTaskLoss, NumericEmbedding
+from dephn_sk.preprocessing import Fields
+
+MIDDLE = {"rows": 16_384, "fields": 24, "tasks": 2, "experts": 3, "vocabulary": 50_000}
+AXES = {
+    "rows": (8_192, 16_384, 32_768, 65_536),
+    "fields": (12, 24, 48, 96),
+    "tasks": (2, 4, 8, 16),
+    "experts": (2, 4, 8, 16),
+    "vocabulary": (50_000, 500_000, 5_000_000),
+}
+BATCH, DIM, N_ID_COLUMNS, N_NUMERIC = 1024, 16, 8, 4
+
+
+class Point:
+    """A net that is ready to train, and its rows."""
+
+    def __init__(self, **changed):
+        sizes = {**MIDDLE, **changed}
+        rng = np.random.default_rng(0)
+        n_rows, n_codes = sizes["rows"], sizes["fields"] - N_NUMERIC
+        large = sizes["vocabulary"] // N_ID_COLUMNS
+        cardinalities = [large if j < N_ID_COLUMNS else 20 for j in range(n_codes)]
+        codes = [(k * rng.random(n_rows) ** 3).astype(np.int32) for k in cardinalities]
+        numbers = rng.normal(size=(n_rows, N_NUMERIC)).astype(np.float32)
+        labels = rng.integers(0, 2, (n_rows, sizes["tasks"]))
+        self.source = ArraySource(Fields(np.column_stack(codes), numbers), labels)
+        defaults = DEPHNMultiTaskClassifier().get_params()
+        edges = [torch.linspace(-3, 3, 65)] * N_NUMERIC
+        embedding = FieldEmbedding(
+            cardinalities,
+            DIM,
+            numeric=NumericEmbedding(edges, DIM, kind=defaults["numeric_embedding"]),
+            dropout=defaults["embedding_dropout"],
+        )
+        n_outputs = [1] * sizes["tasks"]
+        network = DEPHN(
+            embedding,
+            n_outputs,
+            public_experts=("dnn",) * sizes["experts"],
+            private_experts=defaults["private_experts"],
+            expert_hidden=defaults["expert_hidden"],
+            n_layers=defaults["n_layers"],
+            selection=defaults["selection"],
+            tower_hidden=defaults["tower_hidden"],
+            dropout=defaults["dropout"],
+        )
+        self.net = MultiTaskNet(
+            network,
+            criterion=MultiTaskLoss(n_outputs),
+            optimizer=TableAdamW,
+            optimizer__fused=True,
+            batch_size=BATCH,
+            similarity="pearson",
+            n_classes=[2] * sizes["tasks"],
+            weight_averaging=defaults["weight_averaging"],
+            verbose=0,
+        ).initialize()
+        self.batches = iter(())
+
+    def steps(self, n_steps: int) -> float:
+        """Seconds of processor of one of so many steps."""
+        self.net.module_.train()
+        start = time.process_time()
+        for _ in range(n_steps):
+            batch = next(self.batches, None)
+            if batch is None:
+                self.batches = self.source.batches(BATCH, seed=0)
+                batch = next(self.batches)
+            self.net.train_step(batch)
+        return (time.process_time() - start) / n_steps
+
+    def epoch(self, _: int) -> float:
+        start = time.process_time()
+        self.net.partial_fit([self.source, None], epochs=1)
+        return time.process_time() - start
+
+
+def fit(n_rows: int, vocabulary: int) -> dict:
+    """One epoch of the estimator on a matrix of ids, and its peak of memory, MB."""
+    rng = np.random.default_rng(0)
+    n_columns = 39
+    X = np.empty((n_rows, n_columns), dtype=np.int32)
+    for j in range(n_columns):
+        high = vocabulary // N_ID_COLUMNS if j < N_ID_COLUMNS else 20
+        X[:, j] = high * rng.random(n_rows, dtype=np.float32) ** 3
+    y = rng.integers(0, 2, (n_rows, 2), dtype=np.int8)
+    model = DEPHNMultiTaskClassifier(
+        embedding_dim=DIM, max_epochs=1, categorical_features=np.ones(n_columns, bool)
+    )
+    model.fit(X[:4096], y[:4096])  # what is loaded late
+    before = peak_memory(reset=True)
+    model.fit(X, y)
+    rise = peak_memory() - before
+    data = 4 * X.size / 2**20  # codes of type int32
+    parameters = sum(4 * p.numel() for p in model.net_.module_.parameters()) / 2**20
+    return {
+        "rise_mb": rise,
+        "encoded_mb": data,
+        "parameters_mb": parameters,
+        "allowed_mb": 1.2 * data + 4 * parameters,
+    }
+
+
+def main(options) -> None:
+    torch.set_num_threads(1)
+    if options.child:
+        print(json.dumps(fit(options.fit_rows, options.fit_vocabulary)))
+        return
+    results = Results(options.output, ("axis", "value"))
+    about = {"batch": BATCH, "rounds": options.rounds, **environment()}
+    for axis in options.axes:
+        if axis == "fit":
+            command = [sys.executable, __file__, "--child"]
+            command += ["--fit-rows", str(options.fit_rows)]
+            command += ["--fit-vocabulary", str(options.fit_vocabulary)]
+            output = subprocess.run(command, capture_output=True, text=True, check=True)
+            row = json.loads(output.stdout.splitlines()[-1])
+            print(f"\nfit of {options.fit_rows:,} rows: {row}")
+            results.add({"axis": axis, "value": options.fit_rows, **row, **about})
+            continue
+        print(
+            f"\n{axis:>12}{'CPU-ms a ' + ('epoch' if axis == 'rows' else 'step'):>17}"
+        )
+        points = {value: Point(**{axis: value}) for value in AXES[axis]}
+        seconds: dict = {value: [] for value in points}
+        for turn in range(options.rounds + 1):  # the first one warms up
+            for value, point in points.items():
+                run = point.epoch if axis == "rows" else point.steps
+                took = run(options.steps)
+                if turn:
+                    seconds[value].append(took)
+        first = np.array(seconds[AXES[axis][0]])
+        for value, took in seconds.items():
+            ratio = float(np.median(np.array(took) / first))
+            milliseconds = 1e3 * float(np.median(took))
+            print(f"{value:12,}{milliseconds:18.2f}   {ratio:.2f} times the first")
+            row = {"axis": axis, "value": value, "cpu_ms": milliseconds, "ratio": ratio}
+            results.add({**row, **about})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--axes", nargs="+", default=list(AXES), choices=[*AXES, "fit"])
+    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--fit-rows", type=int, default=5_000_000)
+    parser.add_argument("--fit-vocabulary", type=int, default=500_000)
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--output", default=RESULTS / "scaling.jsonl")
+    main(parser.parse_args())
