@@ -95,5 +95,6 @@ def markdown_table(rows: list[dict], group: tuple[str, ...], columns: dict) -> s
             mean_and_deviation([value(m) for m in members])
             for value in columns.values()
         ]
+        name = [part.replace("|", "\\|") for part in name]
         lines.append("| " + " | ".join([*name, str(len(members)), *cells]) + " |")
     return "\n".join(lines)

@@ -194,12 +194,16 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--results", default=RESULTS / "accuracy.jsonl")
     parser.add_argument("--tuned", default=RESULTS / "tuned.jsonl")
+    parser.add_argument("--report", action="store_true", help="print results, run none")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(json.dumps(run_one(*json.loads(options.one), options.data)))
         return
     results = Results(options.results, KEY)
+    if options.report:
+        print(tables(results.rows))
+        return
     searches = Results(options.tuned, KEY_OF_SEARCH)
     asked = []
     for dataset in options.datasets:
