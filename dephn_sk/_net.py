@@ -22,6 +22,7 @@ from ._batches import ArraySource, Batch, generator_of
 from .nn import label_similarity, use_generator
 
 PREDICT_BLOCK = 4096
+CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
 ROW_MULTIPLE = 64
 LOGIT_LIMIT = 15.0
 _LISTS = (
@@ -236,7 +237,8 @@ class MultiTaskNet(NeuralNet):
             self.average_.swap()
         self._set_training(False)
         with torch.inference_mode():  # the loss is from before the last step
-            finite = self.module_(**batch.inputs).isfinite().all().item()
+            few = next(iter(iterator.batches(min(self.batch_size, CHECKED_ROWS))))
+            finite = self.module_(**few.inputs).isfinite().all().item()
         if not (finite and np.isfinite(loss)):
             raise ValueError(
                 f"Training diverged in epoch {epoch}: the loss is {loss}, and the "
