@@ -131,7 +131,7 @@ def main() -> None:
         }
         columns["mean AUC"] = lambda row: np.mean(row["auc"])
         columns["mean log loss"] = lambda row: np.mean(row["log_loss"])
-        print(f"### {dataset}, validation\n")
+        print(f"## {dataset}, validation\n")
         print(markdown_table(rows, ("variant",), columns), "\n")
 
 

@@ -137,7 +137,8 @@ def figures() -> None:
     CoefficientGainDisplay.from_records(
         [r for r in records if r["seed"] in seeds], score_name="roc_auc", ax=ax
     )
-    ax.legend(fontsize=8, loc="center", bbox_to_anchor=(0.66, 0.5))
+    ax.get_legend().remove()
+    figure.legend(fontsize=8, ncols=2, loc="outside lower center")
     save(figure, "reproduction_gains.png")
 
     rows = [r for r in rows_of("rq2.jsonl") if r["experiment"] == "gates"]
