@@ -229,7 +229,7 @@ class CrossInteraction(nn.Module):
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
         layers = [cast(CrossLayer, layer) for layer in self.layers]
         parameters = [p for layer in layers for p in layer.folded()]
-        out: Tensor = CrossStack.apply(x0, *parameters)
+        out: Tensor = CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
         return out
 
 

@@ -36,16 +36,25 @@ class Mixtures(torch.autograd.Function):
         fields, attended, *gates = ctx.saved_tensors
         d_fields, d_attended = torch.empty_like(fields), torch.empty_like(attended)
         d_gates = [torch.zeros_like(gate) for gate in gates]
-        widest = max(g[..., :1, :, :].numel() for g in gradients)
-        for rows in row_blocks(len(fields), 4 * widest, fields):
+        for rows in row_blocks(len(fields), 4 * fields.shape[1:].numel(), fields):
             raw, own = fields[rows], attended[..., rows, :, :]
             difference = own - raw
             d_raw, d_own = torch.zeros_like(raw), torch.zeros_like(own)
             for gradient, gate, d_gate in zip(gradients, gates, d_gates, strict=True):
-                above = gradient[..., rows, :, :]
-                d_gate += (above * difference).sum_to_size(gate.shape)
-                opened = above * gate
-                d_own += opened.sum_to_size(own.shape)
-                d_raw += torch.sub(above, opened, out=opened).sum_to_size(raw.shape)
+                for above, g, d_g, d, d_o in _experts(
+                    gradient[..., rows, :, :], gate, d_gate, difference, d_own
+                ):
+                    d_g += (above * d).sum(0)
+                    d_o.addcmul_(above, g)
+                    d_raw += above
+            d_raw -= d_own.sum_to_size(raw.shape)
             d_fields[rows], d_attended[..., rows, :, :] = d_raw, d_own
         return d_fields, d_attended, *d_gates
+
+
+def _experts(gradient: Tensor, *others: Tensor) -> Any:
+    """The slices of each expert, also of what all experts share."""
+    if gradient.dim() == 3:
+        return [(gradient, *others)]
+    shared = (t.expand(len(gradient), *t.shape[-3:]) for t in others)
+    return zip(gradient, *shared, strict=True)

@@ -68,6 +68,7 @@ SHARED, OWN = (N_FIELDS, DIM), (N_EXPERTS, N_FIELDS, DIM)
 CASES = {
     "attention, 1 head": (lambda: FieldAttention(DIM, 1), plain_attention, SHARED),
     "attention, 2 heads": (lambda: FieldAttention(DIM, 2), plain_attention, SHARED),
+    "attention, 4 heads": (lambda: FieldAttention(DIM, 4), plain_attention, SHARED),
     "selection": (
         lambda: FieldSelection(N_FIELDS, DIM, [4, 2]),
         plain_selection,
@@ -181,6 +182,17 @@ def test_a_gradient_of_the_gradient_is_refused(name):
     (gradient,) = torch.autograd.grad(loss, fields, create_graph=True)
     with pytest.raises(RuntimeError, match="once_differentiable"):
         gradient.sum().backward()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_values_without_gradients_are_the_same_to_the_last_bit(name):
+    make, _, shape = CASES[name]
+    module = randomize(make())
+    fields = make_fields(shape, 37, torch.float64)
+    with torch.inference_mode():
+        alone = tensors(module(fields))
+    for one, other in zip(alone, tensors(module(fields)), strict=True):
+        assert torch.equal(one, other)
 
 
 @pytest.mark.parametrize("name", CASES)
