@@ -3,13 +3,19 @@
     python benchmarks/bench_cuda.py
     python benchmarks/bench_cuda.py --rows 4000000 --batch 16384 65536
 
-Rows are simulated, of the shape of Census or with ids of a large table, and lie on the
-device. Each line is a step of a network of this library through ``train_step``, the
-median over the repeats: rows per second; the time between synchronisations of one step;
-the least number of bytes that the step must move, which are those of the look-ups and
-their gradients, of the parameters and of the optimizer's state; the bandwidth that this
-makes; and the share of the floor, the time of those bytes at the rate of a copy on the
-device, measured in the same run. Without a CUDA device it says so and ends.
+Rows are simulated, of the shape of Census or with ids of a large table. Each line is a
+step of a network of this library through ``train_step``, the median over the repeats:
+rows per second; the time between synchronisations of one step; the least number of
+bytes that the step must move, which are those of the look-ups and their gradients, of
+the parameters and of the optimizer's state; the bandwidth that this makes; and the
+share of the floor, the time of those bytes at the rate of a copy on the device,
+measured in the same run. Without a CUDA device it says so and ends.
+
+Ways to run the step: "full" and "tf32" and "bf16" are the estimators' `precision`, with
+the rows on the device; "sent" has the rows in the processor's memory, from which each
+batch is sent while the device works on the one before; "compiled" is full precision
+with the module under ``torch.compile(mode="reduce-overhead")``, which records CUDA
+graphs. The library does not compile: this says whether it should.
 """
 
 from __future__ import annotations
@@ -22,7 +28,7 @@ import numpy as np
 import torch
 from _report import RESULTS, Results, environment
 
-from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk import DEPHNMultiTaskClassifier, _batches
 from dephn_sk._batches import ArraySource
 from dephn_sk.baselines import MMoEClassifier, PLEClassifier
 
@@ -34,26 +40,33 @@ NETWORKS = {
     "MMoE": MMoEClassifier,
     "PLE": PLEClassifier,
 }
+WAYS = ("full", "tf32", "bf16", "sent", "compiled")
 
 
-def make(shape: str, n_rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def make(shape: str, n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
-    high = CODES[shape]
-    codes = (high * rng.random((n_rows, N_CODES), dtype=np.float32) ** 3).astype(int)
-    numbers = rng.normal(size=(n_rows, N_NUMERIC)).astype(np.float32)
-    return codes, numbers, rng.integers(0, 2, (n_rows, 2))
+    X = np.empty((n_rows, N_CODES + N_NUMERIC), dtype=np.float32)
+    for j in range(N_CODES):  # whole numbers that float32 holds
+        X[:, j] = np.floor(CODES[shape] * rng.random(n_rows) ** 3)
+    X[:, N_CODES:] = rng.normal(size=(n_rows, N_NUMERIC))
+    return X, rng.integers(0, 2, (n_rows, 2), dtype=np.uint8)
 
 
-def bandwidth() -> float:
+def wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def bandwidth(device: str) -> float:
     """Bytes a second that a copy on the device reads and writes."""
-    source = torch.empty(2**28, device="cuda")
+    source = torch.empty(2**28 if device == "cuda" else 2**22, device=device)
     target = torch.empty_like(source)
     target.copy_(source)
-    torch.cuda.synchronize()
+    wait(device)
     start = time.perf_counter()
     for _ in range(10):
         target.copy_(source)
-    torch.cuda.synchronize()
+    wait(device)
     return 10 * 2 * 4 * source.numel() / (time.perf_counter() - start)
 
 
@@ -69,21 +82,22 @@ def least_bytes(net, batch_size: int) -> int:
 
 
 def main(options) -> None:
-    if not torch.cuda.is_available():
+    device = options.device
+    if device == "cuda" and not torch.cuda.is_available():
         sys.exit("bench_cuda.py needs a CUDA device, and torch finds none here.")
-    name, copy = torch.cuda.get_device_name(), bandwidth()
+    name = torch.cuda.get_device_name() if device == "cuda" else device
+    copy = bandwidth(device)
     print(f"{name}, torch {torch.__version__}, a copy moves {copy / 1e9:,.0f} GB/s")
     print(
-        f"{'shape':8}{'network':14}{'batch':>8}{'rows/s':>14}{'ms a step':>11}"
-        f"{'GB/s':>8}{'of floor':>10}{'MiB':>8}"
+        f"{'shape':8}{'network':14}{'way':10}{'batch':>8}{'rows/s':>14}"
+        f"{'ms a step':>11}{'GB/s':>8}{'of floor':>10}{'MiB':>8}"
     )
-    results = Results(options.output, ("device", "shape", "entry", "batch"))
+    results = Results(options.output, ("device", "shape", "entry", "way", "batch"))
     for shape in CODES:
-        codes, numbers, y = make(shape, options.rows)
-        X = np.hstack([codes, numbers])
+        X, y = make(shape, options.rows)
         for entry, kind in NETWORKS.items():
             model = kind(
-                device="cuda",
+                device=device,
                 batch_size=16_384,
                 max_epochs=1,
                 early_stopping=False,
@@ -91,41 +105,73 @@ def main(options) -> None:
                 random_state=0,
                 categorical_features=[True] * N_CODES + [False] * N_NUMERIC,
             ).fit(X, y)
-            source = ArraySource(model.encoder_.encode(X), y, device="cuda")
-            for batch_size in options.batch:
-                row = measure(model.net_, source, batch_size, options)
-                row["share_of_floor"] = row["bytes_per_s"] / copy
-                print(
-                    f"{shape:8}{entry:14}{batch_size:8}{row['rows_per_s']:14,.0f}"
-                    f"{row['step_ms']:11.2f}{row['bytes_per_s'] / 1e9:8.0f}"
-                    f"{row['share_of_floor']:10.2f}{row['peak_mib']:8.0f}"
-                )
-                about = {"device": name, "shape": shape, "entry": entry}
-                results.add({**about, "batch": batch_size, **row, **environment()})
+            fields = model.encoder_.encode(X)
+            for way in options.ways:
+                for batch_size in options.batch:
+                    about = {"device": name, "shape": shape, "entry": entry}
+                    about |= {"way": way, "batch": batch_size}
+                    row = measure(model.net_, fields, y, way, batch_size, options)
+                    show({**about, **row}, copy)
+                    results.add({**about, **row, "copy": copy, **environment()})
 
 
-def measure(net, source, batch_size: int, options) -> dict:
-    """Medians over the repeats of some steps each."""
+def show(row: dict, copy: float) -> None:
+    line = f"{row['shape']:8}{row['entry']:14}{row['way']:10}{row['batch']:8}"
+    if "failure" in row:
+        print(line + "  " + row["failure"])
+        return
+    print(
+        f"{line}{row['rows_per_s']:14,.0f}{row['step_ms']:11.2f}"
+        f"{row['bytes_per_s'] / 1e9:8.0f}{row['bytes_per_s'] / copy:10.2f}"
+        f"{row['peak_mib']:8.0f}"
+    )
+
+
+def measure(net, fields, y, way: str, batch_size: int, options) -> dict:
+    """Medians over the repeats of some steps each, run in one of the ways."""
+    share, module = _batches.RESIDENT_SHARE, net.module_
+    net.precision = way if way in ("tf32", "bf16") else "full"
+    try:
+        _batches.RESIDENT_SHARE = 0.0 if way == "sent" else 1.0
+        source = ArraySource(fields, y, device=options.device)
+        least = least_bytes(net, batch_size)
+        if way == "compiled":
+            net.module_ = torch.compile(module, mode="reduce-overhead")
+        return time_steps(net, source, least, batch_size, options)
+    except Exception as error:  # the others shall run though a compiler fails
+        if way != "compiled":
+            raise
+        return {"failure": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
+    finally:
+        _batches.RESIDENT_SHARE, net.module_ = share, module
+        net.precision = "full"
+
+
+def time_steps(net, source, least: int, batch_size: int, options) -> dict:
     net.module_.train()
-    torch.cuda.reset_peak_memory_stats()
+    on_cuda = options.device == "cuda"
+    if on_cuda:
+        torch.cuda.reset_peak_memory_stats()
     seconds = []
     for repeat in range(options.repeats + 1):  # the first one warms up
-        torch.cuda.synchronize()
+        wait(options.device)
         start, n_steps = time.perf_counter(), 0
-        for batch in source.batches(batch_size, seed=0, epoch=repeat):
-            net.train_step(batch)
-            n_steps += 1
-            if n_steps == options.steps:
-                break
-        torch.cuda.synchronize()
+        with net._products():
+            for batch in source.batches(batch_size, seed=0, epoch=repeat):
+                net.train_step(batch)
+                n_steps += 1
+                if n_steps == options.steps:
+                    break
+        wait(options.device)
         if repeat:
             seconds.append((time.perf_counter() - start) / n_steps)
     step = float(np.median(seconds))
+    peak = torch.cuda.max_memory_allocated() / 2**20 if on_cuda else float("nan")
     return {
         "rows_per_s": batch_size / step,
         "step_ms": 1e3 * step,
-        "bytes_per_s": least_bytes(net, batch_size) / step,
-        "peak_mib": torch.cuda.max_memory_allocated() / 2**20,
+        "bytes_per_s": least / step,
+        "peak_mib": peak,
     }
 
 
@@ -135,7 +181,9 @@ if __name__ == "__main__":
     )
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--batch", type=int, nargs="+", default=[4096, 16_384, 65_536])
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS)
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cuda", help=argparse.SUPPRESS)
     parser.add_argument("--output", default=RESULTS / "cuda.jsonl")
     main(parser.parse_args())

@@ -18,8 +18,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._batches import ArraySource, generator_of
-from ._bins import column_edges
+from ._batches import ArraySource, generator_of, row_type
+from ._bins import column_edges, some_rows
 from ._callbacks import BestEpoch, CallbackParameters
 from ._compat import (
     HasMethods,
@@ -31,7 +31,7 @@ from ._compat import (
     _safe_indexing,
 )
 from ._logits import base_logits, probabilities, score_tasks
-from ._net import MultiTaskNet
+from ._net import PRECISIONS, MultiTaskNet
 from ._predictions import TaskPredictions
 from ._record import TrainingRecord
 from ._sklearn_callbacks import (
@@ -104,6 +104,7 @@ class MultiTaskClassifier(
         "callbacks": [list, tuple, None],
         "device": [str],
         "dtype": [StrOptions(set(DTYPES))],
+        "precision": [StrOptions(set(PRECISIONS))],
         "n_threads": [Interval(Integral, 1, None, closed="left"), None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -250,23 +251,19 @@ default=None
         )
         monitor = self._check_monitor(targets)
 
-        train, valid = np.arange(len(indices)), np.arange(0)
-        if stopping and validation is None and self._stops_early(len(indices)):
-            train, valid = split_rows(
-                len(indices), self.validation_fraction, seed, groups
-            )
+        n_rows = len(indices)
+        train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
+        if stopping and validation is None and self._stops_early(n_rows):
+            train, valid = split_rows(n_rows, self.validation_fraction, seed, groups)
             if reset:
                 check_observed(weights[train], targets, "among the rows to train on")
-        row_weight = np.zeros(len(indices))
-        row_weight[train] = 1.0 if given is None else given[train].mean(axis=1)
-        counted = None if given is None and not len(valid) else row_weight
+        counted = None if given is None else given.mean(axis=1)
+        if len(valid):  # vocabularies and scales know nothing of them
+            counted = np.ones(n_rows, dtype=bool) if counted is None else counted
+            counted[valid] = 0
         dtype = np.dtype(self.dtype)
         labelled = [
-            (
-                rows,
-                np.nan_to_num(indices[rows]).astype(dtype),
-                normalised(weights[rows]),
-            )
+            (rows, self._labels(indices[rows], targets), self._weights(weights[rows]))
             for rows in (train, valid)
             if len(rows)
         ]
@@ -283,27 +280,23 @@ default=None
             fields = self._grow_fields(X, y, counted)
         else:
             fields = self._encode(X)
+        table = self._source(fields, self._torch_device())
         sources: list[Any] = [
-            self._source(
-                fields,
-                labels,
-                weight,
-                rows=None if len(rows) == len(fields) else rows,
-            )
+            table.part(None if len(rows) == n_rows else rows, labels, weight)
             for rows, labels, weight in labelled
         ]
         if validation is not None:
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                self.net_ = self._make_net(
-                    self._make_network(
-                        fields.numbers[train], row_weight[train], rates, seed
-                    ),
-                    criterion,
-                    monitor,
+                some = some_rows(train)
+                network = self._make_network(
+                    fields.numbers[some],
+                    None if given is None else given[some].mean(axis=1),
+                    rates,
                     seed,
                 )
+                self.net_ = self._make_net(network, criterion, monitor, seed)
             with reported:
                 self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
@@ -312,7 +305,7 @@ default=None
         """Parameters that training cannot change when it goes on."""
         free = {*OPTIMIZER_PARAMETERS, "max_epochs", "warm_start", "verbose"}
         free |= {"n_threads", "validation_fraction", "random_state", "device"}
-        free |= {"class_weight", "early_stopping"}
+        free |= {"class_weight", "early_stopping", "precision"}
         params = self.get_params(deep=False)
         return {k: repr(v) for k, v in params.items() if k not in free}
 
@@ -327,6 +320,7 @@ default=None
                 )
         self.net_.batch_size = self.batch_size
         self.net_.verbose = int(self.verbose)
+        self.net_.precision = self.precision
         changed = self.learning_rate != self.net_.lr  # a schedule goes on otherwise
         for group in self.net_.optimizer_.param_groups:
             group["weight_decay"] = self.weight_decay
@@ -378,7 +372,7 @@ default=None
         return fields
 
     def _make_network(
-        self, numbers: NDArray, row_weight: NDArray, rates: NDArray, seed: int
+        self, numbers: NDArray, row_weight: NDArray | None, rates: NDArray, seed: int
     ) -> torch.nn.Module:
         """The network for the given numbers, starting from the tasks' rates."""
         n_outputs = self.targets_.n_outputs
@@ -417,6 +411,7 @@ default=None
             score_tasks=partial(score_tasks, n_outputs=targets.n_outputs),
             monitor=monitor,
             weight_averaging=self.weight_averaging,
+            precision=self.precision,
             seed=seed,
             **self._net_options(),
         ).initialize()
@@ -437,6 +432,11 @@ default=None
 
     def _check_choices(self) -> None:
         """What the table of constraints cannot say."""
+        if self.precision != "full" and self.dtype != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} lowers that of float32, but "
+                f"dtype={self.dtype!r}. Set precision='full' or dtype='float32'."
+            )
         if self.numeric_embedding == SCALAR:
             if self._reads_vectors:
                 raise ValueError(
@@ -489,15 +489,28 @@ default=None
     def _encode(self, X: Any) -> Fields:
         return self.encoder_.encode(X, dtype=self._fitted_dtype)
 
+    def _labels(self, indices: NDArray, targets: Targets) -> NDArray:
+        """Class indices as a source keeps them: in a byte, where there is room."""
+        most = max(map(len, targets.classes))
+        dtype = np.uint8 if most <= 2**8 else np.dtype(self.dtype)
+        return np.nan_to_num(indices).astype(dtype)
+
+    def _weights(self, weights: NDArray) -> NDArray | None:
+        weights = normalised(weights)
+        return None if weights is None else weights.astype(self.dtype)
+
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
         indices = self.targets_.indices(y_val)
         weights = combine(indices, self.targets_, None, self.class_weight)
-        return self._source(
-            self._encode(X_val), np.nan_to_num(indices), normalised(weights)
+        return self._source(self._encode(X_val), self._torch_device()).part(
+            None, self._labels(indices, self.targets_), self._weights(weights)
         )
 
     def _build_embedding(
-        self, numbers: NDArray, row_weight: NDArray, generator: torch.Generator
+        self,
+        numbers: NDArray,
+        row_weight: NDArray | None,
+        generator: torch.Generator,
     ) -> FieldEmbedding:
         numeric = None
         if self.numeric_embedding == SCALAR:
@@ -547,16 +560,11 @@ default=None
             return self.device
         return "cuda" if torch.cuda.is_available() else "cpu"
 
-    def _source(
-        self, fields: Fields, labels: Any = None, weights: Any = None, rows: Any = None
-    ) -> Any:
-        device = self.net_.device if labels is None else self._torch_device()
+    def _source(self, fields: Fields, device: Any = None) -> ArraySource:
+        """The fields on a device, or on that of the net."""
         return ArraySource(
             fields,
-            labels,
-            weights,
-            rows=rows,
-            device=device,
+            device=self.net_.device if device is None else device,
             dtype=DTYPES[self._fitted_dtype.name],
         )
 

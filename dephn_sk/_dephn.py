@@ -136,6 +136,12 @@ default=None
         device.
     dtype : {"float32", "float64"}, default="float32"
         Of parameters and arithmetic.
+    precision : {"full", "tf32", "bf16"}, default="full"
+        Of matrix products under ``dtype="float32"``, while fitting and predicting.
+        ``"tf32"`` rounds what is multiplied to TensorFloat-32, on CUDA devices that
+        have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
+        autocast to bfloat16, on any device; parameters, optimizer and loss remain
+        float32.
     n_threads : int or None, default=None
         Threads of torch while fitting and predicting; None leaves torch's setting,
         which joblib's loky workers set to one. Give 1 where several processes or
@@ -270,6 +276,7 @@ default=None
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,
@@ -313,6 +320,7 @@ default=None
         self.callbacks = callbacks
         self.device = device
         self.dtype = dtype
+        self.precision = precision
         self.n_threads = n_threads
         self.random_state = random_state
         self.verbose = verbose

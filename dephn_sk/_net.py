@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from .nn import label_similarity, use_generator
 PREDICT_BLOCK = 4096
 CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
 ROW_MULTIPLE = 64
+PRECISIONS = ("full", "tf32", "bf16")
 LOGIT_LIMIT = 15.0
 _LISTS = (
     "train_task_loss",
@@ -61,6 +63,8 @@ class MultiTaskNet(NeuralNet):
     weight_averaging : float
         Decay of the moving average of the weights that validates, and remains at the
         end; 0 for none.
+    precision : {"full", "tf32", "bf16"}
+        Of matrix products: TensorFloat-32 where CUDA has it, or bfloat16 by autocast.
     seed : int
         Of shuffling and dropout.
     """
@@ -75,6 +79,7 @@ class MultiTaskNet(NeuralNet):
         score_tasks: Any = None,
         monitor: tuple[str, int | None] = ("loss", None),
         weight_averaging: float = 0.0,
+        precision: str = "full",
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -85,6 +90,7 @@ class MultiTaskNet(NeuralNet):
         self.score_tasks = score_tasks
         self.monitor = monitor
         self.weight_averaging = weight_averaging
+        self.precision = precision
         self.seed = seed
         super().__init__(*args, **kwargs)
 
@@ -177,7 +183,7 @@ class MultiTaskNet(NeuralNet):
         if iterator is None:
             return
         try:
-            with _no_denormals():
+            with _no_denormals(), self._products():
                 self._run_single_epoch(iterator, *args, **kwargs)
         except KeyboardInterrupt:
             # skorch takes it for the wish of a callback to stop, and returns normally
@@ -208,14 +214,14 @@ class MultiTaskNet(NeuralNet):
             use_generator(
                 self.module_, generator_of(self.seed, "dropout", epoch, device=device)
             )
-        seen = []
+        seen = _Seen(len(iterator))
         for batch in iterator.batches(self.batch_size, **shuffle):
             if hooks:
                 self.notify("on_batch_begin", batch=batch, training=training)
             step = step_fn(batch, **fit_params)
             total = total + step["task_loss"] * len(batch.labels)
             if not training:
-                seen.append((step["y_pred"], batch.labels, batch.weights))
+                seen.add(step["y_pred"], batch.labels, batch.weights)
             if hooks:
                 self.history.record_batch(f"{prefix}_loss", step["loss"].item())
                 self.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
@@ -238,7 +244,7 @@ class MultiTaskNet(NeuralNet):
         self._set_training(False)
         with torch.inference_mode():  # the loss is from before the last step
             few = next(iter(iterator.batches(min(self.batch_size, CHECKED_ROWS))))
-            finite = self.module_(**few.inputs).isfinite().all().item()
+            finite = self._forward(few.inputs).isfinite().all().item()
         if not (finite and np.isfinite(loss)):
             raise ValueError(
                 f"Training diverged in epoch {epoch}: the loss is {loss}, and the "
@@ -250,12 +256,11 @@ class MultiTaskNet(NeuralNet):
             self.history.record("gates", gates.tolist())
 
     def _record_validation(
-        self, loss: float, task_loss: list[float], seen: list[tuple]
+        self, loss: float, task_loss: list[float], seen: _Seen
     ) -> None:
         """Scores of the tasks, and the value that early stopping watches."""
         logits, labels, weights = (
-            None if parts[0] is None else torch.cat(parts).cpu().numpy()
-            for parts in zip(*seen, strict=True)
+            None if whole is None else whole.cpu().numpy() for whole in seen.parts
         )
         if weights is not None:  # a task of which no label is known has no loss
             known = weights.any(axis=0)
@@ -284,7 +289,7 @@ class MultiTaskNet(NeuralNet):
         if self._overridden("on_grad_computed"):
             self.notify(
                 "on_grad_computed",
-                named_parameters=list(self.get_all_learnable_params()),
+                named_parameters=list(self._with_gradients()),
                 batch=batch,
             )
         if self.average_ is not None:
@@ -295,6 +300,22 @@ class MultiTaskNet(NeuralNet):
         if self.average_ is not None:
             self.average_.update()
         return step
+
+    def _with_gradients(self) -> Iterator[tuple[str, Tensor]]:
+        """Parameters by name; of a large table, only the rows that the step touches.
+
+        Callbacks that clip or watch gradients take no sparse ones. What they change in
+        place here is changed in the sparse gradient, too.
+        """
+        for name, parameter in self.get_all_learnable_params():
+            gradient = parameter.grad
+            if gradient is None or not gradient.is_sparse:
+                yield name, parameter
+                continue
+            parameter.grad = gradient = gradient.coalesce()
+            rows = parameter.detach().index_select(0, gradient.indices()[0])
+            rows.grad = gradient.values()
+            yield name, rows
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         inputs = batch.inputs
@@ -307,14 +328,28 @@ class MultiTaskNet(NeuralNet):
                 weights=batch.weights,
                 n_classes=self.n_classes,
             )
-        step = self._losses(self.module_(**inputs), batch)
+        step = self._losses(self._forward(inputs), batch)
         penalty = getattr(self.module_, "penalty", None)
         (step["loss"] if penalty is None else step["loss"] + penalty()).backward()
         return {key: value.detach() for key, value in step.items()}
 
     @torch.inference_mode()
     def validation_step(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
-        return self._losses(self.module_(**batch.inputs), batch)
+        return self._losses(self._forward(batch.inputs), batch)
+
+    def _forward(self, inputs: dict[str, Any]) -> Tensor:
+        """Logits, in the precision of the parameters whatever they were made in."""
+        if self.precision != "bf16":
+            return self.module_(**inputs)
+        with torch.autocast(torch.device(self.device).type, torch.bfloat16):
+            return self.module_(**inputs).float()
+
+    def _products(self) -> contextlib.AbstractContextManager[None]:
+        """Matrix products of the precision that is asked for, as long as it runs."""
+        on_cuda = torch.device(self.device).type == "cuda"
+        if on_cuda and self.precision == "tf32":
+            return tensor_float_32()
+        return contextlib.nullcontext()
 
     def _losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         task_loss = self.criterion_(logits, batch.labels, batch.weights)
@@ -341,10 +376,11 @@ class MultiTaskNet(NeuralNet):
         """
         if self.module_.training:  # to ask all its parts takes long for one row
             self._set_training(False)
-        blocks = [
-            self.module_(**_fill(batch.inputs))[: len(batch.inputs["codes"])]
-            for batch in source.batches(PREDICT_BLOCK)
-        ]
+        with self._products():
+            blocks = [
+                self._forward(_fill(batch.inputs))[: len(batch.inputs["codes"])]
+                for batch in source.batches(PREDICT_BLOCK)
+            ]
         logits = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
         return logits.cpu().numpy()
 
@@ -362,6 +398,49 @@ def _no_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+@contextlib.contextmanager
+def tensor_float_32() -> Iterator[None]:
+    """TensorFloat-32 in the products of CUDA, and torch's setting restored."""
+    wanted, change = "high", torch.set_float32_matmul_precision
+    try:
+        before = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # set by the name that torch 2.9 brought, beside which it hears of no other
+        matmul = torch.backends.cuda.matmul
+        before, wanted = matmul.fp32_precision, "tf32"
+        change = partial(setattr, matmul, "fp32_precision")
+    change(wanted)
+    try:
+        yield
+    finally:
+        change(before)
+
+
+class _Seen:
+    """Logits, labels and weights of all rows, written into one piece of memory each.
+
+    Many small results that are kept, between large ones that are freed, would leave
+    memory in pieces that fit nothing large.
+    """
+
+    def __init__(self, n_rows: int) -> None:
+        self.n_rows = n_rows
+        self.parts: list[Tensor | None] = []
+        self._n_seen = 0
+
+    def add(self, *parts: Tensor | None) -> None:
+        if not self.parts:
+            self.parts = [
+                None if p is None else p.new_empty(self.n_rows, p.shape[1])
+                for p in parts
+            ]
+        start = self._n_seen
+        for whole, part in zip(self.parts, parts, strict=True):
+            if part is not None:
+                self._n_seen = start + len(part)
+                whole[start : self._n_seen] = part
 
 
 class _Interrupted(BaseException):

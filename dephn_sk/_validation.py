@@ -8,11 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
+from ._batches import row_type
+
 
 def split_rows(
     n_rows: int, fraction: float, seed: int, groups: Any = None
 ) -> tuple[NDArray, NDArray]:
-    """Training and validation rows, both in order; groups are kept whole.
+    """Training and validation rows, int32, both in order; groups are kept whole.
 
     Examples
     --------
@@ -27,7 +29,9 @@ def split_rows(
         held_out[rng.permutation(n_rows)[:wanted]] = True
     else:
         held_out = _whole_groups(groups, n_rows, wanted, rng)
-    train, valid = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+    train, valid = (
+        np.flatnonzero(rows).astype(row_type(n_rows)) for rows in (~held_out, held_out)
+    )
     if not len(train):
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves none to train on. "

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from dephn_sk._batches import STREAMS, ArraySource, generator_of
+from dephn_sk import _batches
+from dephn_sk._batches import STREAMS, ArraySource, fits, generator_of, size_of
 from dephn_sk.preprocessing import Bag, Fields
 
 N_ROWS = 10
@@ -142,3 +143,102 @@ def test_a_source_of_some_rows_yields_those_rows_alone(shuffled):
         seen += which.tolist()
     assert sorted(seen) == sorted(rows)
     assert (seen == rows.tolist()) == (not shuffled)
+
+
+@pytest.mark.parametrize("shuffled", [{}, {"seed": 0}])
+def test_parts_of_a_source_share_its_memory(shuffled):
+    whole = make_source(labels=None, weights=None)
+    rows = np.array([7, 2, 3, 9, 0])
+    labels = rows[:, None] + [0.0, 0.25]
+    part = whole.part(rows, labels, labels + 1)
+    assert part.codes.data_ptr() == whole.codes.data_ptr()
+    assert len(whole) == N_ROWS
+    assert len(part) == len(rows)
+    seen = []
+    for batch in part.batches(2, **shuffled):
+        which = batch.inputs["codes"][:, 0].tolist()
+        assert_is_rows(batch, which)
+        seen += which
+    assert sorted(seen) == sorted(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_labels_of_a_byte_stay_bytes_until_they_are_in_a_batch(dtype):
+    labels = np.arange(N_ROWS, dtype=np.uint8)[:, None]
+    source = make_source(labels=labels, weights=None, dtype=dtype)
+    assert source.labels.dtype == torch.uint8
+    (batch,) = source.batches(99)
+    assert batch.labels.dtype == dtype
+    assert batch.labels.tolist() == labels.tolist()
+
+
+# ------------------------------------------------------- data that a device cannot hold
+
+
+@pytest.fixture
+def nothing_fits(monkeypatch):
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
+
+
+def test_the_size_of_a_table_is_that_of_its_tensors():
+    source = make_source(dtype=torch.float64)
+    tensors = [source.codes, source.numbers]
+    tensors += [part for bag in source.bags for part in bag if part is not None]
+    held = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    assert size_of(make_fields(), torch.float64) == held
+
+
+@pytest.mark.parametrize(
+    ("free", "reserved", "allocated", "n_bytes", "expected"),
+    [
+        (100, 0, 0, 50, True),
+        (100, 0, 0, 51, False),
+        (100, 40, 20, 60, True),  # what torch has reserved for later is free
+        (100, 40, 20, 61, False),
+    ],
+)
+def test_data_stay_on_a_device_that_keeps_room_to_work(
+    free, reserved, allocated, n_bytes, expected, monkeypatch
+):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: reserved)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: allocated)
+    assert fits(n_bytes, torch.device("cuda")) is expected
+    assert fits(n_bytes, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 10, 99])
+@pytest.mark.parametrize("shuffled", [{}, {"seed": 0, "epoch": 3}])
+def test_batches_sent_ahead_are_those_of_a_source_that_stays(batch_size, shuffled):
+    expected = list(make_source().batches(batch_size, **shuffled))
+    batches = make_source().batches(batch_size, **shuffled)
+    sent = list(_batches.sent_ahead(batches, torch.device("cpu")))
+    assert len(sent) == len(expected)
+    for one, other in zip(sent, expected, strict=True):
+        assert_is_rows(one, other.inputs["codes"][:, 0].tolist())
+
+
+def test_the_next_batch_is_sent_before_the_one_before_is_worked_on():
+    events = []
+
+    def batches():
+        for i, batch in enumerate(make_source().batches(4)):
+            events.append(f"sent {i}")
+            yield batch
+
+    for i, _ in enumerate(_batches.sent_ahead(batches(), torch.device("cpu"))):
+        events.append(f"worked on {i}")
+    assert events == [
+        *("sent 0", "sent 1", "worked on 0"),
+        *("sent 2", "worked on 1", "worked on 2"),
+    ]
+
+
+def test_labels_and_weights_that_are_absent_stay_so_when_sent(nothing_fits):
+    source = make_source(labels=None, weights=None, device="meta")
+    assert source.home.type == "cpu"
+    (batch,) = source.batches(99)
+    assert batch.inputs["codes"].device.type == "meta"
+    assert batch.inputs["bags"][0].weights.device.type == "meta"
+    assert batch.labels is None
+    assert batch.weights is None

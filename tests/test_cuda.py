@@ -14,9 +14,10 @@ import torch
 from _batches import KINDS
 from _naive import randomize
 from numpy.testing import assert_allclose
+from skorch.callbacks import Callback
 from torch.testing import assert_close
 
-from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk import DEPHNMultiTaskClassifier, _batches
 from dephn_sk._batches import ArraySource
 from dephn_sk.nn import (
     DEPHN,
@@ -24,9 +25,11 @@ from dephn_sk.nn import (
     Members,
     MultiTaskLoss,
     NumericEmbedding,
+    _table,
     coefficient,
     label_similarity,
 )
+from dephn_sk.preprocessing import FieldEncoder, Fields
 
 pytestmark = [
     pytest.mark.cuda,
@@ -227,8 +230,25 @@ def test_a_model_fitted_on_the_gpu_predicts_on_a_machine_without(
     assert done.stdout.strip() == "the same"
 
 
+def assert_waits_for_nothing(model, fields, labels, weights=None):
+    """Train some steps in which torch raises where the processor would wait."""
+    source = ArraySource(fields, labels, weights, device="cuda")
+    net = model.net_
+    net.module_.train()
+    batches = source.batches(3, seed=0, epoch=9)
+    first = next(batches)  # an epoch's order is moved to the device once
+    net.train_step(first)
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        for batch in (first, *batches):
+            net.train_step(batch)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("resident", [True, False])
 @pytest.mark.parametrize(
     "options",
     [
@@ -236,27 +256,135 @@ def test_a_model_fitted_on_the_gpu_predicts_on_a_machine_without(
         {"gate": "mapped", "gate_optimizer": "adam"},
         {"dropout": 0.2, "embedding_dropout": 0.2, "unseen_rate": 0.2},
         {"task_weights": "uncertainty", "label_similarity": "cosine"},
+        {"weight_averaging": 0.9, "selection": "soft"},
+        {"precision": "bf16"},
     ],
     ids=str,
 )
-def test_a_training_step_waits_for_nothing(name, paper, options):
+def test_a_training_step_waits_for_nothing(name, paper, resident, options, monkeypatch):
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: resident)
     X, y = KINDS[name].table()
     model = make_model(paper, device="cuda", **options).fit(X, y)
     indices = model.targets_.indices(y)
     known = ~np.isnan(indices)
-    source = ArraySource(
+    assert_waits_for_nothing(
+        model,
         model.encoder_.encode(X),
         np.nan_to_num(indices),
         None if known.all() else known.astype(float),
-        device="cuda",
     )
-    model.net_.module_.train()
-    batches = source.batches(3, seed=0, epoch=9)
-    first = next(batches)  # an epoch's order is moved to the device once
-    model.net_.train_step(first)
-    try:
-        torch.cuda.set_sync_debug_mode("error")
-        for batch in (first, *batches):
-            model.net_.train_step(batch)
-    finally:
-        torch.cuda.set_sync_debug_mode("default")
+
+
+def make_lists(n_rows=12):
+    pd = pytest.importorskip("pandas")
+    lists = [[f"tag{j}" for j in range(i % 4)] for i in range(n_rows)]
+    X = pd.DataFrame({"tags": lists, "city": ["a", "b", "c"] * (n_rows // 3)})
+    weights = [[1.0 + j for j in range(i % 4)] for i in range(n_rows)]
+    y = np.array([[0, 1], [1, 0], [1, 1]] * (n_rows // 3))
+    return X, X.assign(weights=pd.Series(weights)), y
+
+
+@pytest.mark.parametrize("mode", ["mean", "sum", "max"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_step_over_multi_valued_fields_waits_for_nothing(mode, weighted):
+    if mode == "max" and weighted:
+        pytest.skip("max takes no weights")
+    X, with_weights, y = make_lists()
+    encoder = FieldEncoder(
+        bag_mode=mode, bag_weights={"tags": "weights"} if weighted else None
+    )
+    X = with_weights if weighted else X
+    model = make_model(device="cuda", encoder=encoder).fit(X, y)
+    assert_waits_for_nothing(model, model.encoder_.encode(X), y.astype(float))
+
+
+# ------------------------------------------------------ data that the GPU cannot hold
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_batches_that_are_sent_train_as_those_that_are_there(name, monkeypatch):
+    X, y = KINDS[name].table()
+    models = []
+    for resident in (True, False):
+        monkeypatch.setattr(
+            _batches, "fits", lambda n_bytes, device, answer=resident: answer
+        )
+        model = make_model(dtype="float64", batch_size=3, max_epochs=3, device="cuda")
+        models.append(model.fit(X, y))
+    there, sent = models
+    for one, other in zip(
+        sent.net_.module_.parameters(), there.net_.module_.parameters(), strict=True
+    ):
+        assert_close(one, other, **CLOSE)
+    pairs = zip(
+        as_list(sent.predict_proba(X)), as_list(there.predict_proba(X)), strict=True
+    )
+    for one, other in pairs:
+        assert_allclose(one, other, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("shuffled", [{}, {"seed": 0}])
+def test_many_large_batches_arrive_as_they_were_sent(shuffled, monkeypatch):
+    rng = np.random.default_rng(0)
+    fields = Fields(
+        rng.integers(0, 1000, (100_000, 20), dtype=np.int32),
+        rng.normal(size=(100_000, 5)).astype(np.float32),
+    )
+    labels = rng.integers(0, 2, (100_000, 2), dtype=np.uint8)
+    expected = ArraySource(fields, labels).batches(4096, **shuffled)
+    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
+    source = ArraySource(fields, labels, device="cuda")
+    assert source.home.type == "cpu"
+    work = torch.randn(2000, 2000, device="cuda")
+    for sent, batch in zip(source.batches(4096, **shuffled), expected, strict=True):
+        for _ in range(5):  # the device is behind the processor
+            work = work @ work / 2000
+        for one, other in (
+            (sent.inputs["codes"], batch.inputs["codes"]),
+            (sent.inputs["numbers"], batch.inputs["numbers"]),
+            (sent.labels, batch.labels),
+        ):
+            assert one.is_cuda
+            assert torch.equal(one.cpu(), other)
+
+
+def test_the_rows_of_training_and_validation_lie_on_the_gpu_once():
+    X, y = KINDS["plain"].table()
+    seen = []
+
+    class Sources(Callback):
+        def on_train_begin(self, net, X=None, **kwargs):
+            seen.extend(X)
+
+    make_model(device="cuda", early_stopping=True, callbacks=[Sources()]).fit(X, y)
+    train, valid = seen
+    assert train.codes.data_ptr() == valid.codes.data_ptr()
+
+
+# -------------------------------------------------------- large tables and precision
+
+
+def test_a_large_table_trains_as_on_the_cpu(monkeypatch):
+    monkeypatch.setattr(_table, "SPARSE_ROWS", 1)
+    X, y = KINDS["plain"].table()
+    cpu, gpu = (
+        make_model(dtype="float64", max_epochs=3, device=device).fit(X, y)
+        for device in ("cpu", "cuda")
+    )
+    for one, other in zip(
+        gpu.net_.module_.parameters(), cpu.net_.module_.parameters(), strict=True
+    ):
+        assert_close(one.cpu(), other, **CLOSE)
+
+
+@pytest.mark.parametrize("precision", ["tf32", "bf16"])
+@pytest.mark.parametrize("paper", [False, True])
+def test_lower_precision_is_close_and_leaves_torch_as_it_was(precision, paper):
+    X, y = KINDS["plain"].table()
+    before = torch.get_float32_matmul_precision()
+    options = {"device": "cuda", "max_epochs": 3}
+    full = make_model(paper, **options).fit(X, y)
+    low = make_model(paper, precision=precision, **options).fit(X, y)
+    assert_allclose(low.predict_proba(X), full.predict_proba(X), atol=0.02)
+    assert torch.get_float32_matmul_precision() == before
+    assert not torch.is_autocast_enabled("cuda")

@@ -387,6 +387,7 @@ OPTIONS = {
     "monitor": ["loss", "score", ("loss", "task b"), ("score", "task a")],
     "warm_start": [True, False],
     "dtype": ["float32", "float64"],
+    "precision": ["full", "tf32", "bf16"],
     "device": ["auto", "cpu"],
     "n_threads": [1, None],
     "categorical_features": [
@@ -656,13 +657,18 @@ def test_the_number_of_threads_is_restored():
             raise RuntimeError("in the midst of training")
 
     X, y = make_data()
+    predicting = []
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(2)
         model = make_model(n_threads=1, callbacks=[("threads", Threads())]).fit(X, y)
         assert dict(model.net_.callbacks_)["threads"].seen_ == 1
         assert torch.get_num_threads() == 2
+        model.net_.module_.register_forward_hook(
+            lambda *_: predicting.append(torch.get_num_threads())
+        )
         model.predict(X)
+        assert predicting == [1]
         assert torch.get_num_threads() == 2
         with pytest.raises(RuntimeError, match="in the midst"):
             make_model(n_threads=1, callbacks=[Failure()]).fit(X, y)

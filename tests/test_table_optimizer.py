@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from _batches import KINDS
+from skorch.callbacks import Callback, GradientNormClipping
 from torch.testing import assert_close
 
 from dephn_sk import DEPHNMultiTaskClassifier, _net
@@ -265,3 +266,55 @@ def test_denormal_numbers_are_zero_while_training_alone(before):
         assert flushed() == before
     finally:
         torch.set_flush_denormal(False)
+
+
+# ------------------------------------------------------------------------- clipping
+
+
+class Norms(Callback):
+    """The norm of all gradients of each step, as a callback hears of them."""
+
+    def on_train_begin(self, net, **kwargs):
+        self.seen_ = []
+
+    def on_grad_computed(self, net, named_parameters, **kwargs):
+        grads = [p.grad for _, p in named_parameters if p.grad is not None]
+        self.seen_.append(math.sqrt(sum(g.square().sum().item() for g in grads)))
+
+
+@pytest.mark.parametrize("clip", [0.01, 1e9])
+def test_gradients_of_a_large_table_are_clipped_as_dense_ones(clip, monkeypatch):
+    X, y = KINDS["plain"].table()
+    seen = []
+    for least in (1, 10**9):
+        monkeypatch.setattr(_table, "SPARSE_ROWS", least)
+        callbacks = [
+            ("before", Norms),
+            ("clip", GradientNormClipping(gradient_clip_value=clip)),
+            ("after", Norms),
+        ]
+        model = DEPHNMultiTaskClassifier(
+            max_epochs=1, dtype="float64", callbacks=callbacks, **TINY
+        ).fit(X, y)
+        heard = dict(model.net_.callbacks_)
+        seen.append([heard["before"].seen_, heard["after"].seen_])
+    assert_close(seen[0], seen[1])
+    before, after = seen[0]
+    assert_close(after, [min(norm, clip) for norm in before], rtol=1e-3, atol=0.0)
+
+
+def test_a_step_applies_the_clipped_gradient_of_a_large_table(every_table_is_large):
+    X, y = KINDS["plain"].table()
+    tables = []
+    for clip in (0.0, 1e9):
+        model = DEPHNMultiTaskClassifier(
+            max_epochs=1,
+            weight_decay=0.0,
+            weight_averaging=0.0,
+            callbacks=[("clip", GradientNormClipping(gradient_clip_value=clip))],
+            **TINY,
+        ).fit(X, y)
+        table = model.net_.module_.embedding.table
+        tables.append(model.net_.optimizer_.state[table]["moments"][:, :-1])
+    assert not tables[0].any()
+    assert tables[1].any()

@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
-from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk import DEPHNMultiTaskClassifier, _net
 from dephn_sk._validation import split_rows
 from dephn_sk.preprocessing import FieldEncoder
 
@@ -453,3 +453,15 @@ def test_epochs_without_validation_rows_have_no_validation_loss(log):
     history = history.fit(X, y).history_
     assert history["valid_loss"].isna().tolist() == [True, False, False]
     assert history["train_loss"].notna().all()
+
+
+@pytest.mark.parametrize("sizes", [[5], [2, 3], [1, 1, 3]])
+def test_what_validation_sees_is_kept_in_one_piece(sizes):
+    values = torch.arange(10.0).reshape(5, 2)
+    seen = _net._Seen(5)
+    for part in values.split(sizes):
+        seen.add(part, None, part.double())
+    whole, absent, double = seen.parts
+    assert torch.equal(whole, values)
+    assert absent is None
+    assert torch.equal(double, values.double())

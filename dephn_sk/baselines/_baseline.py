@@ -80,6 +80,11 @@ device : str, default="auto"
     ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch device.
 dtype : {"float32", "float64"}, default="float32"
     Of parameters and arithmetic.
+precision : {"full", "tf32", "bf16"}, default="full"
+    Of matrix products under ``dtype="float32"``, while fitting and predicting.
+    ``"tf32"`` rounds what is multiplied to TensorFloat-32, on CUDA devices that have
+    it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's autocast
+    to bfloat16, on any device; parameters, optimizer and loss remain float32.
 n_threads : int or None, default=None
     Threads of torch while fitting and predicting; None leaves torch's setting, which
     joblib's loky workers set to one. Give 1 where several processes or threads fit at

@@ -120,6 +120,7 @@ class MTPHNClassifier(BaselineClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

@@ -251,6 +251,7 @@ class PLEClassifier(BaselineClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

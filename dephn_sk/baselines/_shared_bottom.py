@@ -150,6 +150,7 @@ class SharedBottomClassifier(BaselineClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

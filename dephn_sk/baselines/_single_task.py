@@ -92,6 +92,7 @@ class SingleTaskClassifier(BaselineClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

@@ -269,6 +269,7 @@ class SNRClassifier(BaselineClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

@@ -205,6 +205,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
         callbacks=None,
         device="auto",
         dtype="float32",
+        precision="full",
         n_threads=None,
         random_state=None,
         verbose=0,

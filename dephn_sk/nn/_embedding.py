@@ -179,9 +179,9 @@ class FieldEmbedding(nn.Module):
         """One multi-valued field, (batch, dim)."""
         weights = bag.weights
         if weights is not None and mode == "mean":
-            total = torch.zeros(len(bag.offsets) - 1, dtype=weights.dtype)
-            row = torch.repeat_interleave(bag.offsets.diff())
-            total = total.to(weights.device).index_add(0, row, weights)
+            lengths = bag.offsets.diff()
+            row = torch.repeat_interleave(lengths, output_size=len(weights))
+            total = weights.new_zeros(len(lengths)).index_add(0, row, weights)
             total = total.masked_fill(total == 0, 1.0)  # members that weigh nothing
             weights, mode = weights / total[row], "sum"
         pooled: Tensor = nn.functional.embedding_bag(

@@ -80,6 +80,7 @@ class Column:
         self.name = name
         self.values = values.toarray().ravel() if issparse(values) else values
         self._distinct: Distinct | None = None
+        self._room: NDArray | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -181,11 +182,18 @@ class Column:
         distinct = distinct_values(values, self.name)
         if distinct.positions.dtype == np.int32:  # hashed, not only subtracted from
             self._distinct = distinct
+            if self._room is not None:
+                self._room[:] = distinct.positions
+                self._distinct = Distinct(self._room, distinct.values)
         return distinct
 
+    def keep_in(self, room: NDArray) -> None:
+        """Let `distinct` keep positions in memory that is there anyway, int32."""
+        self._room = room
+
     def forget(self) -> None:
-        """Free what `distinct` keeps."""
-        self._distinct = None
+        """Free what `distinct` keeps, and keep no more in memory that was lent."""
+        self._distinct = self._room = None
 
     def example(self) -> Any:
         """A value to show in a message."""

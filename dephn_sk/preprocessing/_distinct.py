@@ -54,11 +54,11 @@ def _distinct_integers(values: NDArray) -> Distinct:
         return Distinct(np.empty(0, dtype=np.int32), values.astype(np.int64))
     low, high = int(values.min()), int(values.max())
     dtype = np.dtype(np.int64 if high < 2**63 else np.uint64)
-    values = values.astype(dtype, copy=False)
     if high - low < 4 * len(values) + 1024:
         span = np.arange(high - low + 1, dtype=dtype) + dtype.type(low)
-        return Distinct((values - dtype.type(low)).astype(np.intp, copy=False), span)
-    return _factorized(values)
+        positions = np.subtract(values, dtype.type(low), dtype=dtype)
+        return Distinct(positions.astype(np.intp, copy=False), span)
+    return _factorized(values.astype(dtype, copy=False))
 
 
 def is_whole(values: NDArray) -> NDArray:

@@ -191,6 +191,14 @@ class TableEncoding:
 
     # Encoding
 
+    def reserve(self, columns: list[Column]) -> NDArray:
+        """Memory for the codes; until they are there, columns keep positions in it."""
+        categorical = [c for c in columns if self.roles[c.name] == CATEGORY]
+        codes = np.empty((len(columns[0]), len(categorical)), dtype=np.int32)
+        for column, room in zip(categorical, codes.T, strict=True):
+            column.keep_in(room)
+        return codes
+
     def encode_codes(self, columns: list[Column]) -> Iterator[tuple[str, Codes]]:
         """Each categorical field's name and codes."""
         for column in columns:

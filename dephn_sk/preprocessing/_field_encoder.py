@@ -316,7 +316,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         X_out : DataFrame or ndarray of shape (n_samples, n_fields)
             As from `transform`.
         """
-        return self._table(X, *self._learn(X, y, sample_weight, cross_fit=True))
+        columns, statistics, _ = self._learn(X, y, sample_weight, cross_fit=True)
+        return self._table(X, columns, statistics)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_encode(
@@ -340,8 +341,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `encode`, with cross-fitted target statistics.
         """
-        columns, statistics = self._learn(X, y, sample_weight, cross_fit=True)
-        return self._fields(columns, dtype, statistics)
+        learned = self._learn(X, y, sample_weight, cross_fit=True, reserve=True)
+        return self._fields(*learned, dtype=dtype)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit_encode(
@@ -368,8 +369,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `encode`.
         """
-        columns, statistics = self._grow(X, y, sample_weight, cross_fit=True)
-        return self._fields(columns, dtype, statistics)
+        learned = self._grow(X, y, sample_weight, cross_fit=True, reserve=True)
+        return self._fields(*learned, dtype=dtype)
 
     def transform(self, X: Any) -> Any:
         """Give the fields of a table in the kind of table that came.
@@ -405,7 +406,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             Codes of type int32, numbers, and bags.
         """
         check_is_fitted(self)
-        return self._fields(read_table(self, X, reset=False), dtype)
+        return self._fields(read_table(self, X, reset=False), dtype=dtype)
 
     def inverse_transform(self, X: Any) -> Any:
         """Give back the table that `transform` was given, as far as codes tell.
@@ -457,33 +458,46 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         return np.array([renamed.get(name, name) for name in names], dtype=object)
 
     def _learn(
-        self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
-    ) -> tuple[list[Column], Statistics]:
-        """Learn from a table; its columns and cross-fitted statistics."""
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        cross_fit: bool = False,
+        reserve: bool = False,
+    ) -> tuple[list[Column], Statistics, NDArray | None]:
+        """Learn from a table; its columns, cross-fitted statistics, room for codes."""
         check_by_column(self)
         columns = read_table(self, X, reset=True)
         weight = checked_weight(sample_weight, len(columns[0]))
         params = self.get_params(deep=False)
         encoding = TableEncoding(columns, params, library(X) != "numpy")
+        codes = encoding.reserve(columns) if reserve else None
         encoding.learn(columns, weight, y)
         self._encoding = encoding
         self._describe()
-        return columns, (
+        statistics = (
             encoding.cross_fitted_statistics(columns, weight, y) if cross_fit else {}
         )
+        return columns, statistics, codes
 
     def _grow(
-        self, X: Any, y: Any, sample_weight: Any, cross_fit: bool = False
-    ) -> tuple[list[Column], Statistics]:
-        """Learn more from a table; its columns and their statistics before that."""
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        cross_fit: bool = False,
+        reserve: bool = False,
+    ) -> tuple[list[Column], Statistics, NDArray | None]:
+        """Learn more from a table; what `_learn` gives, with statistics before it."""
         if not self.__sklearn_is_fitted__():
-            return self._learn(X, y, sample_weight, cross_fit)
+            return self._learn(X, y, sample_weight, cross_fit, reserve)
         columns = read_table(self, X, reset=False)
         weight = checked_weight(sample_weight, len(columns[0]))
+        codes = self._encoding.reserve(columns) if reserve else None
         statistics = self._encoding.statistics_of(columns)
         self._encoding.grow(columns, weight, y)
         self._describe()
-        return columns, statistics
+        return columns, statistics, codes
 
     def _table(
         self,
@@ -507,11 +521,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def _fields(
         self,
         columns: list[Column],
-        dtype: Any,
         statistics: Statistics | None = None,
+        codes: NDArray | None = None,
+        *,
+        dtype: Any,
     ) -> Fields:
         n_rows = len(columns[0])
-        codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
+        if codes is None:
+            codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
         for j, (_, column) in enumerate(self._encoding.encode_codes(columns)):
             codes[:, j] = column.codes
         numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)

@@ -81,9 +81,10 @@ def _read_pandas(series: Any) -> Any:
 
     dtype = series.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        categories, codes = dtype.categories, series.cat.codes.to_numpy()
+        # series.cat.codes would make a series for every column of a single row
+        categories, codes = dtype.categories, series.array.codes
         mark = read_mark(categories.name)
-        if mark is not None and categories.equals(pd.RangeIndex(len(categories))):
+        if mark is not None and _counts_up(categories):
             # A missing code is an unseen one.
             return Codes(np.maximum(codes, 0), len(categories), mark[0])
         return Categories(codes, _read_pandas(categories.to_series()))
@@ -102,6 +103,15 @@ def _read_pandas(series: Any) -> Any:
         numbers = series.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
         return np.ma.MaskedArray(numbers, missing)
     return series.to_numpy(dtype=object)
+
+
+def _counts_up(categories: Any) -> bool:
+    """Whether an index of pandas is 0, 1, 2, …"""
+    import pandas as pd
+
+    if isinstance(categories, pd.RangeIndex):
+        return categories.start == 0 and categories.step == 1
+    return categories.equals(pd.RangeIndex(len(categories)))
 
 
 def _read_polars(series: Any) -> Any:

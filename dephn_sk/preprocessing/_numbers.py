@@ -55,10 +55,12 @@ class Scale:
     def apply(self, numbers: NDArray, name: str) -> NDArray:
         """The scaled numbers."""
         # Halves, since the distance of two numbers may be too large for a float.
-        half = self._clean(numbers, name) / 2 - self.mean / 2
+        half = self._clean(numbers, name) / 2
+        half -= self.mean / 2
         if self.how == "squash":
             return _BOUND * (half / np.hypot(_BOUND * self.scale / 2, half))
-        return half / (self.scale / 2)
+        half /= self.scale / 2
+        return half
 
     def invert(self, scaled: NDArray) -> NDArray:
         """The numbers that were scaled."""
