@@ -1,15 +1,20 @@
-"""What takes part in the comparison of accuracy: our estimators, and boosting.
+"""What takes part in the comparison of accuracy: ours, boosting, and public packages.
 
 Every entry is fitted by ``fit(X, y, X_val, y_val, encoder)`` on raw frames and gives
-``predict_proba(X)``, one column for each task. The validation part chooses the epoch or
+``predict_proba(X)`` in our estimators' format. The validation part chooses the epoch or
 the number of trees. The encoder is the same for all entries, so that target statistics
 and rare ids are a gift to everybody.
 """
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -87,11 +92,12 @@ class PerTask:
         self.models = []
         for name, own in zip(y, parameters, strict=True):
             known, known_val = y[name].notna(), y_val[name].notna()
+            classes, codes = np.unique(y.loc[known, name], return_inverse=True)
             model = self.fit_one(
                 train[known.to_numpy()],
-                y.loc[known, name].astype(int),
+                codes,
                 valid[known_val.to_numpy()],
-                y_val.loc[known_val, name].astype(int),
+                np.searchsorted(classes, y_val.loc[known_val, name]),
                 names,
                 self.seed,
                 own,
@@ -106,7 +112,92 @@ class PerTask:
 
     def predict_proba(self, X):
         frame = self._frame(self.encoder.encode(X))
-        return np.column_stack([m.predict_proba(frame)[:, 1] for m in self.models])
+        p = [model.predict_proba(frame) for model in self.models]
+        if any(task.shape[1] > 2 for task in p):
+            return p
+        return np.column_stack([task[:, 1] for task in p])
+
+
+class AllTasks(PerTask):
+    """One model for all tasks, which are binary and have no missing label."""
+
+    per_task = False
+
+    def fit(self, X, y, X_val, y_val, encoder):
+        self.encoder = FieldEncoder() if encoder is None else clone(encoder)
+        self.model = self.fit_one(
+            self._frame(self.encoder.fit_encode(X, y)),
+            y.astype(int),
+            self._frame(self.encoder.encode(X_val)),
+            y_val.astype(int),
+            list(self.encoder.categorical_names_),
+            self.seed,
+            self.parameters,
+        )
+        return self
+
+    def predict_proba(self, X):
+        return self.model.predict_proba(self._frame(self.encoder.encode(X)))
+
+
+class Package:
+    """A network of a public package, in a Python of its own, see ``_package.py``.
+
+    Numbers are standardized, skewed ones on a logarithmic scale. Tasks are binary.
+    """
+
+    per_task = False
+
+    def __init__(self, name, seed, parameters):
+        self.python = os.environ[python_variable(name)]
+        self.settings = {
+            **{"embedding_dim": 16, "learning_rate": 1e-3, "weight_decay": 0.0},
+            **{"dropout": 0.0, **parameters, "package": name, "seed": seed},
+        }
+        self.folder = TemporaryDirectory()
+
+    def fit(self, X, y, X_val, y_val, encoder):
+        self.encoder = FieldEncoder() if encoder is None else clone(encoder)
+        fields = self.encoder.fit_encode(X, y)
+        numbers = pd.DataFrame(fields.numbers, columns=self.encoder.numeric_names_)
+        self.skewed = numbers.columns[(numbers.min() >= 0) & (numbers.skew() > 2)]
+        numbers[self.skewed] = np.log1p(numbers[self.skewed])
+        self.mean, self.deviation = numbers.mean(), numbers.std()
+        self._write("train", fields, y)
+        self._write("validation", self.encoder.encode(X_val), y_val)
+        settings = self.settings | {"cardinalities": self.encoder.cardinalities_}
+        path = Path(self.folder.name, "settings.json")
+        path.write_text(json.dumps(settings, default=lambda value: value.item()))
+        self._call("fit")
+        return self
+
+    def predict_proba(self, X):
+        self._write("rows", self.encoder.encode(X), np.empty((len(X), 0)))
+        self._call("predict")
+        return np.load(Path(self.folder.name, "probabilities.npy"))
+
+    def _write(self, name, fields, y):
+        numbers = pd.DataFrame(fields.numbers, columns=self.encoder.numeric_names_)
+        numbers[self.skewed] = np.log1p(numbers[self.skewed].clip(lower=0))
+        numbers = ((numbers - self.mean) / self.deviation).fillna(0.0)
+        np.savez(
+            Path(self.folder.name, f"{name}.npz"),
+            codes=fields.codes,
+            numbers=numbers.to_numpy(np.float32),
+            labels=np.asarray(y, np.float32),
+        )
+
+    def _call(self, action):
+        script = Path(__file__).parent / "_package.py"
+        command = [self.python, str(script), action, self.folder.name]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise RuntimeError(done.stderr)
+
+
+def python_variable(entry):
+    """The environment variable that names the Python of a package."""
+    return entry.split()[0].upper().replace("-", "_") + "_PYTHON"
 
 
 class Logistic(PerTask):
@@ -165,18 +256,24 @@ def fit_lightgbm(X, y, X_val, y_val, categorical, seed, parameters):
     return model.fit(
         X,
         y,
-        eval_set=[(X_val, y_val)],
-        eval_metric="binary_logloss",
+        eval_X=X_val,
+        eval_y=y_val,
+        eval_metric="multi_logloss" if y.max() > 1 else "binary_logloss",
         categorical_feature=[name for name in categorical if X[name].max() < MANY],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
 
 
-def fit_catboost(X, y, X_val, y_val, categorical, seed, parameters):
+def fit_catboost_together(*data, **options):
+    return fit_catboost(*data, loss_function="MultiLogloss", **options)
+
+
+def fit_catboost(X, y, X_val, y_val, categorical, seed, parameters, **options):
     import catboost
 
     model = catboost.CatBoostClassifier(
         **parameters,
+        **options,
         iterations=MOST_TREES,
         early_stopping_rounds=PATIENCE,
         cat_features=categorical,
@@ -194,6 +291,13 @@ class Entry:
 
     make: Callable[[int, Any], Any]
     space: dict[str, Any] = field(default_factory=dict)
+    n_classes: int | None = None  # of all tasks
+    missing_labels: bool = True
+
+    def takes(self, y) -> bool:
+        """Whether it can learn such labels."""
+        known = self.missing_labels or not y.isna().any(axis=None)
+        return known and self.n_classes in (None, y.nunique().max())
 
 
 def network(cls, **fixed):
@@ -219,6 +323,23 @@ def per_task(fit_one):
     return lambda seed, parameters: PerTask(fit_one, seed, parameters)
 
 
+def package(name):
+    return lambda seed, parameters: Package(name, seed, parameters)
+
+
+CATBOOST_SPACE = {
+    "learning_rate": loguniform(0.03, 0.2),
+    "depth": randint(4, 9),
+    "l2_leaf_reg": loguniform(1, 30),
+    "random_strength": loguniform(0.3, 3),
+}
+PACKAGE_SPACE = {
+    "embedding_dim": [8, 16, 32],
+    "learning_rate": loguniform(3e-4, 5e-3),
+    "weight_decay": loguniform(1e-7, 1e-4),
+    "dropout": uniform(0.0, 0.4),
+}
+PACKAGES = ("DeepCTR-Torch PLE", "torch-rechub PLE")
 ENTRIES = {
     "DEPHN": Entry(network(DEPHNMultiTaskClassifier), search_space()),
     "DEPHN, mean of 4": Entry(ensemble(4)),
@@ -234,14 +355,12 @@ ENTRIES = {
             "cat_smooth": loguniform(1, 200),
         },
     ),
-    "CatBoost per task": Entry(
-        per_task(fit_catboost),
-        {
-            "learning_rate": loguniform(0.03, 0.2),
-            "depth": randint(4, 9),
-            "l2_leaf_reg": loguniform(1, 30),
-            "random_strength": loguniform(0.3, 3),
-        },
+    "CatBoost per task": Entry(per_task(fit_catboost), CATBOOST_SPACE),
+    "CatBoost, all tasks": Entry(
+        lambda seed, parameters: AllTasks(fit_catboost_together, seed, parameters),
+        CATBOOST_SPACE,
+        n_classes=2,
+        missing_labels=False,
     ),
     "HistGradientBoosting per task": Entry(
         per_task(fit_histogram),
@@ -254,6 +373,7 @@ ENTRIES = {
         },
     ),
     "logistic regression": Entry(Logistic, {"C": loguniform(1e-3, 10)}),
+    **{name: Entry(package(name), PACKAGE_SPACE, n_classes=2) for name in PACKAGES},
     **{
         name.removesuffix("Classifier"): Entry(network(getattr(baselines, name)))
         for name in baselines.__all__
