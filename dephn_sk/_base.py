@@ -57,6 +57,8 @@ from .preprocessing import FieldEncoder, Fields
 AUTO_EARLY_STOPPING = 10_000
 OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
 MONITORS = ("loss", "score")
+# a linear function of every number, and bins of the discrete ones
+AUTO, ALL_OF_AUTO = "auto", "linear+bins+piecewise-linear"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -447,7 +449,7 @@ default=None
         check_names(
             "numeric_embedding",
             self.numeric_embedding.replace("|", "+").split("+"),
-            NUMERIC_EMBEDDINGS,
+            (*NUMERIC_EMBEDDINGS, AUTO),
         )
 
     def _draw_seed(self) -> int:
@@ -516,11 +518,12 @@ default=None
         if self.numeric_embedding == SCALAR:
             numeric = PlainNumbers(numbers.shape[1])
         elif numbers.shape[1]:
-            edges = column_edges(numbers, self.n_bins, row_weight)
+            auto = self.numeric_embedding == AUTO
+            edges = column_edges(numbers, self.n_bins, row_weight, discrete_only=auto)
             numeric = NumericEmbedding(
                 [torch.from_numpy(e) for e in edges],
                 self.embedding_dim,
-                kind=self.numeric_embedding,
+                kind=ALL_OF_AUTO if auto else self.numeric_embedding,
                 generator=generator,
             )
         return FieldEmbedding(

@@ -36,11 +36,13 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     ----------
     embedding_dim : int, default=8
         Width of a field's vector.
-    numeric_embedding : str, default="bins+piecewise-linear"
+    numeric_embedding : str, default="auto"
         How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
         bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"``
         as one vector, their sum, or by ``"|"`` as a vector each. See
-        :class:`~dephn_sk.nn.NumericEmbedding`.
+        :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is ``"linear"``, to which
+        discrete columns, nine in ten of whose rows hold frequent values, add
+        ``"bins"`` and ``"piecewise-linear"``.
     n_bins : int, default=256
         Quantile bins of a numeric column.
     embedding_dropout : float in [0, 1), default=0.3
@@ -240,7 +242,7 @@ default=None
         self,
         *,
         embedding_dim=8,
-        numeric_embedding="bins+piecewise-linear",
+        numeric_embedding="auto",
         n_bins=256,
         embedding_dropout=0.3,
         unseen_rate=0.02,

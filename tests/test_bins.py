@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dephn_sk._bins import column_edges, quantile_edges
+from dephn_sk._bins import column_edges, is_discrete, quantile_edges
 
 
 def bin_counts(values, edges):
@@ -99,3 +99,42 @@ def test_columns_have_edges_of_their_own():
     weights = np.arange(50.0)
     for edges, column in zip(column_edges(numbers, 4, weights), numbers.T, strict=True):
         assert_array_equal(edges, quantile_edges(column, 4, weights))
+
+
+def repeated(*counts):
+    """Values 0, 1, ... as often as it says."""
+    return np.repeat(np.arange(float(len(counts))), counts)
+
+
+@pytest.mark.parametrize(
+    ("values", "discrete"),
+    [
+        (repeated(50, 30, 20), True),
+        (repeated(19, 19, 19), False),  # few rows for each value
+        (repeated(900, *[1] * 100), True),  # nine in ten are zero
+        (repeated(899, *[1] * 101), False),
+        (np.linspace(0, 1, 1000), False),
+        (np.full(5, np.nan), True),  # nothing to tell apart
+    ],
+)
+def test_a_column_of_few_frequent_values_is_discrete(values, discrete):
+    assert is_discrete(values, n_bins=16) is discrete
+
+
+def test_a_frequent_value_holds_more_than_its_share():
+    values = np.repeat(np.arange(40.0), 100)
+    assert not is_discrete(values, n_bins=40)
+    assert is_discrete(values, n_bins=41)
+
+
+def test_discreteness_counts_integer_weights_as_repeated_rows():
+    values, weights = np.arange(4.0), np.array([30, 30, 30, 5])
+    assert is_discrete(values, 8, weights)
+    assert not is_discrete(values, 8)
+
+
+def test_a_column_that_is_not_discrete_has_one_bin_if_that_is_asked():
+    numbers = np.column_stack([repeated(50, 50), np.arange(100.0)])
+    discrete, continuous = column_edges(numbers, 8, discrete_only=True)
+    assert_array_equal(discrete, quantile_edges(numbers[:, 0], 8))
+    assert_array_equal(continuous, [0, 99])

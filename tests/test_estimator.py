@@ -341,6 +341,7 @@ def test_a_task_weight_of_zero_leaves_the_tasks_gates_where_they_were():
 
 OPTIONS = {
     "numeric_embedding": [
+        "auto",
         "linear",
         "bins",
         "piecewise-linear",

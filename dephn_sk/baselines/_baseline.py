@@ -17,8 +17,10 @@ numeric_embedding : str, default="linear"
     How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
     bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"`` as
     one vector, their sum, or by ``"|"`` as a vector each. See
-    :class:`~dephn_sk.nn.NumericEmbedding`. ``"scalar"`` leaves it a number, for
-    networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE and SNR.
+    :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is ``"linear"``, to which
+    discrete columns, nine in ten of whose rows hold frequent values, add ``"bins"`` and
+    ``"piecewise-linear"``. ``"scalar"`` leaves it a number, for networks that read a
+    flat row: DNN, DCN, Shared-Bottom, MMoE, PLE and SNR.
 n_bins : int, default=256
     Quantile bins of a numeric column.
 embedding_dropout : float in [0, 1), default=0.3
