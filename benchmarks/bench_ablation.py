@@ -38,19 +38,24 @@ DATASETS = {
     ),
 }
 STUDIES = {
-    "defaults": {
+    "defaults": {  # each ingredient removed alone
         "default": {},
+        "bins of every number": {"numeric_embedding": "bins+piecewise-linear"},
+        "linear numbers": {"numeric_embedding": "linear"},
         "no weight averaging": {"weight_averaging": 0.0},
         "no unseen values in training": {"unseen_rate": 0.0},
         "no embedding dropout": {"embedding_dropout": 0.0},
         "no dropout": {"dropout": 0.0},
         "learning rate 1e-3": {"learning_rate": 1e-3},
         "one expert": {"public_experts": ("dnn",)},
-        "experts (128, 64)": {"expert_hidden": (128, 64)},
         "without sin": {"mappings": ("raw",)},
         "linear towers": {"tower_hidden": ()},
         "gates under Adam": {"gate_optimizer": "adam"},
         "no virtual gradient": {"virtual_gradient": None},
+    },
+    "structures": {  # what the default leaves out
+        "default": {},
+        "experts (128, 64)": {"expert_hidden": (128, 64)},
         "private cross": {"private_experts": ("cross",)},
         "private cross and field": {"private_experts": ("cross", "field")},
         "soft selection": {"selection": "soft"},
@@ -63,6 +68,7 @@ STUDIES = {
             for kind, n_bins in (
                 ("bins", 256),
                 ("piecewise-linear", 256),
+                ("bins+piecewise-linear", 256),
                 ("bins+piecewise-linear", 64),
                 ("bins+piecewise-linear", 512),
                 ("bins|piecewise-linear", 256),

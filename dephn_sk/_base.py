@@ -54,7 +54,7 @@ from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
 
-AUTO_EARLY_STOPPING = 10_000
+AUTO_EARLY_STOPPING = 2_000
 OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
 MONITORS = ("loss", "score")
 # a linear function of every number, and bins of the discrete ones

@@ -118,7 +118,7 @@ default=None
         is what remains; 0 keeps the last weights.
     early_stopping : bool or "auto", default="auto"
         Whether to stop when the loss on rows set aside no longer falls, and to keep the
-        weights of the best epoch. ``"auto"``: with more than 10,000 rows.
+        weights of the best epoch. ``"auto"``: with more than 2,000 rows.
     monitor : {"loss", "score"} or (one of them, task name), default="loss"
         What early stopping watches: the loss that is trained on or the mean over tasks
         of ROC AUC (accuracy of a multi-class task), or that of one task.

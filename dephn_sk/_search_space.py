@@ -9,17 +9,17 @@ from scipy.stats import loguniform, uniform
 # name: values to choose from, or a distribution
 _SPACE = {
     "learning_rate": loguniform(5e-4, 5e-3),
-    "batch_size": [512, 1024, 2048],
+    "batch_size": [256, 512, 1024],
     "embedding_dim": [4, 8, 16],
     "embedding_dropout": uniform(0.0, 0.5),
     "dropout": uniform(0.0, 0.4),
     "unseen_rate": [0.0, 0.02, 0.05],
     "weight_decay": loguniform(1e-6, 1e-2),
-    "n_bins": [64, 256, 512],
+    "numeric_embedding": ["auto", "linear", "bins+piecewise-linear"],
     "public_experts": [("dnn",), ("dnn",) * 3, ("dnn",) * 6],
     "private_experts": [(), ("cross",), ("cross", "field")],
-    "expert_hidden": [(32,), (64, 32), (128, 64), (256, 128)],
-    "tower_hidden": [(), (32,), (64,)],
+    "expert_hidden": [(32,), (64, 32), (128, 64)],
+    "tower_hidden": [(), (32,)],
 }
 
 

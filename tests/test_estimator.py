@@ -811,11 +811,11 @@ def test_early_stopping_restores_the_weights_of_the_best_epoch():
         assert torch.equal(value, states[best][name]), name
 
 
-def test_auto_early_stopping_starts_above_ten_thousand_rows():
-    X = np.arange(10_001.0)[:, None]
+def test_auto_early_stopping_starts_above_two_thousand_rows():
+    X = np.arange(2_001.0)[:, None]
     y = (X[:, 0] % 2).astype(int)
     options = {"max_epochs": 1, "public_experts": ("dnn",), "private_experts": ()}
-    for n, stopping in ((10_000, False), (10_001, True)):
+    for n, stopping in ((2_000, False), (2_001, True)):
         history = make_model(**options).fit(X[:n], y[:n]).net_.history
         assert ("valid_loss" in history[-1]) == stopping
 
