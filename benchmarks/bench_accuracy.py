@@ -28,7 +28,7 @@ import time
 import numpy as np
 from _entries import ENTRIES
 from _peer import peak_memory
-from _report import RESULTS, Results, environment, markdown_table
+from _report import RESULTS, Results, environment, mean_and_deviation
 from sklearn.model_selection import ParameterSampler
 
 from dephn_sk.datasets import (
@@ -173,25 +173,54 @@ def run_one(entry, dataset, features, seed, rows, tuned, data) -> dict:
 
 
 def tables(rows: list[dict]) -> str:
-    """One markdown table for each data set and kind of features."""
+    """One markdown table for each data set and kind of features.
+
+    A task's cell is its AUC, the deviation over seeds, and the log loss.
+    """
     parts = []
     kinds = dict.fromkeys((row["dataset"], row["features"]) for row in rows)
-    for kind in kinds:
-        members = [row for row in rows if (row["dataset"], row["features"]) == kind]
-        columns = {}
-        for t, task in enumerate(members[0]["tasks"]):
-            for metric, short in (("auc", "AUC"), ("log_loss", "log loss")):
-                columns[f"{task} {short}"] = lambda row, key=f"test_{metric}", t=t: row[
-                    key
-                ][t]
-        columns["validation AUC"] = lambda row: np.mean(row["validation_auc"])
-        columns["fit CPU s"] = lambda row: row["fit_cpu_seconds"]
-        columns["peak MB"] = lambda row: row["peak_rss_mb"]
-        parts.append(
-            f"### {kind[0]}, {kind[1]} features\n\n"
-            + markdown_table(members, ("entry", "trials"), columns)
-        )
+    for dataset, features in kinds:
+        members = [
+            row
+            for row in rows
+            if (row["dataset"], row["features"]) == (dataset, features)
+        ]
+        header = ["entry", "trials", "seeds", *members[0]["tasks"]]
+        header += ["calibration error", "validation AUC", "tuning s", "fit s", "MB"]
+        lines = [header, ["---"] * len(header)]
+        for entry, tuned in dict.fromkeys((r["entry"], r["tuned"]) for r in members):
+            group = [r for r in members if (r["entry"], r["tuned"]) == (entry, tuned)]
+            lines.append(cells(entry, group))
+        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        parts.append(f"### {dataset}, {features} features\n\n{table}")
     return "\n\n".join(parts)
+
+
+def cells(entry: str, rows: list[dict]) -> list[str]:
+    """One entry's line: the same columns for every entry of a data set."""
+
+    def mean(key):
+        return np.mean([row[key] for row in rows])
+
+    tasks = [
+        f"{mean_and_deviation(aucs)} ({np.mean(losses):.4f})"
+        for aucs, losses in zip(
+            zip(*(row["test_auc"] for row in rows), strict=True),
+            zip(*(row["test_log_loss"] for row in rows), strict=True),
+            strict=True,
+        )
+    ]
+    return [
+        entry,
+        str(rows[0]["trials"]),
+        str(len(rows)),
+        *tasks,
+        f"{mean('test_calibration_error'):.4f}",
+        f"{mean('validation_auc'):.4f}",
+        f"{rows[0]['tuning_seconds']:.0f}",
+        f"{mean('fit_cpu_seconds'):.1f}",
+        f"{mean('peak_rss_mb'):.0f}",
+    ]
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from _peer import peak_memory
 from _report import RESULTS, Results, environment
 
 from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk._base import ALL_OF_AUTO
 from dephn_sk._batches import ArraySource
 from dephn_sk._net import MultiTaskNet
 from dephn_sk._table_optimizer import TableAdamW
@@ -62,7 +63,7 @@ class Point:
         embedding = FieldEmbedding(
             cardinalities,
             DIM,
-            numeric=NumericEmbedding(edges, DIM, kind=defaults["numeric_embedding"]),
+            numeric=NumericEmbedding(edges, DIM, kind=ALL_OF_AUTO),
             dropout=defaults["embedding_dropout"],
         )
         n_outputs = [1] * sizes["tasks"]

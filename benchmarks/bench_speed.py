@@ -207,6 +207,7 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
         ) / len(some[0])
     matrices = torch.randn(2, N_GEMM, N_GEMM)
     seconds: dict = {}
+    grown: dict = {}  # resident memory of the peers, which tell it themselves
 
     def note(name, action, cpu, wall, rows):
         seconds.setdefault((name, action), []).append((cpu / rows, wall / rows))
@@ -222,6 +223,7 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
             for name, peer in peers.items():
                 told = peer.ask(action)
                 note(name, action, told["cpu"], told["wall"], told["rows"])
+                grown[name, action] = told["rss_mb"]
         note("product", "fit", *timed(lambda: matrices[0] @ matrices[1]), 1)
     products = seconds.pop(("product", "fit"))
     rate = 2 * N_GEMM**3 / np.median([cpu for cpu, _ in products])
@@ -234,6 +236,8 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
             "rows_per_cpu_s": 1 / cpu,
             "rows_per_s": 1 / wall,
         }
+        if (name, action) in grown:
+            row["rss_mb"] = grown[name, action]
         if action == "fit" and name in counted:
             row["share_of_ceiling"] = counted[name] / rate / cpu
         if name in REFERENCE:

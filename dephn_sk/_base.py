@@ -55,6 +55,7 @@ from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
 
 AUTO_EARLY_STOPPING = 2_000
+AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
 OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
 MONITORS = ("loss", "score")
 # a linear function of every number, and bins of the discrete ones
@@ -94,7 +95,10 @@ class MultiTaskClassifier(
         "task_weights": [StrOptions({"uncertainty"}), Mapping, "array-like", None],
         "class_weight": [StrOptions({"balanced"}), Mapping, "array-like", None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "weight_averaging": [Interval(Real, 0, 1, closed="left")],
@@ -271,8 +275,10 @@ default=None
         ]
         rates = base_logits(targets, indices[train], weights[train]) if reset else None
         del indices, weights  # encoding many rows wants the memory
+        watched = validation is not None or len(valid) > 0
+        batch_size = self._rows_in_batch(len(train), watched)
         if not reset:
-            self._go_on()
+            self._go_on(batch_size)
         if reset:
             self.targets_ = targets
             self._fitted_dtype = dtype
@@ -298,7 +304,9 @@ default=None
                     rates,
                     seed,
                 )
-                self.net_ = self._make_net(network, criterion, monitor, seed)
+                self.net_ = self._make_net(
+                    network, criterion, monitor, batch_size, seed
+                )
             with reported:
                 self.net_.partial_fit([*sources, None][:2], epochs=epochs)
         return self
@@ -311,7 +319,7 @@ default=None
         params = self.get_params(deep=False)
         return {k: repr(v) for k, v in params.items() if k not in free}
 
-    def _go_on(self) -> None:
+    def _go_on(self, batch_size: int) -> None:
         """Give the net the parameters that may change, refuse those that may not."""
         for name, value in self._fixed_parameters().items():
             if value != self._started_with[name]:
@@ -320,7 +328,7 @@ default=None
                     "which training began. It cannot change when training goes on; "
                     "clone the estimator to begin anew."
                 )
-        self.net_.batch_size = self.batch_size
+        self.net_.batch_size = batch_size
         self.net_.verbose = int(self.verbose)
         self.net_.precision = self.precision
         changed = self.learning_rate != self.net_.lr  # a schedule goes on otherwise
@@ -394,6 +402,7 @@ default=None
         network: torch.nn.Module,
         criterion: MultiTaskLoss,
         monitor: tuple[str, int | None],
+        batch_size: int,
         seed: int,
     ) -> MultiTaskNet:
         """An initialized net around the network."""
@@ -405,7 +414,7 @@ default=None
             optimizer__weight_decay=self.weight_decay,
             optimizer__fused=True,
             lr=self.learning_rate,
-            batch_size=self.batch_size,
+            batch_size=batch_size,
             callbacks=self._make_callbacks(monitor),
             device=self._torch_device(),
             verbose=int(self.verbose),
@@ -464,6 +473,19 @@ default=None
         if self.early_stopping == "auto":
             return n_rows > AUTO_EARLY_STOPPING
         return bool(self.early_stopping)
+
+    def _rows_in_batch(self, n_rows: int, watched: bool) -> int:
+        """`batch_size`, or what few rows need where validation ends training in time.
+
+        Otherwise more steps would only fit the rows more closely.
+        """
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        least, most = AUTO_BATCH_SIZES
+        if not watched:
+            return most
+        power = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
+        return min(most, max(least, power))
 
     def _check_monitor(self, targets: Targets) -> tuple[str, int | None]:
         """`monitor` as the net takes it: a quantity, and the index of a task."""

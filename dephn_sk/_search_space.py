@@ -9,7 +9,7 @@ from scipy.stats import loguniform, uniform
 # name: values to choose from, or a distribution
 _SPACE = {
     "learning_rate": loguniform(5e-4, 5e-3),
-    "batch_size": [256, 512, 1024],
+    "batch_size": ["auto", 256, 1024],
     "embedding_dim": [4, 8, 16],
     "embedding_dropout": uniform(0.0, 0.5),
     "dropout": uniform(0.0, 0.4),

@@ -382,7 +382,7 @@ OPTIONS = {
     "dropout": [0.5],
     "task_weights": ["uncertainty", {"task b": 2.0}, [1, 0, 2.5], None],
     "class_weight": ["balanced", {"task a": "balanced"}, [{0: 2.0}, None, "balanced"]],
-    "batch_size": [1, 3, 7],
+    "batch_size": [1, 3, 7, "auto"],
     "weight_decay": [0.0, 0.1],
     "early_stopping": [True, False, "auto"],
     "monitor": ["loss", "score", ("loss", "task b"), ("score", "task a")],
@@ -835,3 +835,31 @@ def test_one_row_more_than_a_batch_is_a_batch_of_one():
     model = make_model(batch_size=3, callbacks=[("batches", Batches())]).fit(X, y)
     heard = dict(model.net_.callbacks_)["batches"].heard_["end"]
     assert [n for _, n in heard] == [3, 3, 1] * 2
+
+
+@pytest.mark.parametrize(
+    ("n_rows", "early_stopping", "expected"),
+    [
+        (100, False, 1024),
+        (100, True, 256),
+        (64 * 512 - 1, True, 256),
+        (64 * 512, True, 512),
+        (64 * 512, False, 1024),
+        (64 * 4096, True, 1024),
+    ],
+)
+def test_auto_batches_are_small_for_few_rows_that_are_watched(
+    n_rows, early_stopping, expected
+):
+    X = np.arange(float(n_rows))[:, None]
+    y = (X[:, 0] % 2).astype(int)
+    X_val, y_val = (X[:10], y[:10]) if early_stopping else (None, None)
+    model = make_model(
+        batch_size="auto",
+        max_epochs=1,
+        early_stopping=early_stopping,
+        public_experts=("dnn",),
+        private_experts=(),
+    ).fit(X, y, X_val=X_val, y_val=y_val)
+    assert model.net_.batch_size == expected
+    assert make_model(batch_size=7).fit(X[:20], y[:20]).net_.batch_size == 7

@@ -51,8 +51,9 @@ class_weight : dict, "balanced", list or None, default=None
     task name, or a list, of such entries.
 max_epochs : int, default=20
     Passes over the training data, at most.
-batch_size : int, default=1024
-    Rows in an optimization step.
+batch_size : int or "auto", default="auto"
+    Rows in an optimization step. ``"auto"`` is 1024; where validation rows are watched,
+    the power of two below a 64th of the rows, from 256 to 1024.
 learning_rate : float, default=2e-3
     Of AdamW.
 weight_decay : float, default=1e-5

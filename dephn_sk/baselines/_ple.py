@@ -239,7 +239,7 @@ class PLEClassifier(BaselineClassifier):
         task_weights=None,
         class_weight=None,
         max_epochs=20,
-        batch_size=1024,
+        batch_size="auto",
         learning_rate=2e-3,
         weight_decay=1e-5,
         weight_averaging=0.999,
