@@ -61,22 +61,27 @@ STUDIES = {
         "soft selection": {"selection": "soft"},
         "embedding 16": {"embedding_dim": 16},
     },
-    "numeric": {
-        "default": {},
-        **{
-            f"{kind}, {n_bins} bins": {"numeric_embedding": kind, "n_bins": n_bins}
-            for kind, n_bins in (
-                ("bins", 256),
-                ("piecewise-linear", 256),
-                ("bins+piecewise-linear", 256),
-                ("bins+piecewise-linear", 64),
-                ("bins+piecewise-linear", 512),
-                ("bins|piecewise-linear", 256),
-            )
-        },
-        "linear": {"numeric_embedding": "linear"},
-        "periodic": {"numeric_embedding": "periodic"},
-        "piecewise-linear+periodic": {"numeric_embedding": "piecewise-linear+periodic"},
+    "numeric": {  # with one size of batches
+        name: {"batch_size": 1024, **parameters}
+        for name, parameters in {
+            "auto": {},
+            **{
+                f"{kind}, {n_bins} bins": {"numeric_embedding": kind, "n_bins": n_bins}
+                for kind, n_bins in (
+                    ("bins", 256),
+                    ("piecewise-linear", 256),
+                    ("bins+piecewise-linear", 256),
+                    ("bins+piecewise-linear", 64),
+                    ("bins+piecewise-linear", 512),
+                    ("bins|piecewise-linear", 256),
+                )
+            },
+            "linear": {"numeric_embedding": "linear"},
+            "periodic": {"numeric_embedding": "periodic"},
+            "piecewise-linear+periodic": {
+                "numeric_embedding": "piecewise-linear+periodic"
+            },
+        }.items()
     },
 }
 KEY = ("dataset", "variant", "seed", "rows")
