@@ -246,8 +246,10 @@ def fit_lightgbm(X, y, X_val, y_val, categorical, seed, parameters):
         "subsample_freq": 1,
         "colsample_bytree": 0.8,
     }
+    settings = {"many": MANY, **defaults, **parameters}
+    many = settings.pop("many")
     model = lightgbm.LGBMClassifier(
-        **{**defaults, **parameters},
+        **settings,
         n_estimators=MOST_TREES,
         n_jobs=1,
         random_state=seed,
@@ -259,9 +261,19 @@ def fit_lightgbm(X, y, X_val, y_val, categorical, seed, parameters):
         eval_X=X_val,
         eval_y=y_val,
         eval_metric="multi_logloss" if y.max() > 1 else "binary_logloss",
-        categorical_feature=[name for name in categorical if X[name].max() < MANY],
+        categorical_feature=[name for name in categorical if X[name].max() < many],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
+
+
+# its own defaults, and every id a category, which is better without target statistics
+LIGHTGBM_ITSELF = {
+    "many": np.inf,
+    "min_child_samples": 20,
+    "cat_smooth": 10,
+    "subsample_freq": 0,
+    "colsample_bytree": 1.0,
+}
 
 
 def fit_catboost_together(*data, **options):
@@ -354,6 +366,11 @@ ENTRIES = {
             "reg_lambda": loguniform(1e-3, 100),
             "cat_smooth": loguniform(1, 200),
         },
+    ),
+    "LightGBM per task, ids as categories": Entry(
+        lambda seed, parameters: PerTask(
+            fit_lightgbm, seed, {**LIGHTGBM_ITSELF, **parameters}
+        )
     ),
     "CatBoost per task": Entry(per_task(fit_catboost), CATBOOST_SPACE),
     "CatBoost, all tasks": Entry(
