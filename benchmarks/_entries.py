@@ -266,14 +266,17 @@ def fit_lightgbm(X, y, X_val, y_val, categorical, seed, parameters):
     )
 
 
-# its own defaults, and every id a category, which is better without target statistics
-LIGHTGBM_ITSELF = {
-    "many": np.inf,
-    "min_child_samples": 20,
-    "cat_smooth": 10,
-    "subsample_freq": 0,
-    "colsample_bytree": 1.0,
-}
+def fit_lightgbm_itself(*data_and_parameters):
+    """Its own defaults, every id a category: better without target statistics."""
+    *data, parameters = data_and_parameters
+    itself = {
+        "many": np.inf,
+        "min_child_samples": 20,
+        "cat_smooth": 10,
+        "subsample_freq": 0,
+        "colsample_bytree": 1.0,
+    }
+    return fit_lightgbm(*data, {**itself, **parameters})
 
 
 def fit_catboost_together(*data, **options):
@@ -339,6 +342,14 @@ def package(name):
     return lambda seed, parameters: Package(name, seed, parameters)
 
 
+LIGHTGBM_SPACE = {
+    "learning_rate": loguniform(0.02, 0.1),
+    "num_leaves": randint(7, 128),
+    "min_child_samples": randint(10, 200),
+    "colsample_bytree": uniform(0.4, 0.6),
+    "reg_lambda": loguniform(1e-3, 100),
+    "cat_smooth": loguniform(1, 200),
+}
 CATBOOST_SPACE = {
     "learning_rate": loguniform(0.03, 0.2),
     "depth": randint(4, 9),
@@ -356,21 +367,9 @@ ENTRIES = {
     "DEPHN": Entry(network(DEPHNMultiTaskClassifier), search_space()),
     "DEPHN, mean of 4": Entry(ensemble(4)),
     "DEPHN, paper": Entry(network(DEPHNMultiTaskClassifier.paper_configuration)),
-    "LightGBM per task": Entry(
-        per_task(fit_lightgbm),
-        {
-            "learning_rate": loguniform(0.02, 0.1),
-            "num_leaves": randint(7, 128),
-            "min_child_samples": randint(10, 200),
-            "colsample_bytree": uniform(0.4, 0.6),
-            "reg_lambda": loguniform(1e-3, 100),
-            "cat_smooth": loguniform(1, 200),
-        },
-    ),
+    "LightGBM per task": Entry(per_task(fit_lightgbm), LIGHTGBM_SPACE),
     "LightGBM per task, ids as categories": Entry(
-        lambda seed, parameters: PerTask(
-            fit_lightgbm, seed, {**LIGHTGBM_ITSELF, **parameters}
-        )
+        per_task(fit_lightgbm_itself), LIGHTGBM_SPACE
     ),
     "CatBoost per task": Entry(per_task(fit_catboost), CATBOOST_SPACE),
     "CatBoost, all tasks": Entry(
