@@ -31,7 +31,8 @@ from ._compat import (
     _safe_indexing,
 )
 from ._logits import base_logits, probabilities, score_tasks
-from ._net import PRECISIONS, MultiTaskNet
+from ._net import MultiTaskNet
+from ._precision import PRECISIONS
 from ._predictions import TaskPredictions
 from ._record import TrainingRecord
 from ._sklearn_callbacks import (
@@ -276,7 +277,9 @@ default=None
         rates = base_logits(targets, indices[train], weights[train]) if reset else None
         del indices, weights  # encoding many rows wants the memory
         watched = validation is not None or len(valid) > 0
-        batch_size = self._rows_in_batch(len(train), watched)
+        batch_size = self._rows_in_batch(
+            len(train), watched and bool(self.early_stopping)
+        )
         if not reset:
             self._go_on(batch_size)
         if reset:
@@ -448,6 +451,8 @@ default=None
                 f"precision={self.precision!r} lowers that of float32, but "
                 f"dtype={self.dtype!r}. Set precision='full' or dtype='float32'."
             )
+        if self.numeric_embedding == AUTO:
+            return
         if self.numeric_embedding == SCALAR:
             if self._reads_vectors:
                 raise ValueError(
@@ -455,11 +460,9 @@ default=None
                     f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
                 )
             return
-        check_names(
-            "numeric_embedding",
-            self.numeric_embedding.replace("|", "+").split("+"),
-            (*NUMERIC_EMBEDDINGS, AUTO),
-        )
+        parts = self.numeric_embedding.replace("|", "+").split("+")
+        options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
+        check_names("numeric_embedding", parts, options)
 
     def _draw_seed(self) -> int:
         """A seed of our own: no global generator is read or moved."""
@@ -474,7 +477,7 @@ default=None
             return n_rows > AUTO_EARLY_STOPPING
         return bool(self.early_stopping)
 
-    def _rows_in_batch(self, n_rows: int, watched: bool) -> int:
+    def _rows_in_batch(self, n_rows: int, stops_early: bool) -> int:
         """`batch_size`, or what few rows need where validation ends training in time.
 
         Otherwise more steps would only fit the rows more closely.
@@ -482,7 +485,7 @@ default=None
         if self.batch_size != "auto":
             return int(self.batch_size)
         least, most = AUTO_BATCH_SIZES
-        if not watched:
+        if not stops_early:
             return most
         power = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
         return min(most, max(least, power))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -188,7 +189,7 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 
 def sent_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Batches on a device, each sent while the device works on the one before."""
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    stream = _sending(device) if device.type == "cuda" else None
     before = None
     for batch in batches:
         sent = _send(batch, device, stream)
@@ -197,6 +198,12 @@ def sent_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch
         before = sent
     if before is not None:
         yield _receive(*before)
+
+
+@cache
+def _sending(device: torch.device) -> torch.cuda.Stream:
+    """A device's stream for batches: torch keeps free memory for each stream apart."""
+    return torch.cuda.Stream(device)
 
 
 def _send(

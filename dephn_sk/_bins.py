@@ -72,7 +72,8 @@ def is_discrete(
 
     Frequent is a value that holds more than its share, one in `n_bins`, of the rows,
     and at least twenty of them; nine rows in ten must hold such a value. Counts, codes
-    and amounts that are mostly zero are discrete, most measurements are not.
+    and amounts that are mostly zero are discrete, most measurements are not. Weights
+    count as repeated rows, unless their mean is below 1: then they are relative.
 
     Parameters
     ----------
@@ -87,6 +88,9 @@ def is_discrete(
     False
     """
     _, mass = _distinct(values, sample_weight)
+    if sample_weight is not None:
+        counted = sample_weight[(sample_weight > 0) & ~np.isnan(values)]
+        mass /= min(1.0, counted.mean()) if len(counted) else 1.0
     frequent = (mass > mass.sum() / n_bins) & (mass >= _FREQUENT_ROWS)
     return bool(mass[frequent].sum() >= _DISCRETE * mass.sum())
 

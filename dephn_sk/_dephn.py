@@ -40,9 +40,9 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
         bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"``
         as one vector, their sum, or by ``"|"`` as a vector each. See
-        :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is ``"linear"``, to which
-        discrete columns, nine in ten of whose rows hold frequent values, add
-        ``"bins"`` and ``"piecewise-linear"``.
+        :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of
+        the first three with `n_bins` bins for discrete columns, nine in ten of whose
+        rows hold frequent values; other columns have one bin, which is linear, too.
     n_bins : int, default=256
         Quantile bins of a numeric column.
     embedding_dropout : float in [0, 1), default=0.3
@@ -108,8 +108,8 @@ default=None
     max_epochs : int, default=20
         Passes over the training data, at most.
     batch_size : int or "auto", default="auto"
-        Rows in an optimization step. ``"auto"`` is 1024; where validation rows are
-        watched, the power of two below a 64th of the rows, from 256 to 1024.
+        Rows in an optimization step. ``"auto"`` is 1024; where training stops
+        early, the power of two below a 64th of the rows, from 256 to 1024.
     learning_rate : float, default=2e-3
         Of AdamW.
     weight_decay : float, default=1e-5

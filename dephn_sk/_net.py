@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +19,12 @@ from torch import Tensor, nn
 
 from ._averaging import WeightAverage
 from ._batches import ArraySource, Batch, generator_of
+from ._precision import tensor_float_32
 from .nn import label_similarity, use_generator
 
 PREDICT_BLOCK = 4096
 CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
 ROW_MULTIPLE = 64
-PRECISIONS = ("full", "tf32", "bf16")
 LOGIT_LIMIT = 15.0
 _LISTS = (
     "train_task_loss",
@@ -348,7 +347,7 @@ class MultiTaskNet(NeuralNet):
         """Matrix products of the precision that is asked for, as long as it runs."""
         on_cuda = torch.device(self.device).type == "cuda"
         if on_cuda and self.precision == "tf32":
-            return tensor_float_32()
+            return tensor_float_32
         return contextlib.nullcontext()
 
     def _losses(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
@@ -398,24 +397,6 @@ def _no_denormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
-
-
-@contextlib.contextmanager
-def tensor_float_32() -> Iterator[None]:
-    """TensorFloat-32 in the products of CUDA, and torch's setting restored."""
-    wanted, change = "high", torch.set_float32_matmul_precision
-    try:
-        before = torch.get_float32_matmul_precision()
-    except RuntimeError:
-        # set by the name that torch 2.9 brought, beside which it hears of no other
-        matmul = torch.backends.cuda.matmul
-        before, wanted = matmul.fp32_precision, "tf32"
-        change = partial(setattr, matmul, "fp32_precision")
-    change(wanted)
-    try:
-        yield
-    finally:
-        change(before)
 
 
 class _Seen:

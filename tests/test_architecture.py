@@ -100,7 +100,11 @@ DOWNWARD = {  # what each file of the training path may import of ours
     "_targets.py": {"_suggest", "_compat"},
     "_weights.py": {"_suggest", "_compat", "_targets"},
     "_batches.py": {"nn", "preprocessing"},
-    "_net.py": {"_averaging", "_batches", "_compat", "_callbacks", "nn", "metrics"},
+    "_precision.py": set(),
+    "_net.py": {
+        *("_averaging", "_batches", "_compat", "_callbacks", "_precision"),
+        *("nn", "metrics"),
+    },
 }
 
 

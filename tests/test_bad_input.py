@@ -313,6 +313,7 @@ def test_bad_class_weights(data, weights, parts):
         ("gate_optimizer", "sdg", "sgd"),
         ("numeric_embedding", "bin+periodic", "bins"),
         ("numeric_embedding", "bin|periodic", "bins"),
+        ("numeric_embedding", "autto", "auto"),
         ("dtype", "float23", "float32"),
         ("device", "cpuu", "cpu"),
         ("early_stopping", "autto", "auto"),
@@ -326,11 +327,17 @@ def test_an_unknown_option_says_which_was_meant(data, parameter, value, meant, c
     wrong = value
     if isinstance(value, tuple):
         wrong = value[-1]
-    if parameter == "numeric_embedding":
+    if parameter == "numeric_embedding" and value.startswith("bin"):
         wrong = "bin"
     call = lambda: model.fit(X[columns], y)  # noqa: E731
     assert_refused(call, parameter, wrong)
     assert_refused(call, f"id you mean '{meant}'")
+
+
+@pytest.mark.parametrize("value", ["auto+linear", "periodic|auto"])
+def test_auto_is_refused_as_a_part_of_other_embeddings(data, value):
+    call = lambda: make_model(numeric_embedding=value).fit(*data)  # noqa: E731
+    assert_refused(call, "numeric_embedding", "auto")
 
 
 def test_plain_numbers_are_refused_where_each_field_needs_a_vector(data):

@@ -133,6 +133,14 @@ def test_discreteness_counts_integer_weights_as_repeated_rows():
     assert not is_discrete(values, 8)
 
 
+@pytest.mark.parametrize("scale", [1e-6, 0.5, 1.0])
+def test_discreteness_does_not_mind_the_scale_of_weights_below_one(scale):
+    weights = np.tile([0.5, 1.0], 40) * scale
+    assert is_discrete(repeated(40, 40), 8, weights)
+    assert not is_discrete(np.arange(80.0), 8, weights)
+    assert not is_discrete(repeated(*[4] * 20), 32, weights)
+
+
 def test_a_column_that_is_not_discrete_has_one_bin_if_that_is_asked():
     numbers = np.column_stack([repeated(50, 50), np.arange(100.0)])
     discrete, continuous = column_edges(numbers, 8, discrete_only=True)

@@ -848,18 +848,19 @@ def test_one_row_more_than_a_batch_is_a_batch_of_one():
         (64 * 4096, True, 1024),
     ],
 )
-def test_auto_batches_are_small_for_few_rows_that_are_watched(
+def test_auto_batches_are_small_for_few_rows_that_stop_early(
     n_rows, early_stopping, expected
 ):
     X = np.arange(float(n_rows))[:, None]
     y = (X[:, 0] % 2).astype(int)
-    X_val, y_val = (X[:10], y[:10]) if early_stopping else (None, None)
     model = make_model(
         batch_size="auto",
         max_epochs=1,
         early_stopping=early_stopping,
         public_experts=("dnn",),
         private_experts=(),
-    ).fit(X, y, X_val=X_val, y_val=y_val)
+    ).fit(X, y, X_val=X[:10], y_val=y[:10])
     assert model.net_.batch_size == expected
+    if n_rows < 2000:
+        assert model.set_params(early_stopping="auto").fit(X, y).net_.batch_size == 1024
     assert make_model(batch_size=7).fit(X[:20], y[:20]).net_.batch_size == 7

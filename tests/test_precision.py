@@ -11,7 +11,12 @@ from _batches import KINDS, make_kind
 from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
-from dephn_sk._net import tensor_float_32
+from dephn_sk._precision import (
+    change_setting,
+    has_own_setting,
+    setting,
+    tensor_float_32,
+)
 
 TINY = {"embedding_dim": 4, "n_bins": 4, "max_epochs": 2, "random_state": 0}
 STRUCTURES = {"public_experts": ("dnn", "cross", "field"), "n_heads": 2}
@@ -123,49 +128,66 @@ def test_autocast_is_on_within_the_network_alone():
     assert not torch.is_autocast_enabled("cpu")
 
 
-@pytest.fixture(params=["highest", "high"])
-def setting(request):
-    """A setting of torch for the products of CUDA, as the user may have chosen it."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(request.param)
-    yield request.param
-    torch.set_float32_matmul_precision(before)
+def everything():
+    """All that torch says of the precision of products and convolutions."""
+    backends = torch.backends
+    parts = [backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.mkldnn]
+    parts += [backends.cudnn.rnn, backends.mkldnn.matmul, backends]
+    return [getattr(part, "fp32_precision", None) for part in parts]
+
+
+@pytest.fixture(params=["highest", "high", "own"])
+def before(request):
+    """A setting of torch, as the user may have chosen it, by either of its names."""
+    if request.param != "own":
+        earlier = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision(request.param)
+        yield setting()
+        torch.set_float32_matmul_precision(earlier)
+        return
+    if not has_own_setting():
+        pytest.skip("this torch has one name alone")
+    earlier = setting()
+    change_setting("ieee")
+    yield "ieee"
+    change_setting(earlier)
+
+
+ON = "tf32" if has_own_setting() else "high"
 
 
 @pytest.mark.parametrize("fails", [False, True])
-def test_tensor_float_32_is_on_for_its_duration_alone(setting, fails):
-    with contextlib.suppress(ZeroDivisionError), tensor_float_32():
-        assert torch.backends.cuda.matmul.allow_tf32
+def test_tensor_float_32_is_on_for_its_duration_alone(before, fails):
+    all_before = everything()
+    with contextlib.suppress(ZeroDivisionError), tensor_float_32:
+        assert setting() == ON
         if fails:
             raise ZeroDivisionError
-    assert torch.get_float32_matmul_precision() == setting
-    assert torch.backends.cuda.matmul.allow_tf32 == (setting == "high")
+    assert setting() == before
+    assert everything() == all_before
 
 
-def test_the_newer_name_of_the_setting_is_restored_too():
-    matmul = torch.backends.cuda.matmul
-    if not hasattr(matmul, "fp32_precision"):
-        pytest.skip("this torch has one name alone")
-    before = matmul.fp32_precision
-    matmul.fp32_precision = "tf32"
-    try:
-        with tensor_float_32():
-            assert matmul.fp32_precision == "tf32"
-        assert matmul.fp32_precision == "tf32"
-    finally:
-        matmul.fp32_precision = before
+def test_the_last_thread_to_leave_restores_the_setting():
+    before = setting()
+    one, other = contextlib.ExitStack(), contextlib.ExitStack()
+    one.enter_context(tensor_float_32)
+    other.enter_context(tensor_float_32)
+    one.close()
+    assert setting() == ON != before
+    other.close()
+    assert setting() == before
 
 
 @pytest.mark.parametrize("precision", ["full", "tf32", "bf16"])
-def test_tensor_float_32_is_for_cuda_and_only_if_asked_for(precision, setting):
+def test_tensor_float_32_is_for_cuda_and_only_if_asked_for(precision):
+    before = setting()
     model = make_model(precision=precision).fit(*DATA)
     for device in ("cpu", "cuda:1"):
         model.net_.device = device
         asked = device != "cpu" and precision == "tf32"
         with model.net_._products():
-            expected = asked or setting == "high"
-            assert torch.backends.cuda.matmul.allow_tf32 == expected
-    assert torch.get_float32_matmul_precision() == setting
+            assert setting() == (ON if asked else before)
+    assert setting() == before
 
 
 def test_tensor_float_32_changes_nothing_on_the_cpu():

@@ -17,10 +17,11 @@ numeric_embedding : str, default="linear"
     How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
     bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"`` as
     one vector, their sum, or by ``"|"`` as a vector each. See
-    :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is ``"linear"``, to which
-    discrete columns, nine in ten of whose rows hold frequent values, add ``"bins"`` and
-    ``"piecewise-linear"``. ``"scalar"`` leaves it a number, for networks that read a
-    flat row: DNN, DCN, Shared-Bottom, MMoE, PLE and SNR.
+    :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the first three
+    with `n_bins` bins for discrete columns, nine in ten of whose rows hold frequent
+    values; other columns have one bin, which is linear, too. ``"scalar"`` leaves it a
+    number, for networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE and
+    SNR.
 n_bins : int, default=256
     Quantile bins of a numeric column.
 embedding_dropout : float in [0, 1), default=0.3
@@ -52,7 +53,7 @@ class_weight : dict, "balanced", list or None, default=None
 max_epochs : int, default=20
     Passes over the training data, at most.
 batch_size : int or "auto", default="auto"
-    Rows in an optimization step. ``"auto"`` is 1024; where validation rows are watched,
+    Rows in an optimization step. ``"auto"`` is 1024; where training stops early,
     the power of two below a 64th of the rows, from 256 to 1024.
 learning_rate : float, default=2e-3
     Of AdamW.
