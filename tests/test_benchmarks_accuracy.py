@@ -21,6 +21,10 @@ def run(*options):
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 @pytest.fixture(scope="module")
 def arena(tmp_path_factory):
     """The files of a small run, and what it printed."""
@@ -33,9 +37,9 @@ def arena(tmp_path_factory):
 
 def test_every_entry_gets_the_same_number_of_trials(arena):
     folder, _, printed = arena
-    searches = [*map(json.loads, (folder / "tuned.jsonl").open())]
+    searches = lines(folder / "tuned.jsonl")
     assert [s["trials"] for s in searches] == [2, 2]
-    rows = [*map(json.loads, (folder / "accuracy.jsonl").open())]
+    rows = lines(folder / "accuracy.jsonl")
     assert [row["entry"] for row in rows] == ["DEPHN", "logistic regression"]
     for row in rows:
         assert row["tuned"]
