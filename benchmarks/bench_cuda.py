@@ -29,8 +29,8 @@ import torch
 from _report import RESULTS, Results, environment
 
 from dephn_sk import DEPHNMultiTaskClassifier, _batches
-from dephn_sk._batches import ArraySource
 from dephn_sk.baselines import MMoEClassifier, PLEClassifier
+from dephn_sk.training._source import ArraySource
 
 N_CODES, N_NUMERIC = 32, 7
 CODES = {"census": 16, "ids": 150_000}  # categories of a column

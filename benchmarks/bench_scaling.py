@@ -27,12 +27,12 @@ from _peer import peak_memory
 from _report import RESULTS, Results, environment
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk._base import ALL_OF_AUTO
-from dephn_sk._batches import ArraySource
-from dephn_sk._net import MultiTaskNet
-from dephn_sk._table_optimizer import TableAdamW
+from dephn_sk._estimator import ALL_OF_AUTO
 from dephn_sk.nn import DEPHN, FieldEmbedding, MultiTaskLoss, NumericEmbedding
 from dephn_sk.preprocessing import Fields
+from dephn_sk.training._net import MultiTaskNet
+from dephn_sk.training._source import ArraySource
+from dephn_sk.training._table_optimizer import TableAdamW
 
 MIDDLE = {"rows": 16_384, "fields": 24, "tasks": 2, "experts": 3, "vocabulary": 50_000}
 AXES = {

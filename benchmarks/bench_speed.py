@@ -37,10 +37,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk._batches import ArraySource
 from dephn_sk.baselines import MMoEClassifier, PLEClassifier
 from dephn_sk.datasets import load_census_income
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.training._source import ArraySource
 
 # categories of the 32 categorical columns of Census, then 7 numeric columns
 CARDINALITIES = [

@@ -1,8 +1,8 @@
 """Multi-task behavior prediction on categorical tables, the scikit-learn way."""
 
 from ._dephn import DEPHNMultiTaskClassifier
-from ._search_space import search_space, suggest_parameters
-from ._task_view import TaskView
+from .model_selection import search_space, suggest_parameters
+from .tasks._view import TaskView
 
 __version__ = "0.1.0"
 

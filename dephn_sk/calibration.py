@@ -14,9 +14,9 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, StrOptions, _fit_context
-from ._predictions import TaskPredictions
-from ._task_view import fitted_targets, log_odds, task_probabilities
-from ._weights import check_sample_weight, combine
+from .tasks._predictions import TaskPredictions
+from .tasks._view import fitted_targets, log_odds, task_probabilities
+from .tasks._weights import check_sample_weight, combine
 
 __all__ = ["TaskCalibrator"]
 

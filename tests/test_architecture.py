@@ -16,7 +16,6 @@ FILES = sorted(ROOT.rglob("*.py"))
 OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
-NETWORK_HELPERS = {"label_similarity", "use_generator"}
 
 
 def imports(file, *, top_level=False):
@@ -88,40 +87,9 @@ NO_TORCH = [
 
 @pytest.mark.parametrize("file", NO_TORCH, ids=names(NO_TORCH))
 def test_what_prepares_and_judges_data_knows_no_network(file):
-    upward = {"_base", "_batches", "_dephn", "_net", "_callbacks", "nn", "baselines"}
+    upward = {"_estimator", "_dephn", "training", "nn", "baselines"}
     forbidden = {"torch", "skorch", *(f"dephn_sk.{name}" for name in upward)}
     assert not packages_of(file) & forbidden
-
-
-DOWNWARD = {  # what each file of the training path may import of ours
-    "_suggest.py": set(),
-    "_compat.py": set(),
-    "_bins.py": set(),
-    "_targets.py": {"_suggest", "_compat"},
-    "_weights.py": {"_suggest", "_compat", "_targets"},
-    "_batches.py": {"nn", "preprocessing"},
-    "_precision.py": set(),
-    "_net.py": {
-        *("_averaging", "_batches", "_compat", "_callbacks", "_precision"),
-        *("nn", "metrics"),
-    },
-}
-
-
-@pytest.mark.parametrize("name", DOWNWARD)
-def test_the_training_path_imports_downward(name):
-    ours = {p for p in packages_of(ROOT / name) if p.startswith("dephn_sk.")}
-    assert ours <= {f"dephn_sk.{inner}" for inner in DOWNWARD[name]}
-
-
-def test_the_net_knows_no_network():
-    taken = {
-        (module, name)
-        for module, name in imports(ROOT / "_net.py")
-        if module.startswith("dephn_sk.nn")
-    }
-    assert {name for _, name in taken} <= NETWORK_HELPERS
-    assert {module for module, _ in taken} <= {"dephn_sk.nn"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=names(FILES))

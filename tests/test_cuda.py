@@ -18,7 +18,6 @@ from skorch.callbacks import Callback
 from torch.testing import assert_close
 
 from dephn_sk import DEPHNMultiTaskClassifier, _batches
-from dephn_sk._batches import ArraySource
 from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
@@ -30,6 +29,7 @@ from dephn_sk.nn import (
     label_similarity,
 )
 from dephn_sk.preprocessing import FieldEncoder, Fields
+from dephn_sk.training._source import ArraySource
 
 pytestmark = [
     pytest.mark.cuda,

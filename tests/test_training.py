@@ -10,9 +10,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import Pipeline
 from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
-from dephn_sk import DEPHNMultiTaskClassifier, _net
-from dephn_sk._validation import split_rows
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.training import _net
+from dephn_sk.training._split import split_rows
 
 SMALL = {
     "embedding_dim": 4,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ._mlp import MLP
@@ -109,11 +110,7 @@ class DCNClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
-    {embedding}
-    {hidden}
-    n_layers : int, default=1
-        Cross layers, and feed-forward layers, at least.
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -133,6 +130,8 @@ class DCNClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    n_layers: int = changed(text="Cross layers, and feed-forward layers, at least.")
 
     _reads_vectors = False
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
@@ -121,11 +122,7 @@ class FINTClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
-    {embedding}
-    {hidden}
-    n_layers : int, default=1
-        Field interactions, and feed-forward layers, at least.
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -145,6 +142,10 @@ class FINTClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    n_layers: int = changed(
+        text="Field interactions, and feed-forward layers, at least."
+    )
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 
 import torch
 
 from .._compat import Interval, StrOptions
+from .._parameters import parameter
 from ..nn import DEPHN, FieldEmbedding
+from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
 from ._baseline import BaselineClassifier
 
 SHARING = ("all-public", "private-dnn", "public-dnn")
@@ -23,32 +26,7 @@ class MTPHNClassifier(BaselineClassifier):
 
     Parameters
     ----------
-    {embedding}
-    sharing : {"public-dnn", "private-dnn", "all-public"}, default="public-dnn"
-        Of `n_experts` DNN experts, one cross and one field expert, which are public,
-        shared by all tasks, and which are private, of each task its own:
-        ``"public-dnn"`` shares the DNN experts alone and is the setting that the paper
-        takes for DEPHN, ``"private-dnn"`` shares cross and field experts alone,
-        ``"all-public"`` shares all.
-    n_experts : int, default=3
-        DNN experts, of all tasks or of each.
-    expert_hidden : tuple of int, default=(64, 32)
-        Widths of a DNN expert's layers; the last is the common width of the public
-        experts. It is repeated where `n_layers` asks for more layers.
-    n_layers : int, default=1
-        Layers of each structure.
-    cross_rank : int or None, default=16
-        Rank of the cross experts' matrices; None is full, as in the paper.
-    residual : bool, default=True
-        Whether DNN and cross layers have trainable residual links.
-    selection : {"soft", "soft-private-attention", "attention"} or None, default="soft"
-        What the experts read: a trainable mixture of raw and attended fields, with one
-        attention or one for each structure; the attended fields; or, with None, the raw
-        ones.
-    n_heads : int, default=1
-        Heads of the attention; must divide `embedding_dim`.
-    {tower_hidden}
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -71,63 +49,63 @@ class MTPHNClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    _parameter_constraints: dict = {
-        **BaselineClassifier._parameter_constraints,
-        "sharing": [StrOptions(set(SHARING))],
-        "n_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_hidden": ["array-like"],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "cross_rank": [Interval(Integral, 1, None, closed="left"), None],
-        "residual": ["boolean"],
-        "selection": [
+    sharing: str = parameter(
+        "public-dnn",
+        [StrOptions(set(SHARING))],
+        '{"public-dnn", "private-dnn", "all-public"}',
+        """Of `n_experts` DNN experts, one cross and one field expert, which are public,
+        shared by all tasks, and which are private, of each task its own: ``"public-
+        dnn"`` shares the DNN experts alone and is the setting that the paper takes
+        for DEPHN, ``"private-dnn"`` shares cross and field experts alone,
+        ``"all-public"`` shares all.""",
+    )
+    n_experts: int = parameter(
+        3,
+        AT_LEAST_ONE,
+        "int",
+        "DNN experts, of all tasks or of each.",
+    )
+    expert_hidden: Sequence[int] = widths(
+        (64, 32),
+        """Widths of a DNN expert's layers; the last is the common width of the public
+        experts. It is repeated where `n_layers` asks for more layers.""",
+    )
+    n_layers: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Layers of each structure.",
+    )
+    cross_rank: int | None = parameter(
+        16,
+        [Interval(Integral, 1, None, closed="left"), None],
+        "int or None",
+        """Rank of the cross experts' matrices; None is full, as in the paper.""",
+    )
+    residual: bool = parameter(
+        True,
+        ["boolean"],
+        "bool",
+        "Whether DNN and cross layers have trainable residual links.",
+    )
+    selection: str | None = parameter(
+        "soft",
+        [
             StrOptions({"soft", "soft-private-attention", "attention"}),
             None,
         ],
-        "n_heads": [Interval(Integral, 1, None, closed="left")],
-        "tower_hidden": ["array-like"],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        sharing="public-dnn",
-        n_experts=3,
-        expert_hidden=(64, 32),
-        n_layers=1,
-        cross_rank=16,
-        residual=True,
-        selection="soft",
-        n_heads=1,
-        tower_hidden=(32,),
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
+        '{"soft", "soft-private-attention", "attention"} or None',
+        """What the experts read: a trainable mixture of raw and attended fields, with
+        one attention or one for each structure; the attended fields; or, with None,
+        the raw ones.""",
+    )
+    n_heads: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Heads of the attention; must divide `embedding_dim`.",
+    )
+    tower_hidden: Sequence[int] = tower_hidden()
 
     def _check_choices(self) -> None:
         super()._check_choices()

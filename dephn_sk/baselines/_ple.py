@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from .._compat import Interval
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
 from ._baseline import BaselineClassifier
 from ._mlp import MLP, Towers, layer_widths
 
@@ -177,18 +177,7 @@ class PLEClassifier(BaselineClassifier):
 
     Parameters
     ----------
-    {embedding}
-    n_levels : int, default=2
-        Levels of experts.
-    n_shared_experts : int, default=1
-        Experts that all tasks share, in each level.
-    n_specific_experts : int, default=1
-        Experts of each task, in each level.
-    {expert_hidden}
-    n_layers : int, default=1
-        Layers of an expert, at least.
-    {tower_hidden}
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -209,56 +198,34 @@ class PLEClassifier(BaselineClassifier):
     (500, 3)
     """
 
+    n_levels: int = parameter(
+        2,
+        AT_LEAST_ONE,
+        "int",
+        "Levels of experts.",
+    )
+    n_shared_experts: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Experts that all tasks share, in each level.",
+    )
+    n_specific_experts: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Experts of each task, in each level.",
+    )
+    expert_hidden: Sequence[int] = expert_hidden()
+    n_layers: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Layers of an expert, at least.",
+    )
+    tower_hidden: Sequence[int] = tower_hidden()
+
     _reads_vectors = False
-
-    _parameter_constraints: dict = {
-        **BaselineClassifier._parameter_constraints,
-        "n_levels": [Interval(Integral, 1, None, closed="left")],
-        "n_shared_experts": [Interval(Integral, 1, None, closed="left")],
-        "n_specific_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_hidden": ["array-like"],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "tower_hidden": ["array-like"],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        n_levels=2,
-        n_shared_experts=1,
-        n_specific_experts=1,
-        expert_hidden=(64, 32),
-        n_layers=1,
-        tower_hidden=(32,),
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
 
     def _build_network(
         self,

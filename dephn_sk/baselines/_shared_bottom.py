@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from .._compat import Interval
+from .._parameters import parameter
 from ..nn import FieldEmbedding, Members
+from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
 from ._baseline import BaselineClassifier
 from ._mlp import MLP, Towers, layer_widths
 
@@ -89,12 +89,7 @@ class SharedBottomClassifier(BaselineClassifier):
 
     Parameters
     ----------
-    {embedding}
-    {hidden}
-    n_layers : int, default=1
-        Layers of the shared network, at least.
-    {tower_hidden}
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -114,50 +109,20 @@ class SharedBottomClassifier(BaselineClassifier):
     (500, 3)
     """
 
+    hidden: Sequence[int] = widths(
+        (64, 32),
+        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.""",
+    )
+    n_layers: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Layers of the shared network, at least.",
+    )
+    tower_hidden: Sequence[int] = tower_hidden()
+
     _reads_vectors = False
-
-    _parameter_constraints: dict = {
-        **BaselineClassifier._parameter_constraints,
-        "hidden": ["array-like"],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "tower_hidden": ["array-like"],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        hidden=(64, 32),
-        n_layers=1,
-        tower_hidden=(32,),
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
 
     def _build_network(
         self,

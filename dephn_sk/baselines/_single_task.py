@@ -5,13 +5,13 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from .._compat import Interval
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, NumericEmbedding
+from ..training._parameters import AT_LEAST_ONE, widths
 from ._baseline import BaselineClassifier
 from ._mlp import layer_widths
 
@@ -60,46 +60,17 @@ class NetworkPerTask(nn.Module):
 class SingleTaskClassifier(BaselineClassifier):
     """Base of the systems without a word on several tasks."""
 
-    _parameter_constraints: dict = {
-        **BaselineClassifier._parameter_constraints,
-        "hidden": ["array-like"],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        hidden=(64, 32),
-        n_layers=1,
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
+    hidden: Sequence[int] = widths(
+        (64, 32),
+        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.""",
+    )
+    n_layers: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "",
+    )
 
     @abstractmethod
     def _build_single(

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from numbers import Integral, Real
+from numbers import Real
 
 import torch
 from torch import Tensor, nn
 
 from .._compat import Interval
+from .._parameters import parameter
 from ..nn import Dropout, FieldEmbedding, Members
 from ..nn._dropout import Randomized
 from ..nn._linear import uniform
+from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
 from ._baseline import BaselineClassifier
 from ._mlp import MLP, Towers, layer_widths
 
@@ -195,18 +197,7 @@ class SNRClassifier(BaselineClassifier):
 
     Parameters
     ----------
-    {embedding}
-    n_experts : int, default=3
-        Sub-networks in each level.
-    expert_hidden : tuple of int, default=(64, 32)
-        Width of the sub-networks of each level. The last one is repeated where
-        `n_layers` asks for more levels.
-    n_layers : int, default=1
-        Levels, at least.
-    {tower_hidden}
-    l0_penalty : float, default=1e-4
-        Price of an open connection, in the loss.
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -229,54 +220,32 @@ class SNRClassifier(BaselineClassifier):
     (500, 3)
     """
 
+    n_experts: int = parameter(
+        3,
+        AT_LEAST_ONE,
+        "int",
+        "Sub-networks in each level.",
+    )
+    expert_hidden: Sequence[int] = widths(
+        (64, 32),
+        """Width of the sub-networks of each level. The last one is repeated where
+        `n_layers` asks for more levels.""",
+    )
+    n_layers: int = parameter(
+        1,
+        AT_LEAST_ONE,
+        "int",
+        "Levels, at least.",
+    )
+    tower_hidden: Sequence[int] = tower_hidden()
+    l0_penalty: float = parameter(
+        1e-4,
+        [Interval(Real, 0, None, closed="left")],
+        "float",
+        "Price of an open connection, in the loss.",
+    )
+
     _reads_vectors = False
-
-    _parameter_constraints: dict = {
-        **BaselineClassifier._parameter_constraints,
-        "n_experts": [Interval(Integral, 1, None, closed="left")],
-        "expert_hidden": ["array-like"],
-        "n_layers": [Interval(Integral, 1, None, closed="left")],
-        "tower_hidden": ["array-like"],
-        "l0_penalty": [Interval(Real, 0, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        n_experts=3,
-        expert_hidden=(64, 32),
-        n_layers=1,
-        tower_hidden=(32,),
-        l0_penalty=1e-4,
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
 
     def _build_network(
         self,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
@@ -80,11 +81,7 @@ class WideDeepClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
-    {embedding}
-    {hidden}
-    n_layers : int, default=1
-        Feed-forward layers, at least.
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -103,6 +100,8 @@ class WideDeepClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
+
+    n_layers: int = changed(text="Feed-forward layers, at least.")
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

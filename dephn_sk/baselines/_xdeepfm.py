@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 from torch import Tensor, nn
 
-from .._compat import Interval
+from .._parameters import changed, parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
+from ..training._parameters import AT_LEAST_ONE
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
 
@@ -146,13 +146,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
-    {embedding}
-    {hidden}
-    n_maps : int, default=32
-        Feature maps in each layer of the compressed interaction network.
-    n_layers : int, default=1
-        Layers of the compressed interaction network, and feed-forward layers, at least.
-    {training}
+    {parameters}
 
     Attributes
     ----------
@@ -173,46 +167,16 @@ class XDeepFMClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    _parameter_constraints: dict = {
-        **SingleTaskClassifier._parameter_constraints,
-        "n_maps": [Interval(Integral, 1, None, closed="left")],
-    }
-
-    def __init__(
-        self,
-        *,
-        embedding_dim=8,
-        numeric_embedding="linear",
-        n_bins=256,
-        embedding_dropout=0.3,
-        unseen_rate=0.02,
-        hidden=(64, 32),
-        n_maps=32,
-        n_layers=1,
-        dropout=0.2,
-        task_weights=None,
-        class_weight=None,
-        max_epochs=20,
-        batch_size="auto",
-        learning_rate=2e-3,
-        weight_decay=1e-5,
-        weight_averaging=0.999,
-        early_stopping="auto",
-        monitor="loss",
-        validation_fraction=0.1,
-        n_epochs_no_change=3,
-        warm_start=False,
-        callbacks=None,
-        device="auto",
-        dtype="float32",
-        precision="full",
-        n_threads=None,
-        random_state=None,
-        verbose=0,
-        categorical_features="from_dtype",
-        encoder=None,
-    ):
-        self._store(locals())
+    n_maps: int = parameter(
+        32,
+        AT_LEAST_ONE,
+        "int",
+        """Feature maps in each layer of the compressed interaction network.""",
+    )
+    n_layers: int = changed(
+        text="""Layers of the compressed interaction network, and feed-forward layers,
+        at least."""
+    )
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

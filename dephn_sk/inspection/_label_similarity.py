@@ -10,8 +10,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
-from .._targets import Targets
 from ..nn import label_similarity
+from ..tasks._tasks import Targets
 from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
 from ._fitted import final_estimator
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._batches import ArraySource
+from ..training._source import ArraySource
 from ._fitted import final_estimator, transformed
 
 

@@ -12,7 +12,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk._averaging import WeightAverage
+from dephn_sk.training._averaging import WeightAverage
 
 
 def naive_average(weights, decay):

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit, softmax
 from sklearn.exceptions import UndefinedMetricWarning
 
-from ._targets import Targets
-from .metrics import task_accuracy, task_roc_auc
+from ..metrics import task_accuracy, task_roc_auc
+from ._tasks import Targets
 
 RAREST = 1e-6  # rate that a class without a row starts from
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from dephn_sk import _batches
-from dephn_sk._batches import STREAMS, ArraySource, fits, generator_of, size_of
 from dephn_sk.preprocessing import Bag, Fields
+from dephn_sk.training import _source
+from dephn_sk.training._source import STREAMS, ArraySource, fits, generator_of, size_of
 
 N_ROWS = 10
 LENGTHS = [2, 0, 1, 3, 0, 0, 1, 2, 0, 4]
@@ -177,7 +177,7 @@ def test_labels_of_a_byte_stay_bytes_until_they_are_in_a_batch(dtype):
 
 @pytest.fixture
 def nothing_fits(monkeypatch):
-    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
+    monkeypatch.setattr(_source, "fits", lambda n_bytes, device: False)
 
 
 def test_the_size_of_a_table_is_that_of_its_tensors():
@@ -212,7 +212,7 @@ def test_data_stay_on_a_device_that_keeps_room_to_work(
 def test_batches_sent_ahead_are_those_of_a_source_that_stays(batch_size, shuffled):
     expected = list(make_source().batches(batch_size, **shuffled))
     batches = make_source().batches(batch_size, **shuffled)
-    sent = list(_batches.sent_ahead(batches, torch.device("cpu")))
+    sent = list(_source.sent_ahead(batches, torch.device("cpu")))
     assert len(sent) == len(expected)
     for one, other in zip(sent, expected, strict=True):
         assert_is_rows(one, other.inputs["codes"][:, 0].tolist())
@@ -226,7 +226,7 @@ def test_the_next_batch_is_sent_before_the_one_before_is_worked_on():
             events.append(f"sent {i}")
             yield batch
 
-    for i, _ in enumerate(_batches.sent_ahead(batches(), torch.device("cpu"))):
+    for i, _ in enumerate(_source.sent_ahead(batches(), torch.device("cpu"))):
         events.append(f"worked on {i}")
     assert events == [
         *("sent 0", "sent 1", "worked on 0"),

@@ -12,7 +12,7 @@ from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 from sklearn.utils.multiclass import check_classification_targets
 
-from ._suggest import did_you_mean
+from .._suggest import did_you_mean
 
 
 class Targets:

@@ -12,10 +12,11 @@ from _batches import KINDS
 from skorch.callbacks import Callback, GradientNormClipping
 from torch.testing import assert_close
 
-from dephn_sk import DEPHNMultiTaskClassifier, _net
-from dephn_sk._averaging import WeightAverage
-from dephn_sk._table_optimizer import TableAdamW
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.nn import FieldEmbedding, Members, _table
+from dephn_sk.training import _net
+from dephn_sk.training._averaging import WeightAverage
+from dephn_sk.training._table_optimizer import TableAdamW
 
 N_ROWS, DIM = 7, 3
 SETTINGS = {"lr": 0.1, "betas": (0.8, 0.9), "eps": 1e-3, "weight_decay": 0.05}
@@ -81,7 +82,7 @@ def test_rows_that_no_step_touches_stay_as_they_are():
 def test_rows_in_several_blocks_move_as_in_one(monkeypatch):
     tables = []
     for block in (1, 4096):
-        monkeypatch.setattr("dephn_sk._table_optimizer._BLOCK", block)
+        monkeypatch.setattr("dephn_sk.training._table_optimizer._BLOCK", block)
         table = make_table()
         optimizer = TableAdamW([table], **SETTINGS)
         for rows, upstream in make_steps():

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array
 
-from ._suggest import did_you_mean
-from ._targets import Targets
+from .._suggest import did_you_mean
+from ._tasks import Targets
 
 
 def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray | None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dephn_sk._bins import column_edges, is_discrete, quantile_edges
+from dephn_sk.preprocessing._edges import column_edges, is_discrete, quantile_edges
 
 
 def bin_counts(values, edges):

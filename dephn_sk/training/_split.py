@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import check_array, check_consistent_length
 
-from ._batches import row_type
+from ._source import row_type
 
 
 def split_rows(

@@ -12,8 +12,8 @@ from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from ._compat import HasMethods, _fit_context
-from ._targets import Targets
+from .._compat import HasMethods, _fit_context
+from ._tasks import Targets
 
 
 def fitted_targets(estimator: Any) -> Targets:

@@ -11,8 +11,8 @@ from sklearn.base import ClassifierMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
-from ._task_view import TaskView
-from .metrics import mean_task_score
+from ..metrics import mean_task_score
+from ._view import TaskView
 
 
 class TaskPredictions(ClassifierMixin):

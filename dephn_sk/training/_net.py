@@ -17,10 +17,10 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor, nn
 
+from ..nn import label_similarity, use_generator
 from ._averaging import WeightAverage
-from ._batches import ArraySource, Batch, generator_of
 from ._precision import tensor_float_32
-from .nn import label_similarity, use_generator
+from ._source import ArraySource, Batch, generator_of
 
 PREDICT_BLOCK = 4096
 CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch

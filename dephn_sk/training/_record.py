@@ -53,7 +53,7 @@ class TrainingRecord:
         """What notebooks show: the diagram and, once fitted, a summary."""
         bundle = super()._repr_mimebundle_(**kwargs)
         if self.__sklearn_is_fitted__():
-            from .inspection import FitSummary
+            from ..inspection import FitSummary
 
             summary = FitSummary.from_estimator(self)
             bundle["text/plain"] += f"\n{summary!r}"

@@ -11,7 +11,7 @@ from _batches import KINDS, make_kind
 from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
-from dephn_sk._precision import (
+from dephn_sk.training._precision import (
     change_setting,
     has_own_setting,
     setting,

@@ -11,8 +11,8 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import DataConversionWarning
 
-from dephn_sk._targets import Targets
-from dephn_sk._weights import combine
+from dephn_sk.tasks._tasks import Targets
+from dephn_sk.tasks._weights import combine
 
 NAN = np.nan
 

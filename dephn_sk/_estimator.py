@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
-from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -18,47 +17,44 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ._batches import ArraySource, generator_of, row_type
-from ._bins import column_edges, some_rows
-from ._callbacks import BestEpoch, CallbackParameters
 from ._compat import (
-    HasMethods,
-    Interval,
     InvalidParameterError,
     StrOptions,
     _fit_context,
     _num_samples,
     _safe_indexing,
 )
-from ._logits import base_logits, probabilities, score_tasks
-from ._net import MultiTaskNet
-from ._precision import PRECISIONS
-from ._predictions import TaskPredictions
-from ._record import TrainingRecord
-from ._sklearn_callbacks import (
-    CallbackSupportMixin,
-    reported_epochs,
-    with_callbacks,
-)
 from ._suggest import check_names, did_you_mean
-from ._table_optimizer import TableAdamW
-from ._targets import Targets
-from ._validation import check_validation_set, split_rows
-from ._weights import (
+from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
+from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
+from .preprocessing import FieldEncoder, Fields
+from .preprocessing._edges import column_edges, some_rows
+from .tasks._logits import base_logits, probabilities, score_tasks
+from .tasks._predictions import TaskPredictions
+from .tasks._tasks import Targets
+from .tasks._weights import (
     check_observed,
     check_sample_weight,
     check_task_weights,
     combine,
     normalised,
 )
-from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
-from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
-from .preprocessing import FieldEncoder, Fields
+from .training._callbacks import BestEpoch, CallbackParameters
+from .training._net import MultiTaskNet
+from .training._parameters import MONITORS, TrainingParameters
+from .training._record import TrainingRecord
+from .training._sklearn_callbacks import (
+    CallbackSupportMixin,
+    reported_epochs,
+    with_callbacks,
+)
+from .training._source import ArraySource, generator_of, row_type
+from .training._split import check_validation_set, split_rows
+from .training._table_optimizer import TableAdamW
 
 AUTO_EARLY_STOPPING = 2_000
 AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
 OPTIMIZER_PARAMETERS = ("learning_rate", "weight_decay", "batch_size")
-MONITORS = ("loss", "score")
 # a linear function of every number, and bins of the discrete ones
 AUTO, ALL_OF_AUTO = "auto", "linear+bins+piecewise-linear"
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -75,6 +71,7 @@ class MultiTaskClassifier(
     CallbackParameters,
     CallbackSupportMixin,
     TaskPredictions,
+    TrainingParameters,
     BaseEstimator,
 ):
     """Base of the library's classifiers; a subclass says which network to train.
@@ -86,38 +83,28 @@ class MultiTaskClassifier(
     # whether the network reads one vector for each field, and not only a flat row
     _reads_vectors = True
 
-    _parameter_constraints: dict = {
-        "embedding_dim": [Interval(Integral, 1, None, closed="left")],
-        "numeric_embedding": [str],
-        "n_bins": [Interval(Integral, 2, None, closed="left")],
-        "embedding_dropout": [Interval(Real, 0, 1, closed="left")],
-        "unseen_rate": [Interval(Real, 0, 1, closed="left")],
-        "dropout": [Interval(Real, 0, 1, closed="left")],
-        "task_weights": [StrOptions({"uncertainty"}), Mapping, "array-like", None],
-        "class_weight": [StrOptions({"balanced"}), Mapping, "array-like", None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
-        "batch_size": [
-            Interval(Integral, 1, None, closed="left"),
-            StrOptions({"auto"}),
-        ],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
-        "weight_decay": [Interval(Real, 0, None, closed="left")],
-        "weight_averaging": [Interval(Real, 0, 1, closed="left")],
-        "early_stopping": ["boolean", StrOptions({"auto"})],
-        "monitor": [StrOptions(set(MONITORS)), tuple],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_epochs_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [list, tuple, None],
-        "device": [str],
-        "dtype": [StrOptions(set(DTYPES))],
-        "precision": [StrOptions(set(PRECISIONS))],
-        "n_threads": [Interval(Integral, 1, None, closed="left"), None],
-        "random_state": ["random_state"],
-        "verbose": ["verbose"],
-        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
-        "encoder": [HasMethods(["fit_encode", "encode"]), None],
-    }
+    _attributes = """\
+classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
+    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
+    multi-class.
+task_names_ : tuple of str
+    Names of the columns of y, or ``"task0"``, ``"task1"``, ...
+task_rates_ : tuple of float or None
+    Rate of each binary task's second class among its observed labels, weighted as in
+    training; None for a multi-class task.
+encoder_ : FieldEncoder
+    Encoder fitted on X.
+net_ : skorch.NeuralNet
+    The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
+    its training.
+history_ : DataFrame or dict
+    Losses and scores of each epoch.
+n_iter_ : int
+    Number of epochs that were run.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of shape (n_features,)
+    Names of the columns of X, where it has names."""
 
     @abstractmethod
     def _build_network(

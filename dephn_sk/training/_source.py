@@ -17,8 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .nn import Members
-from .preprocessing import Fields
+from ..nn import Members
+from ..preprocessing import Fields
 
 
 class Batch(NamedTuple):
