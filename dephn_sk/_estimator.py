@@ -25,7 +25,13 @@ from ._compat import (
     _safe_indexing,
 )
 from ._suggest import check_names, did_you_mean
-from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
+from .nn import (
+    FieldEmbedding,
+    MultiTaskLoss,
+    NumericEmbedding,
+    PlainNumbers,
+    TaskNetwork,
+)
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
 from .preprocessing._edges import column_edges, some_rows
@@ -77,7 +83,7 @@ class MultiTaskClassifier(
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines `__init__` with the parameters of `_parameter_constraints`, and
-    :meth:`_build_network`.
+    :meth:`build_network`.
     """
 
     # whether the network reads one vector for each field, and not only a flat row
@@ -107,17 +113,13 @@ feature_names_in_ : ndarray of shape (n_features,)
     Names of the columns of X, where it has names."""
 
     @abstractmethod
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
         generator: torch.Generator,
-    ) -> torch.nn.Module:
+    ) -> TaskNetwork:
         """The network to train, on the given embedding."""
-
-    def _net_options(self) -> dict[str, Any]:
-        """Further arguments of the net, from a subclass's own parameters."""
-        return {}
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -378,8 +380,8 @@ default=None
         n_outputs = self.targets_.n_outputs
         generator = generator_of(seed, "initial values")
         embedding = self._build_embedding(numbers, row_weight, generator)
-        network = self._build_network(embedding, n_outputs, generator)
-        network.set_base_rates(torch.from_numpy(rates))
+        network = self.build_network(embedding, n_outputs, generator)
+        network.start_from(torch.from_numpy(rates))
         starts = np.cumsum([0, *n_outputs[:-1]])
         self.task_rates_ = tuple(
             float(expit(rates[start])) if n == 1 else None
@@ -414,7 +416,6 @@ default=None
             weight_averaging=self.weight_averaging,
             precision=self.precision,
             seed=seed,
-            **self._net_options(),
         ).initialize()
 
     def _validate_params(self) -> None:

@@ -45,14 +45,8 @@ class MultiTaskNet(NeuralNet):
 
     Parameters
     ----------
-    similarity : {"pearson", "cosine"} or None
-        Label similarity that is computed from each training batch and given to the
-        module; None gives none.
     n_classes : sequence of int
         Of each task, for the label similarity.
-    gate_optimizer : {"sgd", "adam"}
-        ``"sgd"``: the module's ``gates`` are left to plain gradient descent.
-    gate_learning_rate : float
     score_tasks : callable
         ``(logits, labels, weights) -> list of float``, the validation scores of the
         tasks.
@@ -71,10 +65,7 @@ class MultiTaskNet(NeuralNet):
     def __init__(
         self,
         *args: Any,
-        similarity: str | None = None,
         n_classes: Iterable[int] = (),
-        gate_optimizer: str = "adam",
-        gate_learning_rate: float = 0.1,
         score_tasks: Any = None,
         monitor: tuple[str, int | None] = ("loss", None),
         weight_averaging: float = 0.0,
@@ -82,10 +73,7 @@ class MultiTaskNet(NeuralNet):
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.similarity = similarity
         self.n_classes = n_classes
-        self.gate_optimizer = gate_optimizer
-        self.gate_learning_rate = gate_learning_rate
         self.score_tasks = score_tasks
         self.monitor = monitor
         self.weight_averaging = weight_averaging
@@ -102,10 +90,10 @@ class MultiTaskNet(NeuralNet):
         ]
 
     def initialize_optimizer(self, triggered_directly: bool | None = None) -> Any:
-        """Adam for everything; plain gradient descent for the gates, by choice."""
-        gates = getattr(self.module_, "gates", None)
-        own = self.gate_optimizer == "sgd" and isinstance(gates, nn.Module)
-        apart = {id(p) for p in gates.parameters()} if own else set()
+        """A rule for each group of the network's parameters."""
+        groups = self.module_.parameter_groups()
+        by_rule = [g for g in groups if g.get("rule") == "sgd"]
+        apart = {id(p) for group in by_rule for p in group["params"]}
         named = [
             (name, p)
             for name, p in self.get_all_learnable_params()
@@ -114,9 +102,9 @@ class MultiTaskNet(NeuralNet):
         args, kwargs = self.get_params_for_optimizer("optimizer", named)
         self.optimizer_ = self.optimizer(*args, **kwargs)
         self.gate_optimizer_ = None
-        if own and any(p.numel() for p in gates.parameters()):
+        if by_rule:
             self.gate_optimizer_ = torch.optim.SGD(
-                gates.parameters(), lr=self.gate_learning_rate
+                [{"params": g["params"], "lr": g["lr"]} for g in by_rule]
             )
         self.average_ = None
         # pickled together with the module, whose parameters it holds
@@ -133,9 +121,7 @@ class MultiTaskNet(NeuralNet):
     def grow_embeddings(self, cardinalities: Any, bag_cardinalities: Any) -> None:
         """Room for further codes; rows and the optimizer's state of old ones stay."""
         generator = generator_of(self.seed, "growth", len(self.history))
-        for module in self.module_.modules():
-            if not hasattr(module, "grow"):
-                continue
+        for module in list(self.module_.tables()):
             old = module.table
             positions = module.grow(
                 cardinalities, bag_cardinalities, generator=generator
@@ -250,8 +236,8 @@ class MultiTaskNet(NeuralNet):
                 f"predictions are {'finite' if finite else 'not finite'}. Lower "
                 "learning_rate (or gate_learning_rate, where there is one)."
             )
-        gates = getattr(getattr(self.module_, "gates", None), "values", None)
-        if isinstance(gates, Tensor):
+        gates = self.module_.gates
+        if gates is not None:
             self.history.record("gates", gates.tolist())
 
     def _record_validation(
@@ -318,18 +304,19 @@ class MultiTaskNet(NeuralNet):
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         inputs = batch.inputs
-        if self.similarity is not None:
+        similarity = self.module_.wants_label_similarity
+        if similarity is not None:
             # labels reach the gates here, and only while training
             inputs = dict(inputs)
             inputs["label_similarity"] = label_similarity(
                 batch.labels,
-                self.similarity,
+                similarity,
                 weights=batch.weights,
                 n_classes=self.n_classes,
             )
         step = self._losses(self._forward(inputs), batch)
-        penalty = getattr(self.module_, "penalty", None)
-        (step["loss"] if penalty is None else step["loss"] + penalty()).backward()
+        penalty = self.module_.penalty()
+        (step["loss"] if penalty is None else step["loss"] + penalty).backward()
         return {key: value.detach() for key, value in step.items()}
 
     @torch.inference_mode()
