@@ -255,7 +255,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         }
         return cls(**{**paper, **changes})
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -276,6 +276,9 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
             gate=self.gate,
             virtual_gradient=self.virtual_gradient,
             coefficient_reduction=self.coefficient_reduction,
+            label_similarity=self.label_similarity,
+            gate_optimizer=self.gate_optimizer,
+            gate_learning_rate=self.gate_learning_rate,
             tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
@@ -311,22 +314,13 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
                 f"embedding_dim={self.embedding_dim}."
             )
 
-    def _net_options(self) -> dict[str, Any]:
-        return {
-            "similarity": (
-                None if self.virtual_gradient is None else self.label_similarity
-            ),
-            "gate_optimizer": self.gate_optimizer,
-            "gate_learning_rate": self.gate_learning_rate,
-        }
-
     @property
     def gate_values_(self) -> NDArray:
         """Values of trainable gates, (n_tasks, n_branches)."""
         check_is_fitted(self)
         if self.gate != "trainable":
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
-        return self.net_.module_.gates.values.detach().cpu().numpy().copy()
+        return self.net_.module_.gates.detach().cpu().numpy().copy()
 
     @property
     def gate_history_(self) -> NDArray:
@@ -343,23 +337,16 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         The public experts' first, then those of each private structure, task by task.
         """
         check_is_fitted(self)
-        gates = self.net_.module_.selection.gates
-        if not len(gates):
+        logits = self.net_.module_.selection_logits
+        if logits is None:
             raise AttributeError(f"selection={self.selection!r} has no gates.")
-        logits = [gate.logit.detach().cpu().numpy() for gate in gates]
-        return expit(np.concatenate([z.reshape(-1, *z.shape[-2:]) for z in logits]))
+        return expit(logits.detach().cpu().numpy())
 
     @property
     def branch_names_(self) -> list[str]:
         """Names of the branches: each public expert under each mapping."""
         check_is_fitted(self)
-        network = self.net_.module_
-        experts = [
-            f"{kind}{i}"
-            for kind, n in network.interaction.public_kinds.items()
-            for i in range(n)
-        ]
-        return [f"{e} {m}" for e in experts for m in network.mapping.names]
+        return list(self.net_.module_.branch_names)
 
 
 def _check_callable(parameter: str, function: Any, *values: torch.Tensor) -> None:

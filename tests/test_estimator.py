@@ -424,7 +424,7 @@ def test_gates_are_what_the_parameter_says():
     kinds = {"trainable": TaskGates, "mapped": InputGates}
     for gate, kind in kinds.items():
         model = make_model(gate=gate).fit(X, y)
-        assert isinstance(model.net_.module_.gates, kind)
+        assert isinstance(model.net_.module_.gating, kind)
         assert hasattr(model, "gate_values_") == (gate == "trainable")
 
 
@@ -472,7 +472,7 @@ def test_paper_configuration_is_the_papers_network():
     logits = [tuple(gate.logit.shape) for gate in network.selection.gates]
     assert logits == [(3, 16), (2, 1, 3, 16), (2, 1, 3, 16)]
     assert network.mapping.names == ("raw", "sin")
-    assert network.gates.values.shape == (2, 6)
+    assert network.gating.values.shape == (2, 6)
     assert not len(network.towers.deeper)
     assert model.virtual_gradient == "additive-sqrt"
     assert model.label_similarity == "pearson"
@@ -754,7 +754,7 @@ def test_on_grad_computed_hears_the_gradients():
     X, y = make_data()
     model = make_model(callbacks=[("gradients", Gradients())]).fit(X, y)
     names = dict(model.net_.callbacks_)["gradients"].names_
-    assert "gates.values" in names
+    assert "gating.values" in names
     assert "embedding.table" in names
 
 

@@ -131,9 +131,9 @@ def test_an_encoder_inside_cross_fits_its_target_statistics():
 def test_a_later_batch_may_hold_no_label_of_a_task():
     X, y = make_log(["u1", "u2"])
     model = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
-    tower = model.net_.module_.towers.public.detach().clone()
+    tower = model.net_.module_.towers.first.public.detach().clone()
     model.partial_fit(X, y.astype(float).assign(buy=np.nan))
-    moved = model.net_.module_.towers.public.detach() - tower
+    moved = model.net_.module_.towers.first.public.detach() - tower
     assert (moved[:, :, 0] != 0).any()
     # AdamW's momentum and decay alone still move the other task a little
     assert moved[:, :, 1].abs().max() <= moved[:, :, 0].abs().max()

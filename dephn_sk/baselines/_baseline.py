@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import Any
 
 from .._estimator import MultiTaskClassifier
 
 
 class BaselineClassifier(MultiTaskClassifier):
     """Base of the systems that DEPHN is compared with."""
-
-    def _net_options(self) -> dict[str, Any]:
-        return {"gate_optimizer": "adam"}  # one optimizer for all that is trained
 
     def _check_choices(self) -> None:
         super()._check_choices()

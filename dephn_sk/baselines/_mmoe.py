@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._parameters import parameter
-from ..nn import FieldEmbedding, InputGates, Members
+from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
 from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ._mlp import MLP
 
 
-class MMoE(nn.Module):
+class MMoE(TaskNetwork):
     r"""Experts shared by all tasks, a gate and a tower of each task's own.
 
     .. math::
@@ -68,7 +69,7 @@ class MMoE(nn.Module):
             dropout=dropout,
             generator=generator,
         )
-        self.gates = InputGates(
+        self.gating = InputGates(
             embedding.width, len(n_outputs), n_experts, generator=generator
         )
         self.towers = Towers(
@@ -86,13 +87,29 @@ class MMoE(nn.Module):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         x = self.embedding(codes, numbers, bags).flatten(1)
-        experts, scores = self.experts.beside(self.gates.linear, x)
-        mixed = torch.bmm(self.gates(x, scores), experts.transpose(0, 1))
+        experts, scores = self.experts.beside(self.gating.linear, x)
+        mixed = torch.bmm(self.gating(x, scores), experts.transpose(0, 1))
         return self.towers(mixed.transpose(0, 1))
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The experts."""
+        return tuple(f"expert{k}" for k in range(self.gating.linear.weight.shape[2]))
+
+    def mapped_gates(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        """Softmax gates of each row, (batch, n_tasks, n_experts)."""
+        x = self.embedding(codes, numbers, bags).flatten(1)
+        gates: Tensor = self.gating(x)
+        return gates
 
 
 class MMoEClassifier(BaselineClassifier):
@@ -141,7 +158,7 @@ class MMoEClassifier(BaselineClassifier):
 
     _reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

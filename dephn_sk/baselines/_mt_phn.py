@@ -115,7 +115,7 @@ class MTPHNClassifier(BaselineClassifier):
                 f"embedding_dim={self.embedding_dim}."
             )
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -136,6 +136,7 @@ class MTPHNClassifier(BaselineClassifier):
             mappings=("raw",),
             gate="mapped",
             virtual_gradient=None,
+            gate_optimizer="adam",
             tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,

@@ -110,7 +110,7 @@ class NFMClassifier(SingleTaskClassifier):
     ) -> NFM:
         return NFM(
             embedding,
-            self._first_order(embedding, n_outputs, generator),
+            embedding.first_order(n_outputs, generator=generator),
             hidden=self._widths(),
             dropout=self.dropout,
             generator=generator,

@@ -8,10 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
 from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ._mlp import MLP
 
 
 class CGC(nn.Module):
@@ -85,7 +86,7 @@ class CGC(nn.Module):
         return mixed.transpose(0, 1)
 
 
-class PLE(nn.Module):
+class PLE(TaskNetwork):
     r"""Levels of shared and task-specific experts, a tower of each task's own.
 
     .. math:: \mathrm{logit}_t = h^t(y^L_t), \quad y^0 = E
@@ -164,9 +165,9 @@ class PLE(nn.Module):
             x = level(x)
         return self.towers(x)
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
 class PLEClassifier(BaselineClassifier):
@@ -227,7 +228,7 @@ class PLEClassifier(BaselineClassifier):
 
     _reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from .._parameters import parameter
-from ..nn import FieldEmbedding, Members
+from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
 from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ._mlp import MLP
 
 
-class SharedBottom(nn.Module):
+class SharedBottom(TaskNetwork):
     r"""All tasks read the output of one feed-forward network.
 
     .. math:: \mathrm{logit}_t = h^t(f(E))
@@ -77,9 +78,9 @@ class SharedBottom(nn.Module):
         x = self.embedding(codes, numbers, bags).flatten(1)
         return self.towers(self.bottom(x)[0])
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
 class SharedBottomClassifier(BaselineClassifier):
@@ -124,7 +125,7 @@ class SharedBottomClassifier(BaselineClassifier):
 
     _reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

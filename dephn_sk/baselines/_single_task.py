@@ -10,24 +10,24 @@ import torch
 from torch import Tensor, nn
 
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, NumericEmbedding
+from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
+from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, widths
 from ._baseline import BaselineClassifier
-from ._mlp import layer_widths
 
 
-class SingleTaskNetwork(nn.Module):
+class SingleTaskNetwork(TaskNetwork):
     """Base of networks for one task: their `output` gives the logits."""
 
     output: GroupedLinear
 
     @torch.no_grad()
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (n_outputs,), for every row."""
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (n_outputs,)."""
         self.output.bias[0] = logits.to(self.output.bias)
 
 
-class NetworkPerTask(nn.Module):
+class NetworkPerTask(TaskNetwork):
     """A network for each task, with nothing shared.
 
     The losses are summed over tasks and Adam is elementwise, so that training them side
@@ -50,11 +50,11 @@ class NetworkPerTask(nn.Module):
         logits = [network(codes, numbers, bags) for network in self.networks]
         return torch.cat(logits, dim=1)
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
         sizes = [network.output.bias.shape[1] for network in self.networks]
         for network, own in zip(self.networks, logits.split(sizes), strict=True):
-            network.set_base_rates(own)
+            network.start_from(own)
 
 
 class SingleTaskClassifier(BaselineClassifier):
@@ -78,7 +78,7 @@ class SingleTaskClassifier(BaselineClassifier):
     ) -> SingleTaskNetwork:
         """The network of one task."""
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -96,29 +96,3 @@ class SingleTaskClassifier(BaselineClassifier):
     def _widths(self) -> list[int]:
         """Widths of the feed-forward layers."""
         return layer_widths(self.hidden, self.n_layers)
-
-    def _first_order(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> FieldEmbedding:
-        """A weight for each category and number: an embedding as wide as the logits."""
-        numeric = None
-        if embedding.numeric is not None:
-            unused = torch.tensor([0.0, 1.0])
-            numeric = NumericEmbedding(
-                [unused] * len(self.encoder_.numeric_names_),
-                n_outputs,
-                kind="linear",
-                init_std=0.0,
-                generator=generator,
-            )
-        return FieldEmbedding(
-            self.encoder_.cardinalities_,
-            n_outputs,
-            numeric=numeric,
-            bag_cardinalities=self.encoder_.bag_cardinalities_,
-            bag_mode=self.encoder_.bag_modes_,
-            tables=self.encoder_.tables_,
-            unseen_rate=self.unseen_rate,
-            init_std=0.0,
-            generator=generator,
-        )

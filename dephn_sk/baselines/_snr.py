@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from .._compat import Interval
 from .._parameters import parameter
-from ..nn import Dropout, FieldEmbedding, Members
+from ..nn import Dropout, FieldEmbedding, Members, TaskNetwork, Towers
 from ..nn._dropout import Randomized
-from ..nn._linear import uniform
+from ..nn._linear import layer_widths, uniform
 from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
 from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ._mlp import MLP
 
 # of the concrete distribution, and how far it is stretched: the values of [L0]
 TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
@@ -94,7 +94,7 @@ class Routing(Randomized):
         return v.reshape(-1, n_out, out_width).transpose(0, 1)
 
 
-class SNR(nn.Module):
+class SNR(TaskNetwork):
     r"""Levels of sub-networks with learned connections, a tower of each task's own.
 
     .. math::
@@ -182,9 +182,9 @@ class SNR(nn.Module):
         routings = [*self.routings, self.to_towers]
         return self.l0_penalty * torch.stack([r.n_open() for r in routings]).sum()
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
 class SNRClassifier(BaselineClassifier):
@@ -247,7 +247,7 @@ class SNRClassifier(BaselineClassifier):
 
     _reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

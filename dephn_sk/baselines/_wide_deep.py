@@ -108,7 +108,7 @@ class WideDeepClassifier(SingleTaskClassifier):
     ) -> WideDeep:
         return WideDeep(
             embedding,
-            self._first_order(embedding, n_outputs, generator),
+            embedding.first_order(n_outputs, generator=generator),
             hidden=self._widths(),
             dropout=self.dropout,
             generator=generator,

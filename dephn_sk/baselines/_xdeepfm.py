@@ -183,7 +183,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
     ) -> XDeepFM:
         return XDeepFM(
             embedding,
-            self._first_order(embedding, n_outputs, generator),
+            embedding.first_order(n_outputs, generator=generator),
             hidden=self._widths(),
             maps=[self.n_maps] * self.n_layers,
             dropout=self.dropout,

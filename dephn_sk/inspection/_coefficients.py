@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
 from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, draw_legend, panels
-from ._fitted import final_estimator
+from ._fitted import network_of, tasks_of
 from ._gate_values import gate_values
 from ._label_similarity import similarity_of_labels
 
@@ -96,17 +96,16 @@ class CoefficientDisplay:
         -------
         CoefficientDisplay
         """
-        final = final_estimator(estimator)
-        names = final.task_names_
+        tasks, network = tasks_of(estimator), network_of(estimator)
+        names = tasks.names
         gates = gate_values(estimator, X)
-        kind = getattr(final, "label_similarity", "pearson")
-        similarity = similarity_of_labels(final.targets_, y, kind)
+        similarity = similarity_of_labels(tasks, y, network.wants_label_similarity)
         pairs = list(combinations(range(len(names)), 2))
         display = cls(
             [similarity[j, t] for j, t in pairs],
             [np.abs(gates[j] - gates[t]).clip(max=1) for j, t in pairs],
             pair_names=[f"{names[j]}, {names[t]}" for j, t in pairs],
-            function=getattr(final, "virtual_gradient", None),
+            function=network.virtual_gradient,
         )
         return display.plot(ax=ax, **kwargs)
 

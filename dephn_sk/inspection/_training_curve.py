@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import FONT, count_epochs, draw_legend, mark_epoch, panels
-from ._fitted import final_estimator, kept_epoch, of_every_epoch
+from ._fitted import kept_epoch, recorded, tasks_of
 
 
 class TrainingCurveDisplay:
@@ -95,14 +95,12 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        final = final_estimator(estimator)
-        history = final.net_.history
         display = cls(
-            of_every_epoch(history, "train_task_loss"),
-            valid_loss=of_every_epoch(history, "valid_task_loss"),
-            valid_score=of_every_epoch(history, "valid_task_score"),
-            task_names=final.task_names_,
-            best_epoch=kept_epoch(final),
+            recorded(estimator, "train_task_loss"),
+            valid_loss=recorded(estimator, "valid_task_loss"),
+            valid_score=recorded(estimator, "valid_task_score"),
+            task_names=tasks_of(estimator).names,
+            best_epoch=kept_epoch(estimator),
         )
         return display.plot(ax=ax, metric=metric, name=name, **line_kwargs)
 

@@ -19,9 +19,10 @@ from ._gates import InputGates, TaskGates
 from ._linear import GroupedLinear
 from ._loss import MultiTaskLoss
 from ._mapping import ExplicitMapping
+from ._network import TaskNetwork
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._selection import FieldAttention, FieldSelection, SoftSelectionGate
-from ._towers import TaskTowers
+from ._towers import GatedLinear, TaskTowers, Towers
 from ._virtual_gradient import coefficient, label_similarity, scale_gradient
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "FieldInteraction",
     "FieldLayer",
     "FieldSelection",
+    "GatedLinear",
     "GroupedLinear",
     "HeterogeneousInteraction",
     "InputGates",
@@ -46,7 +48,9 @@ __all__ = [
     "PlainNumbers",
     "SoftSelectionGate",
     "TaskGates",
+    "TaskNetwork",
     "TaskTowers",
+    "Towers",
     "UnseenMask",
     "coefficient",
     "label_similarity",

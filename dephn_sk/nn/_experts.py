@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ._cross_stack import CrossStack
 from ._dropout import Dropout
 from ._field_stack import FieldStack
-from ._linear import GroupedLinear, uniform
+from ._linear import GroupedLinear, layer_widths, uniform
 
 
 class DNNLayer(nn.Module):
@@ -100,7 +100,7 @@ class DNNExpert(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        widths = [*hidden, *[hidden[-1]] * (n_layers - len(hidden))]
+        widths = layer_widths(hidden, n_layers)
         self.width = widths[-1]
         self.layers = nn.ModuleList(
             DNNLayer(

@@ -77,7 +77,7 @@ def test_attributions_are_the_integral_of_the_gradient(mapped, table):
         vectors = ((i + 0.5) / n * end).requires_grad_()
         public, private = network.selection(vectors)
         shared, own = network.interaction(public, private)
-        gates = network.gates(public.flatten(1))
+        gates = network.gating(public.flatten(1))
         logits = network.towers(network.mapping(shared), gates, own)
         for task in range(2):
             (gradient,) = torch.autograd.grad(
