@@ -41,19 +41,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
-        Classes of a 1-D y; of several binary tasks; of several tasks some of which are
-        multi-class.
-    task_names_ : tuple of str
-        Names of the columns of y, or ``"task0"``, ``"task1"``, ...
-    task_rates_ : tuple of float or None
-        Rate of each binary task's second class among its observed labels, weighted as
-        in training; None for a multi-class task.
-    encoder_ : FieldEncoder
-        Encoder fitted on X.
-    net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the :class:`~dephn_sk.nn.DEPHN` network and
-        ``net_.history`` the record of its training.
+    {attributes}
     gate_values_ : ndarray of shape (n_tasks, n_branches)
         Values of trainable gates.
     gate_history_ : ndarray of shape (n_epochs, n_tasks, n_branches)
@@ -62,14 +50,6 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Gates of the soft selection.
     branch_names_ : list of str
         Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``.
-    history_ : DataFrame or dict
-        Losses and scores of each epoch.
-    n_iter_ : int
-        Number of epochs that were run.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns of X, where it has names.
 
     References
     ----------
@@ -284,8 +264,8 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
             generator=generator,
         )
 
-    def _check_choices(self) -> None:
-        super()._check_choices()
+    def check_parameters(self) -> None:
+        super().check_parameters()
         for name in ("public_experts", "private_experts"):
             check_names(name, getattr(self, name), EXPERTS)
         if not len(self.public_experts) + len(self.private_experts):
@@ -302,12 +282,6 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         check_names("mappings", named, MAPPINGS)
         if not len(self.mappings):
             raise ValueError("mappings is empty; ('raw',) maps nothing.")
-        if not len(self.expert_hidden):
-            raise ValueError("expert_hidden is empty; give at least one width.")
-        for name in ("expert_hidden", "tower_hidden"):
-            for width in getattr(self, name):
-                if not isinstance(width, Integral) or width < 1:
-                    raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
         if self.selection is not None and self.embedding_dim % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} does not divide "
@@ -317,16 +291,16 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     @property
     def gate_values_(self) -> NDArray:
         """Values of trainable gates, (n_tasks, n_branches)."""
-        check_is_fitted(self)
-        if self.gate != "trainable":
+        gates = self.network_.gates
+        if gates is None:
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
-        return self.net_.module_.gates.detach().cpu().numpy().copy()
+        values: NDArray = gates.detach().cpu().numpy().copy()
+        return values
 
     @property
     def gate_history_(self) -> NDArray:
         """Trainable gates after each epoch, (n_epochs, n_tasks, n_branches)."""
-        check_is_fitted(self)
-        if self.gate != "trainable":
+        if self.network_.gates is None:
             raise AttributeError("gate_history_ exists for gate='trainable' alone.")
         return np.array(self.net_.history[:, "gates"])
 
@@ -336,17 +310,16 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
         The public experts' first, then those of each private structure, task by task.
         """
-        check_is_fitted(self)
-        logits = self.net_.module_.selection_logits
+        logits = self.network_.selection_logits
         if logits is None:
-            raise AttributeError(f"selection={self.selection!r} has no gates.")
-        return expit(logits.detach().cpu().numpy())
+            raise AttributeError("selection_gates_ exist for a soft selection alone.")
+        gates: NDArray = expit(logits.detach().cpu().numpy())
+        return gates
 
     @property
     def branch_names_(self) -> list[str]:
         """Names of the branches: each public expert under each mapping."""
-        check_is_fitted(self)
-        return list(self.net_.module_.branch_names)
+        return list(self.network_.branch_names)
 
 
 def _check_callable(parameter: str, function: Any, *values: torch.Tensor) -> None:

@@ -270,9 +270,9 @@ default=None
             logits = predict_logits(fitted.network, source, fitted.template.precision)
         return logits.astype(np.float64)
 
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+    def _task_probabilities(self, X: Any) -> list[NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
-        return fitted.tasks, fitted.tasks.predict(self._task_logits(fitted, X))
+        return fitted.tasks.predict(self._task_logits(fitted, X))
 
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:

@@ -98,7 +98,7 @@ class DNNClassifier(SingleTaskClassifier):
 
     n_layers: int = changed(text="Feed-forward layers, at least.")
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

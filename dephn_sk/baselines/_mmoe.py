@@ -156,7 +156,7 @@ class MMoEClassifier(BaselineClassifier):
     )
     tower_hidden: Sequence[int] = tower_hidden()
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def build_network(
         self,

@@ -107,8 +107,8 @@ class MTPHNClassifier(BaselineClassifier):
     )
     tower_hidden: Sequence[int] = tower_hidden()
 
-    def _check_choices(self) -> None:
-        super()._check_choices()
+    def check_parameters(self) -> None:
+        super().check_parameters()
         if self.selection is not None and self.embedding_dim % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} does not divide "

@@ -226,7 +226,7 @@ class PLEClassifier(BaselineClassifier):
     )
     tower_hidden: Sequence[int] = tower_hidden()
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def build_network(
         self,

@@ -123,7 +123,7 @@ class SharedBottomClassifier(BaselineClassifier):
     )
     tower_hidden: Sequence[int] = tower_hidden()
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def build_network(
         self,

@@ -245,7 +245,7 @@ class SNRClassifier(BaselineClassifier):
         "Price of an open connection, in the loss.",
     )
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def build_network(
         self,

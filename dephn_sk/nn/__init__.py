@@ -17,7 +17,6 @@ from ._experts import (
 )
 from ._gates import InputGates, TaskGates
 from ._linear import GroupedLinear
-from ._loss import MultiTaskLoss
 from ._mapping import ExplicitMapping
 from ._network import TaskNetwork
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
@@ -43,7 +42,6 @@ __all__ = [
     "HeterogeneousInteraction",
     "InputGates",
     "Members",
-    "MultiTaskLoss",
     "NumericEmbedding",
     "PlainNumbers",
     "SoftSelectionGate",

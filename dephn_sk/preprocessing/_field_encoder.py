@@ -342,7 +342,20 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             As from `encode`, with cross-fitted target statistics.
         """
         learned = self._learn(X, y, sample_weight, cross_fit=True, reserve=True)
-        return self._fields(*learned, dtype=dtype)
+        fields = self._fields(*learned, dtype=dtype)
+        w = None if sample_weight is None else np.asarray(sample_weight)
+        keep = slice(None) if w is None else w > 0
+        self._shim = fields.numbers[keep], None if w is None else w[keep]
+        return fields
+
+    def edges(self, n_bins, *, discrete_only=False):
+        from ._edges import column_edges
+        return column_edges(self._shim[0], n_bins, self._shim[1], discrete_only=discrete_only)
+
+    def grown(self, X, y, sample_weight, dtype):
+        import copy
+        new = copy.deepcopy(self)
+        return new, new.partial_fit_encode(X, y, sample_weight, dtype)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit_encode(

@@ -204,10 +204,21 @@ class Trainer:
 
     # ------------------------------------------------------------ what an epoch gave
 
-    @torch.inference_mode()
     def _validate(self, source: Source) -> None:
         """Losses and scores on the validation rows, and the value that is watched."""
         state, net = self.state, self.state.net
+        with torch.inference_mode():
+            record = self._seen(source).record(net.criterion_)
+        value = monitored(record, self.plan.monitor)
+        if np.isnan(value):
+            raise ValueError(self.plan.undefined_monitor())
+        self._record({**record, "valid_monitor": value})
+        if state.stopping is not None:
+            state.stopping.see(value, state.epoch + 1, state.evaluated)
+
+    def _seen(self, source: Source) -> Validation:
+        """Losses and logits of the validation rows, batch by batch."""
+        net = self.state.net
         seen = Validation(source, self.plan.tasks)
         hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
         for batch in source.batches(self.plan.batch_size):
@@ -218,13 +229,7 @@ class Trainer:
             if hooks:
                 self._batch_ends("valid", batch, step)
         self._record_batches("valid", hooks, batch)
-        record = seen.record(net.criterion_)
-        value = monitored(record, self.plan.monitor)
-        if np.isnan(value):
-            raise ValueError(self.plan.undefined_monitor())
-        self._record({**record, "valid_monitor": value})
-        if state.stopping is not None:
-            state.stopping.see(value, state.epoch + 1, state.evaluated)
+        return seen
 
     def _batch_ends(self, prefix: str, batch: Batch, step: dict[str, Any]) -> None:
         net = self.state.net
