@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions
 from ._estimator import MultiTaskClassifier

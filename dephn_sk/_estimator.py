@@ -14,9 +14,9 @@ from sklearn.utils.metaestimators import available_if
 
 from ._compat import _fit_context
 from .nn import FieldEmbedding, TaskNetwork
+from .preprocessing import Fields
 from .tasks import TaskPredictions, Tasks
 from .training import (
-    ArraySource,
     CallbackParameters,
     CallbackSupportMixin,
     FitPlan,
@@ -25,7 +25,6 @@ from .training import (
     Trainer,
     TrainingParameters,
     draw_seed,
-    predict_logits,
     reported_epochs,
     threads,
     with_callbacks,
@@ -259,20 +258,26 @@ default=None
 
     # ------------------------------------------------------------ predicting
 
-    def _task_logits(self, fitted: FittedModel, X: Any) -> NDArray[np.float64]:
-        """Logits of all tasks, (n_samples, sum(n_outputs))."""
-        with threads(self.n_threads):
-            source = ArraySource(
-                fitted.encoder.encode(X, dtype=np.dtype(fitted.template.dtype)),
-                device=fitted.net.device,
-                dtype=getattr(torch, fitted.template.dtype),
-            )
-            logits = predict_logits(fitted.network, source, fitted.template.precision)
-        return logits.astype(np.float64)
+    def logits_of(self, fields: Fields) -> NDArray[np.float64]:
+        """Logits of all tasks, for rows that the estimator's encoder has read.
 
-    def _task_probabilities(self, X: Any) -> list[NDArray]:
+        Parameters
+        ----------
+        fields : Fields
+            From ``encoder_.encode``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, sum(n_outputs))
+        """
+        with threads(self.n_threads):
+            return self._learned().logits(fields)
+
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
         fitted = self._learned()  # once: another thread may fit meanwhile
-        return fitted.tasks.predict(self._task_logits(fitted, X))
+        with threads(self.n_threads):
+            logits = fitted.logits(fitted.encode(X))
+        return fitted.tasks, fitted.tasks.predict(logits)
 
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:
@@ -286,7 +291,9 @@ default=None
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        logits = self._task_logits(self._learned(), X)
+        fitted = self._learned()
+        with threads(self.n_threads):
+            logits = fitted.logits(fitted.encode(X))
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:

@@ -16,7 +16,7 @@ from ._compat import (
     _UnsupportedGroupCVMixin,
     _validate_shuffle_split,
 )
-from .metrics._tasks import encode, is_observed, split_tasks
+from .tasks import read_columns
 
 __all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]
 
@@ -28,14 +28,13 @@ def _label_sets(X: Any, y: Any) -> tuple[NDArray, NDArray]:
     """
     if y is None:
         raise ValueError("y is needed to stratify, got None.")
-    columns = split_tasks(y, "y").columns
+    columns = read_columns(y).columns
     n_samples = _num_samples(X)
     labels = np.zeros((n_samples, len(columns)), dtype=int)
     label_set = np.zeros(n_samples, dtype=int)
     n_labels = 0
     for column, codes in zip(columns, labels.T, strict=True):
-        observed = is_observed(column)
-        codes[observed] = 1 + encode(column[observed])
+        codes[:] = 1 + column.codes()
         n_codes = codes.max() + 1
         _, label_set = np.unique(label_set * n_codes + codes, return_inverse=True)
         codes += n_labels

@@ -19,9 +19,8 @@ from torch import nn
 
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
-from ..tasks._predictions import TaskPredictions
-from ..tasks._tasks import Targets
-from ..training._source import ArraySource
+from ..tasks import TaskPredictions, Tasks
+from ..training import ArraySource
 
 
 def _chain(estimator: Any) -> Iterator[Any]:
@@ -66,14 +65,14 @@ def transformed(estimator: Any, X: Any) -> Any:
     return X
 
 
-def tasks_of(estimator: Any) -> Targets:
+def tasks_of(estimator: Any) -> Tasks:
     """The tasks that were learned."""
-    return task_classifier(estimator).targets_
+    return task_classifier(estimator).tasks_
 
 
 def network_of(estimator: Any) -> TaskNetwork:
     """The network that predicts."""
-    return final_estimator(estimator).net_.module_
+    return final_estimator(estimator).network_
 
 
 def own_network(estimator: Any) -> TaskNetwork:
@@ -158,16 +157,15 @@ class FieldsClassifier(TaskPredictions, BaseEstimator):
     def __init__(self, estimator: Any, encode: Callable[[Any], Fields]) -> None:
         self.estimator = estimator
         self.encode = encode
-        self.targets_ = tasks_of(estimator)
+        self.tasks_ = tasks_of(estimator)
 
     def fit(self, X: Any, y: Any) -> FieldsClassifier:
         """It is fitted."""
         return self
 
-    def _task_probabilities(self, X: Any) -> list[NDArray]:
-        final = copy.copy(final_estimator(self.estimator))
-        final._encode = self.encode
-        return final._task_probabilities(X)
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+        logits = final_estimator(self.estimator).logits_of(self.encode(X))
+        return self.tasks_, self.tasks_.predict(logits)
 
 
 def history_of(estimator: Any) -> Any:
@@ -185,5 +183,4 @@ def recorded(estimator: Any, key: str) -> NDArray | None:
 
 def kept_epoch(estimator: Any) -> int | None:
     """Epoch, counted from 1, whose weights early stopping kept; None without it."""
-    best = dict(final_estimator(estimator).net_.callbacks_).get("best_epoch")
-    return getattr(best, "best_epoch_", 0) or None
+    return final_estimator(estimator).kept_epoch_

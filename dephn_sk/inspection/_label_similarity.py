@@ -11,19 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
 from ..nn import label_similarity
-from ..tasks._tasks import Targets
+from ..tasks import Tasks
 from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
 from ._fitted import network_of, tasks_of
 
 
-def similarity_of_labels(targets: Targets, y: Any, kind: str | None) -> NDArray:
+def similarity_of_labels(tasks: Tasks, y: Any, kind: str | None) -> NDArray:
     """Similarity of each pair of tasks, (n_tasks, n_tasks), over the rows of y.
 
     Where a network asks for no kind, None, it is Pearson's.
     """
-    n_classes = [len(c) for c in targets.classes]
-    labels = torch.from_numpy(targets.indices(y))
-    return label_similarity(labels, kind or "pearson", n_classes=n_classes).numpy()
+    labels = torch.from_numpy(tasks.read(y).filled())
+    return label_similarity(labels, kind or "pearson", n_classes=tasks.n_levels).numpy()
 
 
 class LabelSimilarityDisplay:
@@ -86,9 +85,9 @@ class LabelSimilarityDisplay:
         -------
         LabelSimilarityDisplay
         """
-        targets = Targets.fit(y)
-        similarity = similarity_of_labels(targets, y, kind)
-        return cls(similarity, task_names=targets.names).plot(ax=ax, **kwargs)
+        tasks = Tasks.learn(y)
+        similarity = similarity_of_labels(tasks, y, kind)
+        return cls(similarity, task_names=tasks.names).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score
 
-from ._auc import auc_by_group
-from ._tasks import Task, iter_tasks, warn_undefined
+from ..tasks._ranking import mean_over_tasks, roc_auc, warn_undefined
+from ._tasks import ObservedTask, iter_tasks
 
 
-def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
+def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> float:
     """A binary ranking metric; its mean over one class against the rest."""
     task.check_classes()
     scores = {1: task.prob} if task.is_binary else dict(enumerate(task.prob.T))
@@ -26,7 +26,7 @@ def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
         elif not positive.all():
             values.append(binary(positive, score, task.weight))
     if not values:
-        return warn_undefined(name, task, "fewer than two classes are observed")
+        return warn_undefined(name, task.name, "fewer than two classes are observed")
     if absent:
         warnings.warn(
             f"{name} of task {task.name!r} leaves out the classes {absent}: no row of "
@@ -37,26 +37,21 @@ def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
     return float(np.mean(values))
 
 
-def _binary_auc(positive: NDArray, score: NDArray, weight: NDArray | None) -> float:
-    (auc,), _ = auc_by_group(positive, score, weight, np.zeros(len(score), dtype=int))
-    return auc
-
-
 def _binary_average_precision(
     positive: NDArray, score: NDArray, weight: NDArray | None
 ) -> float:
     return average_precision_score(positive, score, sample_weight=weight)
 
 
-def _roc_auc(task: Task) -> float:
-    return _ranking("ROC AUC", task, _binary_auc)
+def _roc_auc(task: ObservedTask) -> float:
+    return _ranking("ROC AUC", task, roc_auc)
 
 
-def _average_precision(task: Task) -> float:
+def _average_precision(task: ObservedTask) -> float:
     return _ranking("Average precision", task, _binary_average_precision)
 
 
-def _log_loss(task: Task) -> float:
+def _log_loss(task: ObservedTask) -> float:
     task.check_classes()
     task.check_probabilities()
     eps = np.finfo(task.prob.dtype).eps
@@ -68,7 +63,7 @@ def _log_loss(task: Task) -> float:
     return float(np.average(-np.log(observed), weights=task.weight))
 
 
-def _brier(task: Task) -> float:
+def _brier(task: ObservedTask) -> float:
     task.check_classes()
     task.check_probabilities()
     if task.is_binary:
@@ -79,13 +74,13 @@ def _brier(task: Task) -> float:
     return float(np.average(squared, weights=task.weight))
 
 
-def _accuracy(task: Task) -> float:
+def _accuracy(task: ObservedTask) -> float:
     task.check_probabilities()
     predicted = task.prob > 0.5 if task.is_binary else task.prob.argmax(axis=1)
     return float(np.average(predicted == task.codes, weights=task.weight))
 
 
-def _calibration_error(task: Task, n_bins: int) -> float:
+def _calibration_error(task: ObservedTask, n_bins: int) -> float:
     task.check_classes()
     task.check_probabilities()
     if task.is_binary:
@@ -104,28 +99,27 @@ def _calibration_error(task: Task, n_bins: int) -> float:
     return float(np.abs(gaps).sum() / mass.sum())
 
 
-def _task_score(task: Task) -> float:
+def _task_score(task: ObservedTask) -> float:
     return _roc_auc(task) if task.is_binary else _accuracy(task)
 
 
 def _per_task(
-    name: str, metric: Callable[[Task], float], y_true, y_prob, classes, sample_weight
+    name: str,
+    metric: Callable[[ObservedTask], float],
+    y_true,
+    y_prob,
+    classes,
+    sample_weight,
 ) -> NDArray:
     """The metric of each task; NaN where nothing is observed."""
     return np.array(
         [
             metric(task)
             if len(task.codes)
-            else warn_undefined(name, task, "no row is observed")
+            else warn_undefined(name, task.name, "no row is observed")
             for task in iter_tasks(y_true, y_prob, classes, sample_weight)
         ]
     )
-
-
-def mean_over_tasks(values: NDArray) -> float:
-    """Mean of the tasks that have a value; NaN where none has."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else np.nan
 
 
 def task_roc_auc(y_true, y_prob, *, classes=None, sample_weight=None):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -12,9 +13,11 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from .._compat import StrOptions
 from .._suggest import did_you_mean
+from ..tasks import Columns, read_columns
+from ..tasks._ranking import mean_over_tasks
+from ..tasks._view import within
 from ._auc import gauc, uauc
 from ._per_task import (
-    mean_over_tasks,
     task_accuracy,
     task_average_precision,
     task_brier,
@@ -23,7 +26,7 @@ from ._per_task import (
     task_roc_auc,
     task_score,
 )
-from ._tasks import Labels, iter_tasks, split_tasks, split_weights
+from ._tasks import iter_tasks, split_weights
 
 METRICS = {
     "roc_auc": task_roc_auc,
@@ -74,11 +77,10 @@ class TaskScorer(BaseEstimator):
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         known = metric in METRICS.values()
-        labels = split_tasks(y)
+        labels = read_columns(y)
         names = _task_names(estimator)
         if names is not None:
-            _check_same_tasks(y, labels.names, names)
-            labels = Labels(names, labels.columns)
+            labels = _renamed(labels, names)
         y_prob = estimator.predict_proba(X)
         classes = _classes(estimator, len(labels.names))
         if self.task is not None:
@@ -131,29 +133,29 @@ def _call_per_task(metric, labels, y_prob, classes, sample_weight, metadata) -> 
 
 def _task_names(estimator: Any) -> list[str] | None:
     """Names of the tasks, also from within a Pipeline or a search."""
-    while estimator is not None:
-        if hasattr(estimator, "task_names_"):
-            return [str(name) for name in estimator.task_names_]
-        if hasattr(estimator, "steps"):
-            estimator = estimator.steps[-1][1]
-        else:
-            searched = getattr(estimator, "best_estimator_", None)
-            estimator = getattr(estimator, "estimator_", searched)
+    for inner in within(estimator):
+        if hasattr(inner, "task_names_"):
+            return [str(name) for name in inner.task_names_]
     return None
 
 
-def _check_same_tasks(y: Any, given: list[str], fitted: list[str]) -> None:
-    """Raise unless y has the tasks of the fit, in their order."""
+def _renamed(labels: Columns, fitted: list[str]) -> Columns:
+    """The labels under the names of the fit, whose tasks they must be."""
+    given = list(labels.names)
     if len(given) != len(fitted):
         raise ValueError(
             f"y has {len(given)} tasks, the estimator was fitted on {len(fitted)}: "
             f"{fitted}."
         )
-    if hasattr(y, "columns") and given != fitted:
+    if labels.named and labels.ndim == 2 and given != fitted:
         raise ValueError(
             f"The columns of y are {given}, the estimator was fitted on {fitted}, in "
             "this order."
         )
+    columns = zip(labels.columns, fitted, strict=True)
+    return replace(
+        labels, columns=tuple(replace(column, name=name) for column, name in columns)
+    )
 
 
 def _classes(estimator: Any, n_tasks: int) -> Any:
@@ -168,7 +170,7 @@ def _select(name, labels, y_prob, classes, sample_weight):
     """The one task of this name."""
     if name not in labels.names:
         raise ValueError(
-            f"Unknown task {name!r}; the tasks are {labels.names}."
+            f"Unknown task {name!r}; the tasks are {list(labels.names)}."
             + did_you_mean(name, labels.names)
         )
     t, n_tasks = labels.names.index(name), len(labels.names)
@@ -176,7 +178,8 @@ def _select(name, labels, y_prob, classes, sample_weight):
     if n_tasks > 1:
         y_prob = y_prob[t] if isinstance(y_prob, list) else np.asarray(y_prob)[:, t]
         classes = None if classes is None else [classes[t]]
-    return Labels([name], [labels.columns[t]]), y_prob, classes, weight
+    labels = replace(labels, columns=(labels.columns[t],))
+    return labels, y_prob, classes, weight
 
 
 def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):

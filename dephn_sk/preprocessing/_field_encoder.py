@@ -350,10 +350,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     def edges(self, n_bins, *, discrete_only=False):
         from ._edges import column_edges
-        return column_edges(self._shim[0], n_bins, self._shim[1], discrete_only=discrete_only)
+
+        return column_edges(
+            self._shim[0], n_bins, self._shim[1], discrete_only=discrete_only
+        )
 
     def grown(self, X, y, sample_weight, dtype):
         import copy
+
         new = copy.deepcopy(self)
         return new, new.partial_fit_encode(X, y, sample_weight, dtype)
 

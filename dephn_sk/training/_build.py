@@ -106,7 +106,9 @@ def build_state(
     ).initialize()
     callbacks.put_into(net)
     quantity, _ = template.monitored(tasks)
-    stopping = BestEpoch(template.n_epochs_no_change, lower_is_better=quantity == "loss")
+    stopping = BestEpoch(
+        template.n_epochs_no_change, lower_is_better=quantity == "loss"
+    )
     return TrainingState(
         net,
         seed=seed,

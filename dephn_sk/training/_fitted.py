@@ -14,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..nn import TaskNetwork
-from ..preprocessing import FieldEncoder
+from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Tasks
 from ._averaging import twin
 from ._build import build_network, build_state, device_of
 from ._callbacks import made
+from ._evaluation import predict_logits
 from ._net import MultiTaskNet
+from ._source import ArraySource
 from ._state import TrainingState
 
 
@@ -96,6 +98,17 @@ class FittedModel:
     def net(self) -> MultiTaskNet:
         """The skorch net around the network."""
         return self.state.net
+
+    def encode(self, X: Any) -> Fields:
+        """The fields of a table."""
+        return self.encoder.encode(X, dtype=np.dtype(self.template.dtype))
+
+    def logits(self, fields: Fields) -> NDArray[np.float64]:
+        """Logits of all tasks, (n_rows, sum(n_outputs))."""
+        dtype = getattr(torch, self.template.dtype)
+        source = ArraySource(fields, device=self.net.device, dtype=dtype)
+        logits = predict_logits(self.network, source, self.template.precision)
+        return logits.astype(np.float64)
 
     def trimmed(self) -> FittedModel:
         """The same without moments, averages, and the weights of the last step."""

@@ -246,9 +246,7 @@ def _optimizer_state(
                 yield f"group{g}.{key}", value
 
 
-def _load_optimizer(
-    optimizer: torch.optim.Optimizer, state: Mapping[str, Any]
-) -> None:
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.state.clear()
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for key, value in state.items():

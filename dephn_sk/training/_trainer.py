@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-
 from skorch.history import History
 
 from ..nn import TaskNetwork, label_similarity, use_generator
