@@ -1,5 +1,7 @@
 """Validation sets, early stopping, going on where training stopped, callbacks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
-from dephn_sk.training import _net
+from dephn_sk.training._evaluation import Validation
 from dephn_sk.training._split import split_rows
 
 SMALL = {
@@ -458,10 +460,11 @@ def test_epochs_without_validation_rows_have_no_validation_loss(log):
 @pytest.mark.parametrize("sizes", [[5], [2, 3], [1, 1, 3]])
 def test_what_validation_sees_is_kept_in_one_piece(sizes):
     values = torch.arange(10.0).reshape(5, 2)
-    seen = _net._Seen(5)
+    seen = Validation(SimpleNamespace(n_rows=5), None)
     for part in values.split(sizes):
-        seen.add(part, None, part.double())
+        seen.add(part.mean(0), part, None, part.double())
     whole, absent, double = seen.parts
+    torch.testing.assert_close(seen.total / 5, values.mean(0))
     assert torch.equal(whole, values)
     assert absent is None
     assert torch.equal(double, values.double())

@@ -138,7 +138,7 @@ class _Path:
         for batch in source.batches(BLOCK):
             vectors = self.vectors(batch.inputs)
             total = [t + v.sum(0) for t, v in zip(total, vectors, strict=True)]
-        return [t[None] / len(source) for t in total]
+        return [t[None] / source.n_rows for t in total]
 
     def logits(self, vectors: Sequence[Tensor]) -> Tensor:
         """Of field vectors, (rows, n_outputs)."""

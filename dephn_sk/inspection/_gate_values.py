@@ -63,7 +63,7 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
         for batch in source.batches(BLOCK):
             by_row = cast(Tensor, network.mapped_gates(**batch.inputs))
             total = total + by_row.cpu().double().sum(0)
-    return (total / len(source)).numpy()
+    return (total / source.n_rows).numpy()
 
 
 @validate_params(

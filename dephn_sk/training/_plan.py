@@ -121,7 +121,7 @@ class FitPlan:
         return precision
 
     def begin(self) -> TrainingState:
-        """A state to train: a new one, or a copy of that from which training goes on."""
+        """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.template
         if before is None:
             network = build_network(
@@ -164,7 +164,7 @@ class FitPlan:
 
 
 def template_of(estimator: Any) -> Any:
-    """An unfitted estimator of the same parameters, which later changes do not reach."""
+    """An unfitted estimator of its own, with the same parameters."""
     parameters = estimator.get_params(deep=False)
     if parameters["encoder"] is not None:
         parameters["encoder"] = clone(parameters["encoder"])

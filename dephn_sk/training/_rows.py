@@ -110,7 +110,7 @@ class Rows:
         return counted
 
     def part(self, tasks: Tasks, rows: NDArray, dtype: str) -> tuple[Any, ...]:
-        """Rows, labels and weights as a source keeps them; None is all, and all ones."""
+        """Rows, labels, weights as a source keeps them; None is all, or all ones."""
         whole = len(rows) == len(self.labels)
         labels = self.labels.values[rows].astype(tasks.label_dtype(dtype), copy=False)
         weights = normalised(self.weights[rows])

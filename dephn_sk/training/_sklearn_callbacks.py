@@ -79,4 +79,6 @@ def reported_epochs(
         yield
     finally:
         net.callbacks_ = before
-    context.call_on_fit_task_end(**given, reconstruction_attributes={})
+    context.call_on_fit_task_end(
+        **given, reconstruction_attributes=lambda: {"_fitted": trainer.fitted()}
+    )

@@ -173,6 +173,7 @@ class TrainingState:
         network.requires_grad_(True)
         trimmed.net = copy.copy(self.net)
         vars(trimmed.net)["module_"] = network
+        trimmed.net.history = History(self.history[: self.epoch])
         trimmed.net.initialize_optimizer()
         if self.stopping is not None:
             trimmed.stopping = BestEpoch(

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from skorch.history import History
 
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
@@ -62,6 +61,8 @@ class Trainer:
         if state.average is not None:
             state.average.settle()
         vars(state.net)["module_"] = state.evaluated
+        if state.evaluated.gates is not None:
+            state.net.history.record("gates", state.evaluated.gates.tolist())
         self._check_finite()
         if plan.valid is not None:
             self._validate(plan.valid)
@@ -86,13 +87,15 @@ class Trainer:
     def _finish(self) -> None:
         """Show the network that predicts; what callbacks load is theirs alone."""
         state, net = self.state, self.state.net
-        vars(net)["module_"] = state.best()
+        best = state.best().eval()
+        vars(net)["module_"] = best
         if net.hears("on_train_end"):
-            kept = state.state()
-            vars(net)["module_"] = twin(state.best())
+            kept, shown = state.state(), twin(best)
+            vars(net)["module_"] = shown
             net.notify("on_train_end", X=self.plan.train, y=None)
             state.keep(kept)
-        net.module_.eval()
+            if all(map(torch.equal, shown.parameters(), best.parameters())):
+                vars(net)["module_"] = best
 
     # ------------------------------------------------------------ what is left behind
 
@@ -102,8 +105,8 @@ class Trainer:
         return self._model(state, state.net.module_, state.stopping)
 
     def snapshot(self) -> FittedModel:
-        """The model as it is after an epoch, which later epochs leave alone."""
-        state = self.state.trimmed(twin(self.state.evaluated))
+        """The model as it is shown now, which later epochs leave alone."""
+        state = self.state.trimmed(twin(self.state.net.module_))
         state.net.callbacks_ = []
         return self._model(state, state.network, None)
 
@@ -114,9 +117,7 @@ class Trainer:
             network = state.best()
         if network is None:
             return None
-        trimmed = state.trimmed(network)
-        trimmed.net.history = History(state.history[: state.epoch])
-        return self._model(trimmed, network, state.stopping)
+        return self._model(state.trimmed(network), network, state.stopping)
 
     def _model(
         self, state: TrainingState, network: TaskNetwork, stopping: BestEpoch | None
@@ -154,8 +155,6 @@ class Trainer:
         task_loss = state.total / source.n_rows
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
-        if state.network.gates is not None:
-            net.history.record("gates", state.network.gates.detach().tolist())
 
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""

@@ -45,7 +45,7 @@ def test_gates_of_mmoe_are_shown_for_each_expert(table, small):
     handle = model.net_.module_.gating.register_forward_hook(
         lambda module, inputs, out: used.append(out.detach().numpy())
     )
-    model.net_.logits(model._source(model._encode(table[0])))
+    model.logits_of(model.encoder_.encode(table[0]))
     handle.remove()
     (gates,) = used  # (rows, tasks, experts), rows filled up to a block
     assert_allclose(display.gates, gates[: len(table[0])].mean(axis=0), rtol=1e-4)
