@@ -234,11 +234,9 @@ class MultiClass(ClassTask):
     tensor([1.0986])
     """
 
-    @property
-    def n_outputs(self) -> int:  # type: ignore[override]
-        return len(self.classes)
-
-    n_levels = n_outputs  # type: ignore[assignment]
+    def __init__(self, name: str, classes: NDArray) -> None:
+        super().__init__(name, classes)
+        self.n_outputs = self.n_levels = len(classes)
 
     @staticmethod
     def takes(n_classes: int) -> bool:
@@ -293,6 +291,9 @@ class Fraction(Binary):
             )
         return values
 
+    def label_dtype(self, float_dtype: DTypeLike) -> np.dtype:
+        return np.dtype(float_dtype)
+
 
 # asked in this order which takes a column
 KINDS: list[type[Task]] = [Binary, MultiClass]
@@ -323,15 +324,17 @@ def learned_classes(column: Column, single: bool = False) -> NDArray:
             f"{where} mixes labels of the types {', '.join(types)}, which cannot be "
             "ordered. Convert them to one type."
         ) from None
-    try:
-        check_classification_targets(known)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if single or (len(classes) > 1 and column.declared is None):
-        return classes
-    if column.declared is not None and len(column.declared) >= 2:
-        return np.sort(column.declared)
-    if len(classes) > 1:
+    if known.dtype.kind not in "biuUS" or 2 * len(classes) > len(known):
+        try:
+            check_classification_targets(known)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        except TypeError:
+            pass  # of bytes, which are as good as text here
+    declared = column.declared
+    if not single and declared is not None and len(declared) >= 2:
+        return np.sort(declared)
+    if single or len(classes) > 1:
         return classes
     # a binary task that happens to be constant keeps its two classes
     for pair in ((0, 1), (-1, 1)):

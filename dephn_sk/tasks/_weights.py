@@ -168,7 +168,7 @@ def _class_factors(given: Any, task: Task, codes: NDArray, weights: NDArray) -> 
                     f"class_weight of {name!r} names the class {label!r}; its classes "
                     f"are {labels}."
                 )
-            if not (isinstance(weight, Real) and 0 <= weight < np.inf):
+            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
                 raise ValueError(
                     f"class_weight of {name!r} gives class {label!r} the weight "
                     f"{weight!r}; weights must be finite and >= 0."
