@@ -21,6 +21,7 @@ from .tasks import (
     combine,
     fitted_tasks,
     log_odds,
+    read_columns,
     task_probabilities,
 )
 
@@ -99,7 +100,7 @@ class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
         "method": [StrOptions({"sigmoid", "isotonic", "temperature"})],
     }
 
-    def __init__(self, estimator, *, method="sigmoid"):
+    def __init__(self, estimator: Any, *, method: str = "sigmoid") -> None:
         self.estimator = estimator
         self.method = method
 
@@ -181,7 +182,7 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
     """The log-odds of a task, in the place of a classifier."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _LogOdds:
-        self.classes_ = np.unique(y)
+        self.classes_ = read_columns(y).columns[0].distinct
         return self
 
     def decision_function(self, X: Any) -> NDArray:

@@ -56,7 +56,14 @@ def _mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> 
     return warn_undefined(name, task.name, "no group has both classes observed")
 
 
-def gauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
+def gauc(
+    y_true: Any,
+    y_prob: Any,
+    groups: Any,
+    *,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""Group AUC of each task: the mean of the users' AUC, weighted by impressions.
 
     .. math:: \frac{\sum_u n_u \mathrm{AUC}_u}{\sum_u n_u}
@@ -111,7 +118,14 @@ def gauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
     return np.array([_mean_auc("gauc", task, group, True) for task in tasks])
 
 
-def uauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
+def uauc(
+    y_true: Any,
+    y_prob: Any,
+    groups: Any,
+    *,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""User AUC of each task: the plain mean of the users' AUC.
 
     .. math:: \frac{1}{|U|} \sum_{u \in U} \mathrm{AUC}_u

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,10 +107,10 @@ def _task_score(task: ObservedTask) -> float:
 def _per_task(
     name: str,
     metric: Callable[[ObservedTask], float],
-    y_true,
-    y_prob,
-    classes,
-    sample_weight,
+    y_true: Any,
+    y_prob: Any,
+    classes: Any,
+    sample_weight: Any,
 ) -> NDArray:
     """The metric of each task; NaN where nothing is observed."""
     return np.array(
@@ -122,7 +123,9 @@ def _per_task(
     )
 
 
-def task_roc_auc(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_roc_auc(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Area under the ROC curve of each task, on the rows where it is observed.
 
     A multi-class task gives the mean over its classes, each against the rest; a class
@@ -169,7 +172,9 @@ def task_roc_auc(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("ROC AUC", _roc_auc, y_true, y_prob, classes, sample_weight)
 
 
-def task_average_precision(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_average_precision(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Average precision of each task, on the rows where it is observed.
 
     A multi-class task gives the mean over its classes, each against the rest; a class
@@ -205,7 +210,9 @@ def task_average_precision(y_true, y_prob, *, classes=None, sample_weight=None):
     )
 
 
-def task_log_loss(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_log_loss(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Log loss of each task in nats, on the rows where it is observed.
 
     The mean of −log P(observed class), probabilities clipped to [ε, 1 − ε] with the
@@ -251,7 +258,9 @@ def task_log_loss(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("Log loss", _log_loss, y_true, y_prob, classes, sample_weight)
 
 
-def task_brier(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_brier(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Brier score loss of each task, on the rows where it is observed.
 
     The mean of (P(second class) − label)², in [0, 1]. For a multi-class task the
@@ -285,8 +294,13 @@ def task_brier(y_true, y_prob, *, classes=None, sample_weight=None):
 
 
 def task_calibration_error(
-    y_true, y_prob, *, n_bins=10, classes=None, sample_weight=None
-):
+    y_true: Any,
+    y_prob: Any,
+    *,
+    n_bins: int = 10,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""Expected calibration error of each task, on the rows where it is observed.
 
     .. math:: \sum_b \frac{n_b}{n} \left| \bar y_b - \bar p_b \right|
@@ -338,7 +352,9 @@ def task_calibration_error(
     )
 
 
-def task_accuracy(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_accuracy(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Share of rows whose most probable class is the observed one, for each task.
 
     Parameters
@@ -369,12 +385,16 @@ def task_accuracy(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("Accuracy", _accuracy, y_true, y_prob, classes, sample_weight)
 
 
-def task_score(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_score(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """ROC AUC of each binary task, accuracy of each multi-class task."""
     return _per_task("Score", _task_score, y_true, y_prob, classes, sample_weight)
 
 
-def mean_task_score(y_true, y_prob, *, classes=None, sample_weight=None):
+def mean_task_score(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> float:
     """Mean over tasks of ROC AUC (binary task) or accuracy (multi-class task).
 
     The default score of the multi-task estimators.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from inspect import signature
 from typing import Any, ClassVar
@@ -28,7 +29,7 @@ from ._per_task import (
 )
 from ._tasks import iter_tasks, split_weights
 
-METRICS = {
+METRICS: dict[str, Callable[..., NDArray]] = {
     "roc_auc": task_roc_auc,
     "average_precision": task_average_precision,
     "log_loss": task_log_loss,
@@ -55,13 +56,19 @@ class TaskScorer(BaseEstimator):
         "metric_params": [dict],
     }
 
-    def __init__(self, metric, task, greater_is_better, metric_params):
+    def __init__(
+        self,
+        metric: Any,
+        task: str | None,
+        greater_is_better: bool,
+        metric_params: dict[str, Any],
+    ) -> None:
         self.metric = metric
         self.task = task
         self.greater_is_better = greater_is_better
         self.metric_params = metric_params
 
-    def __repr__(self, N_CHAR_MAX=700):
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         given = self.metric_params
         if self.task is not None:
             given = {"task": self.task, **given}
@@ -72,7 +79,15 @@ class TaskScorer(BaseEstimator):
         words += [f"{key}={value!r}" for key, value in given.items()]
         return f"task_scorer({', '.join(words)})"
 
-    def score(self, estimator, X, y, *, sample_weight=None, groups=None):
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> float:
         """Score of a fitted estimator, greater is better."""
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
@@ -103,7 +118,7 @@ class TaskScorer(BaseEstimator):
 
     __call__ = score
 
-    def _accept_sample_weight(self):
+    def _accept_sample_weight(self) -> bool:
         # asked of every scorer of a dict while metadata routing is off
         return True
 
@@ -117,7 +132,14 @@ def _metric_name(metric: Any) -> str:
     return getattr(metric, "__name__", repr(metric))
 
 
-def _call_per_task(metric, labels, y_prob, classes, sample_weight, metadata) -> NDArray:
+def _call_per_task(
+    metric: Callable[..., Any],
+    labels: Columns,
+    y_prob: Any,
+    classes: Any,
+    sample_weight: Any,
+    metadata: dict[str, Any],
+) -> NDArray:
     """A metric of one task, called with each task's observed rows."""
     values = []
     for task in iter_tasks(labels, y_prob, classes, sample_weight):
@@ -166,7 +188,9 @@ def _classes(estimator: Any, n_tasks: int) -> Any:
     return classes
 
 
-def _select(name, labels, y_prob, classes, sample_weight):
+def _select(
+    name: str, labels: Columns, y_prob: Any, classes: Any, sample_weight: Any
+) -> tuple[Columns, Any, Any, NDArray | None]:
     """The one task of this name."""
     if name not in labels.names:
         raise ValueError(
@@ -182,7 +206,13 @@ def _select(name, labels, y_prob, classes, sample_weight):
     return labels, y_prob, classes, weight
 
 
-def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):
+def task_scorer(
+    metric: str | Callable[..., float],
+    task: str | None = None,
+    *,
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> TaskScorer:
     """Scorer of one task, or of the mean over tasks, for scikit-learn's searches.
 
     It is what ``scoring`` takes in `GridSearchCV`, `cross_validate`,
@@ -251,7 +281,13 @@ def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):
     return scorer
 
 
-def task_scorers(metric, tasks, *, greater_is_better=True, **kwargs):
+def task_scorers(
+    metric: str | Callable[..., float],
+    tasks: Iterable[str],
+    *,
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> dict[str, TaskScorer]:
     """Scorers of several tasks, one entry each, for multi-metric evaluation.
 
     Parameters

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import issparse
 
+SOME_ROWS = 1024  # few classes are all among them
+
 
 @dataclass(frozen=True, eq=False)
 class Labels:
@@ -105,6 +107,9 @@ class Column:
     def distinct(self) -> NDArray:
         """The observed labels, sorted, each once."""
         if self.known.dtype.kind != "O":
+            some = np.unique(self.known[:SOME_ROWS])
+            if len(self.known) <= SOME_ROWS or (self.positions(some) >= 0).all():
+                return some
             return np.unique(self.known)
         labels = set(self.known.tolist())
         distinct = np.empty(len(labels), dtype=object)
@@ -119,15 +124,22 @@ class Column:
         ... )
         array([ 1, -1])
         """
-        kinds = {self.known.dtype.kind, labels.dtype.kind}
+        known = self.known
+        kinds = {known.dtype.kind, labels.dtype.kind}
+        if kinds <= set("biu") and np.can_cast(known.dtype, np.intp):
+            first, last = int(labels[0]), int(labels[-1])
+            if last - first == len(labels) - 1:  # no gap between them
+                found = known.astype(np.intp) - first
+                found[(found < 0) | (found > last - first)] = -1
+                return found
         if kinds <= set("biuf") or kinds in ({"M"}, {"m"}):
-            found = np.searchsorted(labels, self.known)
+            found = np.searchsorted(labels, known)
             found = np.minimum(found, len(labels) - 1, out=found)
-            found[labels[found] != self.known] = -1
+            found[labels[found] != known] = -1
             return found
         places = {label: place for place, label in enumerate(labels.tolist())}
-        known = self.known.tolist()
-        return np.fromiter((places.get(v, -1) for v in known), np.intp, len(known))
+        each = (places.get(label, -1) for label in known.tolist())
+        return np.fromiter(each, np.intp, len(known))
 
     def codes(self) -> NDArray[np.intp]:
         """Numbers that are equal where labels are, in order of appearance; or -1."""

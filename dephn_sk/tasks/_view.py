@@ -14,6 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, _fit_context
+from ._labels import read_columns
 from ._tasks import Tasks
 
 
@@ -122,7 +123,7 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "task": [str],
     }
 
-    def __init__(self, estimator, task):
+    def __init__(self, estimator: Any, task: str) -> None:
         self.estimator = estimator
         self.task = task
 
@@ -149,12 +150,12 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             For a y of several tasks, and for all that the estimator refuses.
         """
-        shape = np.asarray(y).shape
-        if len(shape) == 2 and shape[1] > 1:
+        names = read_columns(y).names
+        if len(names) > 1:
             raise ValueError(
                 f"A TaskView is fitted to a 1d y, the labels of task {self.task!r}, "
-                f"got the shape {shape}. Fit the estimator to several tasks, and view "
-                "it then."
+                f"got those of {list(names)}. Fit the estimator to several tasks, and "
+                "view it then."
             )
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.estimator_ = clone(self.estimator).fit(X, y, **given)
