@@ -47,7 +47,7 @@ from .tasks._weights import (
 )
 from .training._callbacks import BestEpoch, CallbackParameters
 from .training._net import MultiTaskNet
-from .training._parameters import MONITORS, TrainingParameters
+from .training._parameters import MONITORS, TrainingParameters, check_widths
 from .training._record import TrainingRecord
 from .training._sklearn_callbacks import (
     CallbackSupportMixin,
@@ -434,6 +434,7 @@ default=None
 
     def _check_choices(self) -> None:
         """What the table of constraints cannot say."""
+        check_widths(self)
         if self.precision != "full" and self.dtype != "float32":
             raise ValueError(
                 f"precision={self.precision!r} lowers that of float32, but "

@@ -9,11 +9,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import parameter
+from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
 from ..nn._linear import layer_widths
-from ..training._parameters import AT_LEAST_ONE, widths
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, layers
 
 
 class SingleTaskNetwork(TaskNetwork):
@@ -57,20 +56,11 @@ class NetworkPerTask(TaskNetwork):
             network.start_from(own)
 
 
-class SingleTaskClassifier(BaselineClassifier):
+class SingleTaskClassifier(MultiTaskClassifier):
     """Base of the systems without a word on several tasks."""
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "",
-    )
+    hidden: Sequence[int] = layers("the feed-forward layers")
+    n_layers: int = count(1, "Feed-forward layers, at least.")
 
     @abstractmethod
     def _build_single(
