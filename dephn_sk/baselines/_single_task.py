@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +24,8 @@ class SingleTaskNetwork(TaskNetwork):
     @torch.no_grad()
     def start_from(self, logits: Tensor) -> None:
         """Let every row start near the given logits, of shape (n_outputs,)."""
-        self.output.bias[0] = logits.to(self.output.bias)
+        bias = cast(Tensor, self.output.bias)
+        bias[0] = logits.to(bias)
 
 
 class NetworkPerTask(TaskNetwork):
@@ -51,8 +53,9 @@ class NetworkPerTask(TaskNetwork):
 
     def start_from(self, logits: Tensor) -> None:
         """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        sizes = [network.output.bias.shape[1] for network in self.networks]
-        for network, own in zip(self.networks, logits.split(sizes), strict=True):
+        networks = [cast(SingleTaskNetwork, network) for network in self.networks]
+        sizes = [network.output.weight.shape[2] for network in networks]
+        for network, own in zip(networks, logits.split(sizes), strict=True):
             network.start_from(own)
 
 

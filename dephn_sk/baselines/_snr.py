@@ -93,6 +93,11 @@ class Routing(Randomized):
         v = torch.addmm(self.bias.flatten(), u.transpose(0, 1).flatten(1), weight)
         return v.reshape(-1, n_out, out_width).transpose(0, 1)
 
+    def reference(self, u: Tensor) -> Tensor:
+        """The equation as it is written."""
+        v = torch.einsum("ji,jwio,jbw->ibo", self.connections(), self.weight, u)
+        return v + self.bias.unsqueeze(1)
+
 
 class SNR(TaskNetwork):
     r"""Levels of sub-networks with learned connections, a tower of each task's own.

@@ -55,6 +55,10 @@ class CINLayer(nn.Module):
         ]
         return torch.cat(maps).unflatten(0, x.shape[:2])
 
+    def reference(self, x0: Tensor, x: Tensor) -> Tensor:
+        """The equation as it is written, all rows at once."""
+        return torch.einsum("bdi,bdj,ijh->bdh", x, x0, self.weight)
+
 
 class XDeepFM(SingleTaskNetwork):
     r"""First-order weights, compressed interaction network, feed-forward layers.
