@@ -62,7 +62,12 @@ SMALL = {
     "dropout": 0.0,
     "tower_hidden": (32,),
 }
-PLAIN = {**SMALL, "private_experts": (), "selection": None}
+PLAIN = {
+    **SMALL,
+    "private_experts": (),
+    "selection": None,
+    "coefficient_reduction": "product",
+}
 CHOSEN = "additive-sqrt"
 
 

@@ -19,7 +19,7 @@ from .nn import DEPHN, FieldEmbedding
 from .nn._dephn import EXPERTS, GATES
 from .nn._mapping import MAPPINGS
 from .nn._virtual_gradient import COEFFICIENTS, REDUCTIONS, SIMILARITIES
-from .training._parameters import AT_LEAST_ONE, tower_hidden, widths
+from .training._parameters import count, tower_hidden, widths
 
 
 class DEPHNMultiTaskClassifier(MultiTaskClassifier):
@@ -92,23 +92,23 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         """Widths of a DNN expert's layers; the last is the common width of the public
         experts. It is repeated where `n_layers` asks for more layers.""",
     )
-    n_layers: int = parameter(
+    n_layers: int = count(
         1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of each structure; the paper has three.",
+        """Layers of each structure; the paper has three. A DNN expert has as many as
+        `expert_hidden`, at least.""",
     )
     cross_rank: int | None = parameter(
         16,
         [Interval(Integral, 1, None, closed="left"), None],
         "int or None",
-        """Rank of the cross experts' matrices; None is full, as in the paper.""",
+        "Rank of the matrices of cross experts; None is full, as in the paper.",
     )
     residual: bool = parameter(
         True,
         ["boolean"],
         "bool",
-        "Whether DNN and cross layers have trainable residual links.",
+        """Whether the layers of DNN and cross experts have trainable residual links;
+        field experts always have.""",
     )
     selection: str | None = parameter(
         None,
@@ -121,11 +121,10 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         one attention, as in the paper, or one for each structure; the attended
         fields; or, with None, the raw ones.""",
     )
-    n_heads: int = parameter(
+    n_heads: int = count(
         1,
-        AT_LEAST_ONE,
-        "int",
-        "Heads of the attention; must divide `embedding_dim`.",
+        """Heads of the attention, where `selection` has one; must divide
+        `embedding_dim`.""",
     )
     mappings: Sequence[Any] = parameter(
         ("raw", "sin"),
@@ -139,8 +138,9 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         "trainable",
         [StrOptions(set(GATES))],
         '{"trainable", "mapped"}',
-        """Gates that are parameters, or a softmax of a linear map of the input, as in
-        MMoE.""",
+        """Gates on the public experts that are parameters, or a softmax of a linear map
+        of the input, as in MMoE. Without public experts there are none, and all that is
+        said of gates has no effect.""",
     )
     virtual_gradient: Any = parameter(
         "additive-sqrt",
@@ -149,8 +149,10 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         """The coefficient by which a gate's gradient is multiplied, as a function of
         label similarity and gate difference: ``"multiplicative-"`` or
         ``"additive-"`` followed by ``"cos"``, ``"abs"``, ``"square"`` or ``"sqrt"``,
-        or a callable ``(similarity, difference) -> coefficient`` on tensors. None
-        leaves the gradient alone.""",
+        or a callable ``(similarity, difference) -> coefficient`` on tensors. Mapped
+        gates are compared by their means over a batch. None leaves the gradient alone,
+        and so does a single task: `label_similarity` and `coefficient_reduction` have
+        no effect then.""",
     )
     label_similarity: str = parameter(
         "pearson",
@@ -160,10 +162,12 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         class task are compared by Cramér's V.""",
     )
     coefficient_reduction: str = parameter(
-        "product",
+        "mean",
         [StrOptions(set(REDUCTIONS))],
-        '{"product", "mean"}',
-        "Over the other tasks.",
+        '{"mean", "product"}',
+        """Of the coefficients over the other tasks. The product is the paper's, for few
+        tasks: it reaches up to 2 to the power of their number. Two tasks know no
+        difference.""",
     )
     gate_optimizer: str = parameter(
         "sgd",
@@ -178,7 +182,8 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         0.1,
         [Interval(Real, 0, None, closed="left")],
         "float",
-        'Of the gates under ``gate_optimizer="sgd"``.',
+        """Of the gates under ``gate_optimizer="sgd"``; ``"adam"`` takes
+        `learning_rate`.""",
     )
     tower_hidden: Sequence[int] = tower_hidden()
 
@@ -281,11 +286,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         check_names("mappings", named, MAPPINGS)
         if not len(self.mappings):
             raise ValueError("mappings is empty; ('raw',) maps nothing.")
-        if self.selection is not None and self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} does not divide "
-                f"embedding_dim={self.embedding_dim}."
-            )
+        check_heads(self)
 
     @property
     def gate_values_(self) -> NDArray:
@@ -319,6 +320,13 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     def branch_names_(self) -> list[str]:
         """Names of the branches: each public expert under each mapping."""
         return list(self.network_.branch_names)
+
+
+def check_heads(estimator: Any) -> None:
+    """Raise where an attention cannot divide the embedding among its heads."""
+    dim, n_heads = estimator.embedding_dim, estimator.n_heads
+    if estimator.selection is not None and dim % n_heads:
+        raise ValueError(f"n_heads={n_heads} does not divide embedding_dim={dim}.")
 
 
 def _check_callable(parameter: str, function: Any, *values: torch.Tensor) -> None:

@@ -54,6 +54,7 @@ def fit(X, y, sample_weight=None, **options):
         "embedding_dropout": 0.0,
         "unseen_rate": 0.0,
         "dropout": 0.0,
+        "coefficient_reduction": "product",
         "gate_learning_rate": GATE_LEARNING_RATE,
         "learning_rate": 0.01,
         "max_epochs": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -57,7 +58,7 @@ class MLP(nn.Module):
 
     def beside(self, other: GroupedLinear, x: Tensor) -> tuple[Tensor, Tensor]:
         """This and another map of a shared input, ``(batch, in_width)``, in one go."""
-        first, second = shared_input(x, [self.layers[0], other])
+        first, second = shared_input(x, [cast(GroupedLinear, self.layers[0]), other])
         first = self.dropout(first.relu())
         for layer in self.layers[1:]:
             first = self.dropout(layer(first).relu())

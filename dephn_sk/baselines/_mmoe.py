@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._parameters import parameter
+from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, layers, tower_hidden
 from ._mlp import MLP
 
 
@@ -112,7 +111,7 @@ class MMoE(TaskNetwork):
         return gates
 
 
-class MMoEClassifier(BaselineClassifier):
+class MMoEClassifier(MultiTaskClassifier):
     """Multi-gate Mixture-of-Experts [1]_.
 
     All tasks share the experts; for each row, a softmax gate of each task weighs them.
@@ -141,19 +140,9 @@ class MMoEClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    n_experts: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "Experts shared by all tasks.",
-    )
-    expert_hidden: Sequence[int] = expert_hidden()
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of an expert, at least.",
-    )
+    n_experts: int = count(3, "Experts shared by all tasks.")
+    expert_hidden: Sequence[int] = layers("an expert's layers")
+    n_layers: int = count(1, "Layers of an expert, at least.")
     tower_hidden: Sequence[int] = tower_hidden()
 
     reads_vectors = False

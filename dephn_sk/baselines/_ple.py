@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import parameter
+from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, layers, tower_hidden
 from ._mlp import MLP
 
 
@@ -170,7 +169,7 @@ class PLE(TaskNetwork):
         self.towers.start_from(logits)
 
 
-class PLEClassifier(BaselineClassifier):
+class PLEClassifier(MultiTaskClassifier):
     """Progressive Layered Extraction [1]_.
 
     Each task has experts of its own beside those that all share; gates mix them, level
@@ -199,31 +198,11 @@ class PLEClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    n_levels: int = parameter(
-        2,
-        AT_LEAST_ONE,
-        "int",
-        "Levels of experts.",
-    )
-    n_shared_experts: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Experts that all tasks share, in each level.",
-    )
-    n_specific_experts: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Experts of each task, in each level.",
-    )
-    expert_hidden: Sequence[int] = expert_hidden()
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of an expert, at least.",
-    )
+    n_levels: int = count(2, "Levels of experts.")
+    n_shared_experts: int = count(1, "Experts that all tasks share, in each level.")
+    n_specific_experts: int = count(1, "Experts of each task, in each level.")
+    expert_hidden: Sequence[int] = layers("an expert's layers")
+    n_layers: int = count(1, "Layers of an expert, at least.")
     tower_hidden: Sequence[int] = tower_hidden()
 
     reads_vectors = False

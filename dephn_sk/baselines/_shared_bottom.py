@@ -7,11 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._parameters import parameter
+from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, layers, tower_hidden
 from ._mlp import MLP
 
 
@@ -83,7 +82,7 @@ class SharedBottom(TaskNetwork):
         self.towers.start_from(logits)
 
 
-class SharedBottomClassifier(BaselineClassifier):
+class SharedBottomClassifier(MultiTaskClassifier):
     """Shared-bottom network [1]_: all tasks on one feed-forward network.
 
     See :class:`SharedBottom`.
@@ -110,17 +109,8 @@ class SharedBottomClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of the shared network, at least.",
-    )
+    hidden: Sequence[int] = layers("the feed-forward layers")
+    n_layers: int = count(1, "Layers of the shared network, at least.")
     tower_hidden: Sequence[int] = tower_hidden()
 
     reads_vectors = False

@@ -5,15 +5,15 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-from .._parameters import parameter
+from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
 from ..nn._linear import layer_widths
-from ..training._parameters import AT_LEAST_ONE, widths
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, layers
 
 
 class SingleTaskNetwork(TaskNetwork):
@@ -24,7 +24,8 @@ class SingleTaskNetwork(TaskNetwork):
     @torch.no_grad()
     def start_from(self, logits: Tensor) -> None:
         """Let every row start near the given logits, of shape (n_outputs,)."""
-        self.output.bias[0] = logits.to(self.output.bias)
+        bias = cast(Tensor, self.output.bias)
+        bias[0] = logits.to(bias)
 
 
 class NetworkPerTask(TaskNetwork):
@@ -52,25 +53,17 @@ class NetworkPerTask(TaskNetwork):
 
     def start_from(self, logits: Tensor) -> None:
         """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        sizes = [network.output.bias.shape[1] for network in self.networks]
-        for network, own in zip(self.networks, logits.split(sizes), strict=True):
+        networks = [cast(SingleTaskNetwork, network) for network in self.networks]
+        sizes = [network.output.weight.shape[2] for network in networks]
+        for network, own in zip(networks, logits.split(sizes), strict=True):
             network.start_from(own)
 
 
-class SingleTaskClassifier(BaselineClassifier):
+class SingleTaskClassifier(MultiTaskClassifier):
     """Base of the systems without a word on several tasks."""
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "",
-    )
+    hidden: Sequence[int] = layers("the feed-forward layers")
+    n_layers: int = count(1, "Feed-forward layers, at least.")
 
     @abstractmethod
     def _build_single(

@@ -200,14 +200,16 @@ class _Path:
                     logit, vectors, retain_graph=True, materialize_grads=True
                 )
                 by_output.append(
-                    sum(
-                        embedding.sum_by_field(
-                            step * _weighted(weight, gradient, n_rows)
-                        )
-                        for embedding, gradient, step in zip(
-                            self.embeddings, gradients, steps, strict=True
-                        )
-                    )
+                    torch.stack(
+                        [
+                            embedding.sum_by_field(
+                                step * _weighted(weight, gradient, n_rows)
+                            )
+                            for embedding, gradient, step in zip(
+                                self.embeddings, gradients, steps, strict=True
+                            )
+                        ]
+                    ).sum(0)
                 )
             total = total + torch.stack(by_output, dim=1)
         return total

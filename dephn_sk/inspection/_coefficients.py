@@ -129,6 +129,9 @@ class CoefficientDisplay:
         self.axes_ = panels(ax, n_rows, n_columns, height=1.4, sharex=True, sharey=True)
         self.figure_ = self.axes_[0, 0].figure
         self.images_, self.points_ = {}, {}
+        similarities, all_differences = map(
+            np.asarray, (self.similarity, self.difference)
+        )
         # a column of panels for each combination of similarity and difference
         for panel, (name, surface) in zip(
             self.axes_.T.flat, surfaces.items(), strict=True
@@ -159,7 +162,7 @@ class CoefficientDisplay:
                     zorder=3,
                 )
                 for i, (similarity, differences, pair) in enumerate(
-                    zip(self.similarity, self.difference, self.pair_names, strict=True)
+                    zip(similarities, all_differences, self.pair_names, strict=True)
                 )
             ]
             weight = "bold" if name == self.function else "normal"

@@ -91,7 +91,8 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     blocks = []
     with torch.no_grad():
         for batch in source_of(estimator, X).batches(BLOCK):
-            found = network.contributions(**batch.inputs)
+            inputs: Any = batch.inputs
+            found = network.contributions(**inputs)
             contributions, bias = (x.numpy() for x in cast(tuple, found))
             blocks.append(contributions)
     return Bunch(

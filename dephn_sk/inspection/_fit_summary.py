@@ -56,7 +56,7 @@ class FitSummary:
     def __init__(
         self,
         name: str,
-        tasks: Sequence[tuple[str, Sequence, float | None, float | None]],
+        tasks: Sequence[tuple[str, Any, float | None, float | None]],
         *,
         n_fields: Mapping[str, int],
         n_parameters: int,

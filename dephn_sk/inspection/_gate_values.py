@@ -61,7 +61,8 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     total: Any = 0.0
     with torch.no_grad():
         for batch in source.batches(BLOCK):
-            by_row = cast(Tensor, network.mapped_gates(**batch.inputs))
+            inputs: Any = batch.inputs
+            by_row = cast(Tensor, network.mapped_gates(**inputs))
             total = total + by_row.cpu().double().sum(0)
     return (total / source.n_rows).numpy()
 

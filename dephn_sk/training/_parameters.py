@@ -33,17 +33,22 @@ WIDTHS = "tuple of int"
 SHARE = [Interval(Real, 0, 1, closed="left")]
 
 
+def count(default: int, text: str) -> Any:
+    """Declare a number of things, of which there is at least one."""
+    return parameter(default, AT_LEAST_ONE, "int", text)
+
+
 def widths(default: tuple[int, ...], text: str) -> Any:
     """Declare the widths of layers."""
     return parameter(default, ["array-like"], WIDTHS, text)
 
 
-def expert_hidden() -> Any:
-    """Declare the widths of experts."""
+def layers(of: str) -> Any:
+    """Declare the widths of layers that `n_layers` may be more of."""
     return widths(
         (64, 32),
-        """Widths of an expert's layers. The last one is repeated where `n_layers` asks
-        for more layers.""",
+        f"""Widths of {of}. The last one is repeated where `n_layers` asks for more
+        layers.""",
     )
 
 
@@ -52,6 +57,19 @@ def tower_hidden() -> Any:
     return widths(
         (32,), "Widths of the towers' hidden layers; ``()`` is a linear tower."
     )
+
+
+def check_widths(estimator: TrainingParameters) -> None:
+    """Raise for widths that no layer can have, by the parameter's name."""
+    for name, declared in estimator._parameters.items():
+        if declared.kind != WIDTHS:
+            continue
+        given = getattr(estimator, name)
+        if not len(given) and name != "tower_hidden":
+            raise ValueError(f"{name} is empty; give at least one width.")
+        for width in given:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
 
 
 class TrainingParameters(ParameterTable):
@@ -248,9 +266,7 @@ class TrainingParameters(ParameterTable):
                 f"categorical_features={self.categorical_features!r} is given beside "
                 "an encoder; give it to the encoder."
             )
-        for name, one in self._parameters.items():
-            if one.kind == WIDTHS:
-                _check_widths(name, getattr(self, name))
+        check_widths(self)
         self._check_numeric_embedding()
 
     def _check_numeric_embedding(self) -> None:
@@ -292,14 +308,6 @@ class TrainingParameters(ParameterTable):
                         if hint and not c.is_satisfied_by(value):
                             raise InvalidParameterError(f"{error}{hint}") from None
             raise
-
-
-def _check_widths(name: str, given: Sequence[int]) -> None:
-    if not len(given) and name != "tower_hidden":
-        raise ValueError(f"{name} is empty; give at least one width.")
-    for width in given:
-        if not isinstance(width, Integral) or width < 1:
-            raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
 
 
 def check_goes_on(new: TrainingParameters, old: TrainingParameters) -> None:

@@ -15,6 +15,7 @@ from dephn_sk import baselines
 from dephn_sk.baselines._ple import CGC
 from dephn_sk.baselines._single_task import NetworkPerTask
 from dephn_sk.baselines._snr import Routing
+from dephn_sk.baselines._xdeepfm import CINLayer
 from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding, use_generator
 
 DIM = 3
@@ -354,7 +355,25 @@ def test_blocks_of_rows_change_nothing(name, monkeypatch):
     assert_close(network(codes, numbers), whole)
 
 
+@pytest.mark.parametrize("cache", [1, 2**18])
+@pytest.mark.parametrize("batch", [1, 37])
+def test_blocks_of_compressed_interaction_are_the_sum_over_pairs(
+    batch, cache, monkeypatch
+):
+    monkeypatch.setattr("dephn_sk.nn._row_blocks.CACHE", cache)
+    layer = randomize(CINLayer(5, 4, 3))
+    x0, x = (torch.randn(batch, 2, n, dtype=torch.float64) for n in (5, 4))
+    assert_close(layer(x0, x), layer.reference(x0, x), rtol=0, atol=1e-9)
+
+
 # ---------------------------------------------------------- connections of SNR
+
+
+@pytest.mark.parametrize("batch", [1, 37])
+def test_folded_connections_are_the_sum_over_sub_networks(batch):
+    routing = randomize(Routing(3, 2, 5, 4)).eval()
+    u = torch.randn(3, batch, 5, dtype=torch.float64)
+    assert_close(routing(u), routing.reference(u), rtol=0, atol=1e-9)
 
 
 def test_closed_connection_passes_nothing_and_an_open_one_everything():
