@@ -28,7 +28,6 @@ from ._suggest import check_names, did_you_mean
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
-from .preprocessing._edges import column_edges, some_rows
 from .tasks._logits import base_logits, probabilities, score_tasks
 from .tasks._predictions import TaskPredictions
 from .tasks._tasks import Targets
@@ -287,10 +286,9 @@ default=None
             sources.append(self._validation_source(*validation))
         with self._threads():
             if reset:
-                some = some_rows(train)
                 network = self._make_network(
-                    fields.numbers[some],
-                    None if given is None else given[some].mean(axis=1),
+                    fields.numbers,
+                    None,
                     rates,
                     seed,
                 )
@@ -531,7 +529,9 @@ default=None
             numeric = PlainNumbers(numbers.shape[1])
         elif numbers.shape[1]:
             auto = self.numeric_embedding == AUTO
-            edges = column_edges(numbers, self.n_bins, row_weight, discrete_only=auto)
+            edges = self.encoder_.edges(
+                self.n_bins, discrete_only=auto, dtype=self._fitted_dtype
+            )
             numeric = NumericEmbedding(
                 [torch.from_numpy(e) for e in edges],
                 self.embedding_dim,
