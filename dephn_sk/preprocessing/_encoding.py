@@ -21,6 +21,7 @@ from dephn_sk.preprocessing._roles import (
     BAG,
     CATEGORY,
     DATE,
+    DURATION,
     NUMBER,
     TIME,
     find_roles,
@@ -135,7 +136,7 @@ class TableEncoding:
         for column in columns:
             if self.roles[column.name] == DATE:
                 parts = DateParts(self._setting("date_reference", column.name))
-                parts.learn(column.instants(), weight, column.name)
+                parts.learn(column, weight)
                 self.dates[column.name] = parts
         if named is not None:
             self.tasks = Tasks()
@@ -256,9 +257,11 @@ class TableEncoding:
             name = column.name
             if self.roles[name] == NUMBER:
                 yield name, name, column.numbers()
+            elif self.roles[name] == DURATION:
+                yield name, name, column.durations()
             elif self.roles[name] == DATE:
                 parts = self.dates[name]
-                encoded = parts.encode(column.instants())
+                encoded = parts.encode(column)
                 for part, numbers in zip(parts.parts, encoded, strict=True):
                     yield f"{name}_{part}", name, numbers
         if not self.statistics:
@@ -308,7 +311,7 @@ class TableEncoding:
                 bag = encoded[name].values.bag
                 lists = np.split(coder.decode(bag.members), bag.offsets[1:-1])
                 raw[name] = object_array(list(map(np.ndarray.tolist, lists)))
-            elif role == NUMBER:
+            elif role in (NUMBER, DURATION):
                 raw[name] = self.scales[name].invert(encoded[name].numbers())
             elif role == DATE:
                 age = f"{name}_age"
