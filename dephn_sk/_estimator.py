@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
@@ -28,9 +26,9 @@ from ._suggest import check_names, did_you_mean
 from .nn import FieldEmbedding, MultiTaskLoss, NumericEmbedding, PlainNumbers
 from .nn._numeric_embedding import NUMERIC_EMBEDDINGS, SCALAR
 from .preprocessing import FieldEncoder, Fields
-from .tasks._logits import base_logits, probabilities, score_tasks
+from .tasks._labels import Labels, read_columns
 from .tasks._predictions import TaskPredictions
-from .tasks._tasks import Targets
+from .tasks._tasks import Tasks
 from .tasks._weights import (
     check_observed,
     check_sample_weight,
@@ -61,8 +59,8 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
     """scikit-learn gives decision_function a meaning for a 1-D y alone."""
-    targets = getattr(estimator, "targets_", None)
-    return targets is None or targets.single
+    tasks = getattr(estimator, "tasks_", None)
+    return tasks is None or tasks.single
 
 
 class MultiTaskClassifier(
@@ -226,42 +224,44 @@ default=None
         """What `fit` and `partial_fit` share: labels, rows, fields, then epochs."""
         self._check_call(X, y)
         reported = reported_epochs(self, epochs, X, y, sample_weight)
-        given = check_sample_weight(sample_weight, _num_samples(y))
+        columns = read_columns(y)
+        given = check_sample_weight(sample_weight, len(columns), columns.names)
         if given is not None and not given.any(axis=1).all():
             rows = np.flatnonzero(given.any(axis=1))
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            columns = columns.take(rows)
             groups = None if groups is None else _safe_indexing(groups, rows)
             given = given[rows]
         seed = self._draw_seed() if reset else self.net_.seed
-        targets = Targets.fit(y, classes) if reset else self.targets_
-        indices = targets.indices(y)
-        weights = combine(indices, targets, given, self.class_weight)
+        tasks = Tasks.learn(columns, classes) if reset else self.tasks_
+        read = tasks.read(columns)
+        weights = combine(read, tasks, given, self.class_weight)
         if reset:
-            check_observed(weights, targets)
+            check_observed(weights, tasks)
         # what the parameters say of tasks is checked before anything is learned
         criterion = MultiTaskLoss(
-            targets.n_outputs, check_task_weights(self.task_weights, targets)
+            tasks.n_outputs, check_task_weights(self.task_weights, tasks)
         )
-        monitor = self._check_monitor(targets)
+        monitor = self._check_monitor(tasks)
 
-        n_rows = len(indices)
+        n_rows = len(read)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         if stopping and validation is None and self._stops_early(n_rows):
             train, valid = split_rows(n_rows, self.validation_fraction, seed, groups)
             if reset:
-                check_observed(weights[train], targets, "among the rows to train on")
+                check_observed(weights[train], tasks, "among the rows to train on")
         counted = None if given is None else given.mean(axis=1)
         if len(valid):  # vocabularies and scales know nothing of them
             counted = np.ones(n_rows, dtype=bool) if counted is None else counted
             counted[valid] = 0
         dtype = np.dtype(self.dtype)
         labelled = [
-            (rows, self._labels(indices[rows], targets), self._weights(weights[rows]))
+            (rows, self._labels(read.take(rows), tasks), self._weights(weights[rows]))
             for rows in (train, valid)
             if len(rows)
         ]
-        rates = base_logits(targets, indices[train], weights[train]) if reset else None
-        del indices, weights  # encoding many rows wants the memory
+        rates = tasks.start(read.take(train), weights[train]) if reset else None
+        del columns, read, weights  # encoding many rows wants the memory
         watched = validation is not None or len(valid) > 0
         batch_size = self._rows_in_batch(
             len(train), watched and bool(self.early_stopping)
@@ -269,7 +269,7 @@ default=None
         if not reset:
             self._go_on(batch_size)
         if reset:
-            self.targets_ = targets
+            self.tasks_ = tasks
             self._fitted_dtype = dtype
             self._started_with = self._fixed_parameters()
             fields = self._learn_fields(X, y, counted, valid)
@@ -373,16 +373,12 @@ default=None
         self, numbers: NDArray, row_weight: NDArray | None, rates: NDArray, seed: int
     ) -> torch.nn.Module:
         """The network for the given numbers, starting from the tasks' rates."""
-        n_outputs = self.targets_.n_outputs
+        n_outputs = self.tasks_.n_outputs
         generator = generator_of(seed, "initial values")
         embedding = self._build_embedding(numbers, row_weight, generator)
         network = self._build_network(embedding, n_outputs, generator)
         network.set_base_rates(torch.from_numpy(rates))
-        starts = np.cumsum([0, *n_outputs[:-1]])
-        self.task_rates_ = tuple(
-            float(expit(rates[start])) if n == 1 else None
-            for start, n in zip(starts, n_outputs, strict=True)
-        )
+        self.task_rates_ = self.tasks_.rates(rates)
         return network.to(DTYPES[self.dtype])
 
     def _make_net(
@@ -394,7 +390,7 @@ default=None
         seed: int,
     ) -> MultiTaskNet:
         """An initialized net around the network."""
-        targets = self.targets_
+        tasks = self.tasks_
         return MultiTaskNet(
             network,
             criterion=criterion,
@@ -406,8 +402,8 @@ default=None
             callbacks=self._make_callbacks(monitor),
             device=self._torch_device(),
             verbose=int(self.verbose),
-            n_classes=[len(c) for c in targets.classes],
-            score_tasks=partial(score_tasks, n_outputs=targets.n_outputs),
+            n_classes=tasks.n_levels,
+            score_tasks=tasks.score,
             monitor=monitor,
             weight_averaging=self.weight_averaging,
             precision=self.precision,
@@ -475,7 +471,7 @@ default=None
         power = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
         return min(most, max(least, power))
 
-    def _check_monitor(self, targets: Targets) -> tuple[str, int | None]:
+    def _check_monitor(self, tasks: Tasks) -> tuple[str, int | None]:
         """`monitor` as the net takes it: a quantity, and the index of a task."""
         if isinstance(self.monitor, str):
             return self.monitor, None
@@ -485,7 +481,7 @@ default=None
                 f"name; got {self.monitor!r}."
             )
         quantity, name = self.monitor
-        return quantity, targets.position(name, "monitor")
+        return quantity, tasks.position(name, "monitor")
 
     def _make_encoder(self) -> FieldEncoder:
         """A fresh encoder: a copy of the given one, or one with defaults."""
@@ -501,21 +497,18 @@ default=None
     def _encode(self, X: Any) -> Fields:
         return self.encoder_.encode(X, dtype=self._fitted_dtype)
 
-    def _labels(self, indices: NDArray, targets: Targets) -> NDArray:
-        """Class indices as a source keeps them: in a byte, where there is room."""
-        most = max(map(len, targets.classes))
-        dtype = np.uint8 if most <= 2**8 else np.dtype(self.dtype)
-        return np.nan_to_num(indices).astype(dtype)
+    def _labels(self, labels: Labels, tasks: Tasks) -> NDArray:
+        return labels.values.astype(tasks.label_dtype(self.dtype))
 
     def _weights(self, weights: NDArray) -> NDArray | None:
         weights = normalised(weights)
         return None if weights is None else weights.astype(self.dtype)
 
     def _validation_source(self, X_val: Any, y_val: Any) -> ArraySource:
-        indices = self.targets_.indices(y_val)
-        weights = combine(indices, self.targets_, None, self.class_weight)
+        labels = self.tasks_.read(y_val)
+        weights = combine(labels, self.tasks_, None, self.class_weight)
         return self._source(self._encode(X_val), self._torch_device()).part(
-            None, self._labels(indices, self.targets_), self._weights(weights)
+            None, self._labels(labels, self.tasks_), self._weights(weights)
         )
 
     def _build_embedding(
@@ -613,24 +606,17 @@ default=None
 
     # ------------------------------------------------------------ predicting
 
-    def _task_logits(self, X: Any) -> list[NDArray]:
-        """Logits of each task, (n_samples, n_outputs of the task)."""
+    def _logits(self, X: Any) -> NDArray:
+        """Logits, (n_samples, sum(n_outputs))."""
         check_is_fitted(self)
         source = self._source(self._encode(X))
         with self._threads():
-            logits = self.net_.logits(source).astype(np.float64)
-        return np.split(logits, np.cumsum(self.targets_.n_outputs)[:-1], axis=1)
+            return self.net_.logits(source).astype(np.float64)
 
     def _task_probabilities(self, X: Any) -> list[NDArray]:
         """Class probabilities of each task, (n_samples, n_classes)."""
-        return [
-            probabilities(z)[:, : len(classes)]
-            if len(classes) > 1
-            else np.ones(z.shape)
-            for z, classes in zip(
-                self._task_logits(X), self.targets_.classes, strict=True
-            )
-        ]
+        logits = self._logits(X)
+        return self.tasks_.predict(logits)
 
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:
@@ -644,7 +630,7 @@ default=None
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        logits = self._task_logits(X)[0]
+        logits = self._logits(X)
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -14,9 +14,15 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import HasMethods, StrOptions, _fit_context
-from .tasks._predictions import TaskPredictions
-from .tasks._view import fitted_targets, log_odds, task_probabilities
-from .tasks._weights import check_sample_weight, combine
+from .tasks import (
+    TaskPredictions,
+    check_sample_weight,
+    combine,
+    fitted_tasks,
+    log_odds,
+    read_columns,
+    task_probabilities,
+)
 
 __all__ = ["TaskCalibrator"]
 
@@ -93,7 +99,7 @@ class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
         "method": [StrOptions({"sigmoid", "isotonic", "temperature"})],
     }
 
-    def __init__(self, estimator, *, method="sigmoid"):
+    def __init__(self, estimator: Any, *, method: str = "sigmoid") -> None:
         self.estimator = estimator
         self.method = method
 
@@ -129,28 +135,29 @@ default=None
                 f"{type(self.estimator).__name__} is not. Fit it first. If it was, and "
                 "something cloned it, give FrozenEstimator(estimator)."
             ) from None
-        targets = fitted_targets(self.estimator)
-        indices = targets.indices(y)
-        check_consistent_length(X, indices)
-        given = check_sample_weight(sample_weight, len(indices))
-        weights = combine(indices, targets, given, None)
-        probabilities = task_probabilities(self.estimator, targets, X)
-        self.calibrators_ = []
-        for t, name in enumerate(targets.names):
+        tasks = fitted_tasks(self.estimator)
+        labels = tasks.read(y)
+        check_consistent_length(X, labels)
+        given = check_sample_weight(sample_weight, len(labels), tasks.names)
+        weights = combine(labels, tasks, given, None)
+        probabilities = task_probabilities(self.estimator, tasks, X)
+        calibrators = []
+        for t, (name, classes) in enumerate(
+            zip(tasks.names, tasks.classes, strict=True)
+        ):
             rows = np.flatnonzero(weights[:, t])
-            codes = indices[rows, t].astype(np.intp)
-            absent = np.setdiff1d(range(len(targets.classes[t])), codes)
-            if len(absent) or len(targets.classes[t]) < 2:
+            codes = labels.values[rows, t].astype(np.intp)
+            present = np.unique(codes)
+            if len(present) < max(2, len(classes)):
                 raise ValueError(
                     f"Task {name!r} cannot be calibrated: of its classes "
-                    f"{targets.classes[t].tolist()}, the rows hold "
-                    f"{targets.classes[t][np.unique(codes)].tolist()}. Give rows of at "
-                    "least two classes, and of each one."
+                    f"{classes.tolist()}, the rows hold {classes[present].tolist()}. "
+                    "Give rows of at least two classes, and of each one."
                 )
             odds = log_odds(probabilities[t][rows])
             weight = None if given is None else weights[rows, t]
-            self.calibrators_.append(_calibrator(self.method, odds, codes, weight))
-        self.targets_ = targets
+            calibrators.append(_calibrator(self.method, odds, codes, weight))
+        self.calibrators_, self.tasks_ = calibrators, tasks
         for name in ("n_features_in_", "feature_names_in_"):
             if hasattr(self.estimator, name):
                 setattr(self, name, getattr(self.estimator, name))
@@ -158,7 +165,7 @@ default=None
 
     def _task_probabilities(self, X: Any) -> list[NDArray]:
         check_is_fitted(self)
-        raw = task_probabilities(self.estimator, self.targets_, X)
+        raw = task_probabilities(self.estimator, self.tasks_, X)
         return [
             calibrator.predict_proba(log_odds(p))
             for calibrator, p in zip(self.calibrators_, raw, strict=True)
@@ -174,7 +181,7 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
     """The log-odds of a task, in the place of a classifier."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _LogOdds:
-        self.classes_ = np.unique(y)
+        self.classes_ = read_columns(y).columns[0].distinct
         return self
 
     def decision_function(self, X: Any) -> NDArray:

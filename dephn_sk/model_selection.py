@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from ._compat import (
     _UnsupportedGroupCVMixin,
     _validate_shuffle_split,
 )
-from .metrics._tasks import encode, is_observed, split_tasks
+from .tasks import read_columns
 
 __all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]
 
@@ -28,14 +29,13 @@ def _label_sets(X: Any, y: Any) -> tuple[NDArray, NDArray]:
     """
     if y is None:
         raise ValueError("y is needed to stratify, got None.")
-    columns = split_tasks(y, "y").columns
+    columns = read_columns(y).columns
     n_samples = _num_samples(X)
     labels = np.zeros((n_samples, len(columns)), dtype=int)
     label_set = np.zeros(n_samples, dtype=int)
     n_labels = 0
     for column, codes in zip(columns, labels.T, strict=True):
-        observed = is_observed(column)
-        codes[observed] = 1 + encode(column[observed])
+        codes[:] = 1 + column.codes()
         n_codes = codes.max() + 1
         _, label_set = np.unique(label_set * n_codes + codes, return_inverse=True)
         codes += n_labels
@@ -163,10 +163,14 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
     [ 1  3  8  9 10 11] [2. 1.]
     """
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+    def __init__(
+        self, n_splits: int = 5, *, shuffle: bool = False, random_state: Any = None
+    ) -> None:
         super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
         """Indices of the rows of each fold.
 
         Parameters
@@ -185,7 +189,9 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
         """
         return super().split(X, y, groups)
 
-    def _iter_test_masks(self, X, y=None, groups=None):
+    def _iter_test_masks(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[NDArray]:
         label_set, label_sets = _label_sets(X, y)
         n_samples, n_splits = len(label_set), self.n_splits
         shares = np.ones(n_splits, dtype=int)
@@ -237,7 +243,9 @@ class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSpli
     (array([6., 3.]), array([2., 1.]))
     """
 
-    def split(self, X, y, groups=None):
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
         """Indices of the train and test rows of each split.
 
         Parameters
@@ -256,7 +264,9 @@ class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSpli
         """
         return super().split(X, y, groups)
 
-    def _iter_indices(self, X, y=None, groups=None):
+    def _iter_indices(
+        self, X: Any, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
         label_set, label_sets = _label_sets(X, y)
         n_train, n_test = _validate_shuffle_split(
             len(label_set), self.test_size, self.train_size, self._default_test_size

@@ -93,7 +93,7 @@ def test_each_task_is_calibrated_as_scikit_learn_does_it_alone(model, method):
 def test_calibration_lowers_the_loss_on_its_own_rows(model, method):
     rows, y = held_out()
     calibrated = TaskCalibrator(model, method=method).fit(rows, y)
-    classes = model.targets_.classes
+    classes = model.tasks_.classes
     before = task_log_loss(y, model.predict_proba(rows), classes=classes)
     after = task_log_loss(y, calibrated.predict_proba(rows), classes=classes)
     if method == "temperature":

@@ -265,7 +265,7 @@ def test_a_training_step_waits_for_nothing(name, paper, resident, options, monke
     monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: resident)
     X, y = KINDS[name].table()
     model = make_model(paper, device="cuda", **options).fit(X, y)
-    indices = model.targets_.indices(y)
+    indices = model.tasks_.read(y).filled()
     known = ~np.isnan(indices)
     assert_waits_for_nothing(
         model,

@@ -98,7 +98,7 @@ def test_every_kind_of_data_trains_and_predicts(name, configuration, gate):
     predicted = model.predict(X)
     assert predicted.shape == ((n_rows,) if n_tasks == 1 else (n_rows, n_tasks))
     for t, column in enumerate(predicted.reshape(n_rows, -1).T):
-        assert set(column) <= set(model.targets_.classes[t])
+        assert set(column) <= set(model.tasks_.classes[t])
     for p in as_list(model.predict_proba(X)):
         assert np.isfinite(p).all()
         assert ((p > 0) & (p <= 1)).all()

@@ -314,7 +314,7 @@ def test_accuracy_counts_a_class_never_seen_as_wrong_and_the_others_raise():
         ([0, 1], [0.1, 0.2, 0.3], {}, "'task0' has 3 rows, y_true has 2"),
         ([[0, 1]], [[0.1, 0.2, 0.3]], {}, "y_true has 2 tasks"),
         ([[0, 1]], [[[0.1, 0.9]]], {}, "a list for 1 tasks"),
-        ([[[0]]], [0.1], {}, "y_true must have shape"),
+        ([[[0]]], [0.1], {}, "y_true must have the shape"),
         ([0, 1, 2], [0.1, 0.2, 0.3], {}, "3 observed labels .* 2 classes"),
         (["a", "a"], [0.1, 0.2], {}, "pass `classes`"),
         ([1, "a"], [0.1, 0.2], {}, "several types"),
@@ -325,8 +325,8 @@ def test_accuracy_counts_a_class_never_seen_as_wrong_and_the_others_raise():
         ([0, 1], [0.1, np.inf], {}, "'task0' holds NaN"),
         ([0, 1], [0.1, 1.5], {}, "holds 1.5"),
         ([0, 1], [0.1, 0.2], {"sample_weight": [1]}, r"shape \(1,\)"),
-        ([0, 1], [0.1, 0.2], {"sample_weight": [1, -2]}, "'task0' holds -2.0"),
-        ([0, 1], [0.1, 0.2], {"sample_weight": [1, np.nan]}, "'task0' holds nan"),
+        ([0, 1], [0.1, 0.2], {"sample_weight": [1, -2]}, "row 1 is -2.0"),
+        ([0, 1], [0.1, 0.2], {"sample_weight": [1, np.nan]}, "row 1 is nan"),
     ],
 )
 def test_bad_input_is_named(y, prob, kwargs, match):

@@ -224,7 +224,7 @@ def test_every_documented_attribute_of_the_classifier_exists_after_fit():
         assert hasattr(model, name), name
     learned = {name for name in vars(model) if name.endswith("_")}
     public = {name for name in learned if not name.startswith("_")}
-    assert public - {"targets_"} <= set(documented)
+    assert public - {"tasks_"} <= set(documented)
 
 
 def test_the_version_is_that_of_the_project():

@@ -78,12 +78,12 @@ def gates(state):
 def kind_of(model, X, y):
     """The encoded table with the labels, as the naive network reads it."""
     fields = model.encoder_.encode(X, dtype=np.float64)
-    n_classes = tuple(len(c) for c in model.targets_.classes)
+    n_classes = tuple(len(c) for c in model.tasks_.classes)
     return Kind(
         model.encoder_.cardinalities_,
         fields.codes,
         fields.numbers,
-        model.targets_.indices(y),
+        model.tasks_.read(y).filled(),
         n_classes,
     )
 
@@ -129,9 +129,9 @@ def assert_gates_move_by_hand(
     task_weights=(1, 1, 1),
 ):
     """Each step moves each gate by learning rate times coefficient times ∂L/∂G."""
-    n_classes = [len(c) for c in model.targets_.classes]
+    n_classes = [len(c) for c in model.tasks_.classes]
     similarity = naive_similarity(
-        model.targets_.indices(y), kind, weights=weights, n_classes=n_classes
+        model.tasks_.read(y).filled(), kind, weights=weights, n_classes=n_classes
     )
     for before, after in zip(states(model), states(model)[1:], strict=False):
         gradient = hand_gradient(model, before, X, y, weights, task_weights)

@@ -100,7 +100,7 @@ class CoefficientDisplay:
         names = final.task_names_
         gates = gate_values(estimator, X)
         kind = getattr(final, "label_similarity", "pearson")
-        similarity = similarity_of_labels(final.targets_, y, kind)
+        similarity = similarity_of_labels(final.tasks_, y, kind)
         pairs = list(combinations(range(len(names)), 2))
         display = cls(
             [similarity[j, t] for j, t in pairs],

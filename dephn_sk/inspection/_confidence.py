@@ -95,7 +95,7 @@ class ConfidenceDisplay:
         """
         final = task_classifier(estimator)
         probability = estimator.predict_proba(X)
-        if final.targets_.single:
+        if final.tasks_.single:
             probability = probability[:, 1:]
         return cls.from_predictions(
             true_confidence, probability, task_names=final.task_names_, ax=ax, **kwargs

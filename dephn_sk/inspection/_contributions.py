@@ -221,7 +221,7 @@ class ContributionDisplay:
         final = final_estimator(estimator)
         result = expert_contributions(estimator, X)
         size = np.abs(result.contributions).mean(axis=0)
-        starts = np.cumsum([0, *final.targets_.n_outputs[:-1]])
+        starts = np.cumsum([0, *final.tasks_.n_outputs[:-1]])
         display = cls(
             _shares(np.add.reduceat(size, starts, axis=0)),
             task_names=final.task_names_,

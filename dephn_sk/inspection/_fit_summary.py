@@ -77,16 +77,16 @@ class FitSummary:
         FitSummary
         """
         final = final_estimator(estimator)
-        targets, net = final.targets_, final.net_
+        tasks, net = final.tasks_, final.net_
         best_epoch = kept_epoch(final)
         kept = net.history[(best_epoch or len(net.history)) - 1]
-        nothing = [None] * len(targets.names)
+        nothing = [None] * len(tasks.names)
         rates = getattr(final, "task_rates_", nothing)
         scores = kept.get("valid_task_score", nothing)
         kinds = [kind for _, kind, *_ in final.encoder_.report_.rows]
         return cls(
             type(final).__name__,
-            list(zip(targets.names, targets.classes, rates, scores, strict=True)),
+            list(zip(tasks.names, tasks.classes, rates, scores, strict=True)),
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
             n_parameters=sum(p.numel() for p in net.module_.parameters()),
             n_epochs=len(net.history),

@@ -11,15 +11,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
 from ..nn import label_similarity
-from ..tasks._tasks import Targets
+from ..tasks._tasks import Tasks
 from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
 from ._fitted import final_estimator
 
 
-def similarity_of_labels(targets: Targets, y: Any, kind: str) -> NDArray:
+def similarity_of_labels(tasks: Tasks, y: Any, kind: str) -> NDArray:
     """Similarity of each pair of tasks, (n_tasks, n_tasks), over the rows of y."""
-    n_classes = [len(c) for c in targets.classes]
-    labels = torch.from_numpy(targets.indices(y))
+    n_classes = tasks.n_levels
+    labels = torch.from_numpy(tasks.read(y).filled())
     return label_similarity(labels, kind, n_classes=n_classes).numpy()
 
 
@@ -83,9 +83,9 @@ class LabelSimilarityDisplay:
         -------
         LabelSimilarityDisplay
         """
-        targets = Targets.fit(y)
-        similarity = similarity_of_labels(targets, y, kind)
-        return cls(similarity, task_names=targets.names).plot(ax=ax, **kwargs)
+        tasks = Tasks.learn(y)
+        similarity = similarity_of_labels(tasks, y, kind)
+        return cls(similarity, task_names=tasks.names).plot(ax=ax, **kwargs)
 
     @classmethod
     def from_estimator(
@@ -110,7 +110,7 @@ class LabelSimilarityDisplay:
         """
         final = final_estimator(estimator)
         kind = getattr(final, "label_similarity", "pearson")
-        similarity = similarity_of_labels(final.targets_, y, kind)
+        similarity = similarity_of_labels(final.tasks_, y, kind)
         return cls(similarity, task_names=final.task_names_).plot(ax=ax, **kwargs)
 
     def plot(

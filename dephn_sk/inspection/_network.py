@@ -55,10 +55,10 @@ def recording(part: nn.Module) -> Iterator[list[tuple]]:
 
 def output_names(estimator: Any) -> tuple[str, ...]:
     """A name for each logit: that of its binary task, or of the task and the class."""
-    targets = final_estimator(estimator).targets_
+    tasks = final_estimator(estimator).tasks_
     names = []
     for task, n, classes in zip(
-        targets.names, targets.n_outputs, targets.classes, strict=True
+        tasks.names, tasks.n_outputs, tasks.classes, strict=True
     ):
         names += [task] if n == 1 else [f"{task}={c}" for c in classes]
     return tuple(names)

@@ -7,42 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._tasks import (
-    Task,
-    encode,
-    is_observed,
-    iter_tasks,
-    split_tasks,
-    warn_undefined,
-)
-
-
-def auc_by_group(
-    positive: NDArray, score: NDArray, weight: NDArray | None, group: NDArray
-) -> tuple[NDArray, NDArray]:
-    """AUC (NaN where a group has one class) and total weight of each group."""
-    order = np.lexsort((score, group))
-    positive, score, group = positive[order], score[order], group[order]
-    weight = np.ones(len(order)) if weight is None else weight[order]
-    opens_group = np.r_[True, group[1:] != group[:-1]]
-    ties = np.flatnonzero(opens_group | np.r_[True, score[1:] != score[:-1]])
-    # all sums are over blocks of equal scores within a group
-    wins = np.add.reduceat(np.where(positive, weight, 0.0), ties)
-    losses = np.add.reduceat(np.where(positive, 0.0, weight), ties)
-    groups = np.flatnonzero(opens_group[ties])
-    below = np.cumsum(losses) - losses
-    below -= np.repeat(below[groups], np.diff(groups, append=len(ties)))
-    n_positive = np.add.reduceat(wins, groups)
-    n_negative = np.add.reduceat(losses, groups)
-    ranked_right = np.add.reduceat(wins * (below + losses / 2), groups)
-    auc = np.full(len(groups), np.nan)
-    np.divide(
-        ranked_right,
-        n_positive * n_negative,
-        out=auc,
-        where=(n_positive > 0) & (n_negative > 0),
-    )
-    return auc, n_positive + n_negative
+from ..tasks import read_columns
+from ..tasks._ranking import auc_by_group, warn_undefined
+from ._tasks import ObservedTask, iter_tasks
 
 
 def _group_codes(groups: Any, n_rows: int) -> NDArray:
@@ -54,22 +21,23 @@ def _group_codes(groups: Any, n_rows: int) -> NDArray:
             "sklearn.set_config(enable_metadata_routing=True) and pass groups as "
             "metadata (params={'groups': groups}, or fit(X, y, groups=groups))."
         )
-    _, columns = split_tasks(groups, "groups")
-    if len(columns) != 1 or len(columns[0]) != n_rows:
+    read = read_columns(groups, "groups")
+    if len(read.columns) != 1 or len(read) != n_rows:
+        shape = (len(read), len(read.columns))[: read.ndim]
         raise ValueError(
-            f"groups has shape {np.shape(groups)}, expected ({n_rows},), as many rows "
-            "as y_true."
+            f"groups has shape {shape}, expected ({n_rows},), as many rows as y_true."
         )
-    missing = ~is_observed(columns[0])
+    (column,) = read.columns
+    missing = ~column.observed
     if missing.any():
         raise ValueError(
             f"groups is missing in {missing.sum()} rows, first in row "
             f"{missing.argmax()}; each row needs its group."
         )
-    return encode(columns[0])
+    return column.codes()
 
 
-def _mean_auc(name: str, task: Task, group: NDArray, weighted: bool) -> float:
+def _mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> float:
     """Mean over the groups with both classes."""
     if not task.is_binary:
         raise ValueError(
@@ -85,10 +53,17 @@ def _mean_auc(name: str, task: Task, group: NDArray, weighted: bool) -> float:
         if defined.any():
             weights = size[defined] if weighted else None
             return float(np.average(auc[defined], weights=weights))
-    return warn_undefined(name, task, "no group has both classes observed")
+    return warn_undefined(name, task.name, "no group has both classes observed")
 
 
-def gauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
+def gauc(
+    y_true: Any,
+    y_prob: Any,
+    groups: Any,
+    *,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""Group AUC of each task: the mean of the users' AUC, weighted by impressions.
 
     .. math:: \frac{\sum_u n_u \mathrm{AUC}_u}{\sum_u n_u}
@@ -137,13 +112,20 @@ def gauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
     >>> gauc([0, 1, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.5], users)
     array([0.6])
     """
-    labels = split_tasks(y_true)
-    group = _group_codes(groups, labels.n_rows)
+    labels = read_columns(y_true, "y_true")
+    group = _group_codes(groups, len(labels))
     tasks = iter_tasks(labels, y_prob, classes, sample_weight)
     return np.array([_mean_auc("gauc", task, group, True) for task in tasks])
 
 
-def uauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
+def uauc(
+    y_true: Any,
+    y_prob: Any,
+    groups: Any,
+    *,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""User AUC of each task: the plain mean of the users' AUC.
 
     .. math:: \frac{1}{|U|} \sum_{u \in U} \mathrm{AUC}_u
@@ -185,7 +167,7 @@ def uauc(y_true, y_prob, groups, *, classes=None, sample_weight=None):
     >>> uauc([0, 1, 1, 0, 1, 1], [0.1, 0.2, 0.3, 0.9, 0.8, 0.5], users)
     array([0.5])
     """
-    labels = split_tasks(y_true)
-    group = _group_codes(groups, labels.n_rows)
+    labels = read_columns(y_true, "y_true")
+    group = _group_codes(groups, len(labels))
     tasks = iter_tasks(labels, y_prob, classes, sample_weight)
     return np.array([_mean_auc("uauc", task, group, False) for task in tasks])

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score
 
-from ._auc import auc_by_group
-from ._tasks import Task, iter_tasks, warn_undefined
+from ..tasks._ranking import mean_over_tasks, roc_auc, warn_undefined
+from ._tasks import ObservedTask, iter_tasks
 
 
-def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
+def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> float:
     """A binary ranking metric; its mean over one class against the rest."""
     task.check_classes()
     scores = {1: task.prob} if task.is_binary else dict(enumerate(task.prob.T))
@@ -26,7 +27,7 @@ def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
         elif not positive.all():
             values.append(binary(positive, score, task.weight))
     if not values:
-        return warn_undefined(name, task, "fewer than two classes are observed")
+        return warn_undefined(name, task.name, "fewer than two classes are observed")
     if absent:
         warnings.warn(
             f"{name} of task {task.name!r} leaves out the classes {absent}: no row of "
@@ -37,26 +38,21 @@ def _ranking(name: str, task: Task, binary: Callable[..., float]) -> float:
     return float(np.mean(values))
 
 
-def _binary_auc(positive: NDArray, score: NDArray, weight: NDArray | None) -> float:
-    (auc,), _ = auc_by_group(positive, score, weight, np.zeros(len(score), dtype=int))
-    return auc
-
-
 def _binary_average_precision(
     positive: NDArray, score: NDArray, weight: NDArray | None
 ) -> float:
     return average_precision_score(positive, score, sample_weight=weight)
 
 
-def _roc_auc(task: Task) -> float:
-    return _ranking("ROC AUC", task, _binary_auc)
+def _roc_auc(task: ObservedTask) -> float:
+    return _ranking("ROC AUC", task, roc_auc)
 
 
-def _average_precision(task: Task) -> float:
+def _average_precision(task: ObservedTask) -> float:
     return _ranking("Average precision", task, _binary_average_precision)
 
 
-def _log_loss(task: Task) -> float:
+def _log_loss(task: ObservedTask) -> float:
     task.check_classes()
     task.check_probabilities()
     eps = np.finfo(task.prob.dtype).eps
@@ -68,7 +64,7 @@ def _log_loss(task: Task) -> float:
     return float(np.average(-np.log(observed), weights=task.weight))
 
 
-def _brier(task: Task) -> float:
+def _brier(task: ObservedTask) -> float:
     task.check_classes()
     task.check_probabilities()
     if task.is_binary:
@@ -79,13 +75,13 @@ def _brier(task: Task) -> float:
     return float(np.average(squared, weights=task.weight))
 
 
-def _accuracy(task: Task) -> float:
+def _accuracy(task: ObservedTask) -> float:
     task.check_probabilities()
     predicted = task.prob > 0.5 if task.is_binary else task.prob.argmax(axis=1)
     return float(np.average(predicted == task.codes, weights=task.weight))
 
 
-def _calibration_error(task: Task, n_bins: int) -> float:
+def _calibration_error(task: ObservedTask, n_bins: int) -> float:
     task.check_classes()
     task.check_probabilities()
     if task.is_binary:
@@ -104,31 +100,32 @@ def _calibration_error(task: Task, n_bins: int) -> float:
     return float(np.abs(gaps).sum() / mass.sum())
 
 
-def _task_score(task: Task) -> float:
+def _task_score(task: ObservedTask) -> float:
     return _roc_auc(task) if task.is_binary else _accuracy(task)
 
 
 def _per_task(
-    name: str, metric: Callable[[Task], float], y_true, y_prob, classes, sample_weight
+    name: str,
+    metric: Callable[[ObservedTask], float],
+    y_true: Any,
+    y_prob: Any,
+    classes: Any,
+    sample_weight: Any,
 ) -> NDArray:
     """The metric of each task; NaN where nothing is observed."""
     return np.array(
         [
             metric(task)
             if len(task.codes)
-            else warn_undefined(name, task, "no row is observed")
+            else warn_undefined(name, task.name, "no row is observed")
             for task in iter_tasks(y_true, y_prob, classes, sample_weight)
         ]
     )
 
 
-def mean_over_tasks(values: NDArray) -> float:
-    """Mean of the tasks that have a value; NaN where none has."""
-    defined = values[~np.isnan(values)]
-    return float(defined.mean()) if len(defined) else np.nan
-
-
-def task_roc_auc(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_roc_auc(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Area under the ROC curve of each task, on the rows where it is observed.
 
     A multi-class task gives the mean over its classes, each against the rest; a class
@@ -175,7 +172,9 @@ def task_roc_auc(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("ROC AUC", _roc_auc, y_true, y_prob, classes, sample_weight)
 
 
-def task_average_precision(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_average_precision(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Average precision of each task, on the rows where it is observed.
 
     A multi-class task gives the mean over its classes, each against the rest; a class
@@ -211,7 +210,9 @@ def task_average_precision(y_true, y_prob, *, classes=None, sample_weight=None):
     )
 
 
-def task_log_loss(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_log_loss(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Log loss of each task in nats, on the rows where it is observed.
 
     The mean of −log P(observed class), probabilities clipped to [ε, 1 − ε] with the
@@ -257,7 +258,9 @@ def task_log_loss(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("Log loss", _log_loss, y_true, y_prob, classes, sample_weight)
 
 
-def task_brier(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_brier(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Brier score loss of each task, on the rows where it is observed.
 
     The mean of (P(second class) − label)², in [0, 1]. For a multi-class task the
@@ -291,8 +294,13 @@ def task_brier(y_true, y_prob, *, classes=None, sample_weight=None):
 
 
 def task_calibration_error(
-    y_true, y_prob, *, n_bins=10, classes=None, sample_weight=None
-):
+    y_true: Any,
+    y_prob: Any,
+    *,
+    n_bins: int = 10,
+    classes: Any = None,
+    sample_weight: Any = None,
+) -> NDArray:
     r"""Expected calibration error of each task, on the rows where it is observed.
 
     .. math:: \sum_b \frac{n_b}{n} \left| \bar y_b - \bar p_b \right|
@@ -344,7 +352,9 @@ def task_calibration_error(
     )
 
 
-def task_accuracy(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_accuracy(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """Share of rows whose most probable class is the observed one, for each task.
 
     Parameters
@@ -375,12 +385,16 @@ def task_accuracy(y_true, y_prob, *, classes=None, sample_weight=None):
     return _per_task("Accuracy", _accuracy, y_true, y_prob, classes, sample_weight)
 
 
-def task_score(y_true, y_prob, *, classes=None, sample_weight=None):
+def task_score(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> NDArray:
     """ROC AUC of each binary task, accuracy of each multi-class task."""
     return _per_task("Score", _task_score, y_true, y_prob, classes, sample_weight)
 
 
-def mean_task_score(y_true, y_prob, *, classes=None, sample_weight=None):
+def mean_task_score(
+    y_true: Any, y_prob: Any, *, classes: Any = None, sample_weight: Any = None
+) -> float:
     """Mean over tasks of ROC AUC (binary task) or accuracy (multi-class task).
 
     The default score of the multi-task estimators.

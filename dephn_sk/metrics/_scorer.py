@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -12,9 +14,11 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from .._compat import StrOptions
 from .._suggest import did_you_mean
+from ..tasks import Columns, read_columns
+from ..tasks._ranking import mean_over_tasks
+from ..tasks._view import within
 from ._auc import gauc, uauc
 from ._per_task import (
-    mean_over_tasks,
     task_accuracy,
     task_average_precision,
     task_brier,
@@ -23,9 +27,9 @@ from ._per_task import (
     task_roc_auc,
     task_score,
 )
-from ._tasks import Labels, iter_tasks, split_tasks, split_weights
+from ._tasks import iter_tasks, split_weights
 
-METRICS = {
+METRICS: dict[str, Callable[..., NDArray]] = {
     "roc_auc": task_roc_auc,
     "average_precision": task_average_precision,
     "log_loss": task_log_loss,
@@ -52,13 +56,19 @@ class TaskScorer(BaseEstimator):
         "metric_params": [dict],
     }
 
-    def __init__(self, metric, task, greater_is_better, metric_params):
+    def __init__(
+        self,
+        metric: Any,
+        task: str | None,
+        greater_is_better: bool,
+        metric_params: dict[str, Any],
+    ) -> None:
         self.metric = metric
         self.task = task
         self.greater_is_better = greater_is_better
         self.metric_params = metric_params
 
-    def __repr__(self, N_CHAR_MAX=700):
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         given = self.metric_params
         if self.task is not None:
             given = {"task": self.task, **given}
@@ -69,16 +79,23 @@ class TaskScorer(BaseEstimator):
         words += [f"{key}={value!r}" for key, value in given.items()]
         return f"task_scorer({', '.join(words)})"
 
-    def score(self, estimator, X, y, *, sample_weight=None, groups=None):
+    def score(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> float:
         """Score of a fitted estimator, greater is better."""
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         known = metric in METRICS.values()
-        labels = split_tasks(y)
+        labels = read_columns(y)
         names = _task_names(estimator)
         if names is not None:
-            _check_same_tasks(y, labels.names, names)
-            labels = Labels(names, labels.columns)
+            labels = _renamed(labels, names)
         y_prob = estimator.predict_proba(X)
         classes = _classes(estimator, len(labels.names))
         if self.task is not None:
@@ -101,7 +118,7 @@ class TaskScorer(BaseEstimator):
 
     __call__ = score
 
-    def _accept_sample_weight(self):
+    def _accept_sample_weight(self) -> bool:
         # asked of every scorer of a dict while metadata routing is off
         return True
 
@@ -115,7 +132,14 @@ def _metric_name(metric: Any) -> str:
     return getattr(metric, "__name__", repr(metric))
 
 
-def _call_per_task(metric, labels, y_prob, classes, sample_weight, metadata) -> NDArray:
+def _call_per_task(
+    metric: Callable[..., Any],
+    labels: Columns,
+    y_prob: Any,
+    classes: Any,
+    sample_weight: Any,
+    metadata: dict[str, Any],
+) -> NDArray:
     """A metric of one task, called with each task's observed rows."""
     values = []
     for task in iter_tasks(labels, y_prob, classes, sample_weight):
@@ -131,29 +155,29 @@ def _call_per_task(metric, labels, y_prob, classes, sample_weight, metadata) -> 
 
 def _task_names(estimator: Any) -> list[str] | None:
     """Names of the tasks, also from within a Pipeline or a search."""
-    while estimator is not None:
-        if hasattr(estimator, "task_names_"):
-            return [str(name) for name in estimator.task_names_]
-        if hasattr(estimator, "steps"):
-            estimator = estimator.steps[-1][1]
-        else:
-            searched = getattr(estimator, "best_estimator_", None)
-            estimator = getattr(estimator, "estimator_", searched)
+    for inner in within(estimator):
+        if hasattr(inner, "task_names_"):
+            return [str(name) for name in inner.task_names_]
     return None
 
 
-def _check_same_tasks(y: Any, given: list[str], fitted: list[str]) -> None:
-    """Raise unless y has the tasks of the fit, in their order."""
+def _renamed(labels: Columns, fitted: list[str]) -> Columns:
+    """The labels under the names of the fit, whose tasks they must be."""
+    given = list(labels.names)
     if len(given) != len(fitted):
         raise ValueError(
             f"y has {len(given)} tasks, the estimator was fitted on {len(fitted)}: "
             f"{fitted}."
         )
-    if hasattr(y, "columns") and given != fitted:
+    if labels.named and labels.ndim == 2 and given != fitted:
         raise ValueError(
             f"The columns of y are {given}, the estimator was fitted on {fitted}, in "
             "this order."
         )
+    columns = zip(labels.columns, fitted, strict=True)
+    return replace(
+        labels, columns=tuple(replace(column, name=name) for column, name in columns)
+    )
 
 
 def _classes(estimator: Any, n_tasks: int) -> Any:
@@ -164,11 +188,13 @@ def _classes(estimator: Any, n_tasks: int) -> Any:
     return classes
 
 
-def _select(name, labels, y_prob, classes, sample_weight):
+def _select(
+    name: str, labels: Columns, y_prob: Any, classes: Any, sample_weight: Any
+) -> tuple[Columns, Any, Any, NDArray | None]:
     """The one task of this name."""
     if name not in labels.names:
         raise ValueError(
-            f"Unknown task {name!r}; the tasks are {labels.names}."
+            f"Unknown task {name!r}; the tasks are {list(labels.names)}."
             + did_you_mean(name, labels.names)
         )
     t, n_tasks = labels.names.index(name), len(labels.names)
@@ -176,10 +202,17 @@ def _select(name, labels, y_prob, classes, sample_weight):
     if n_tasks > 1:
         y_prob = y_prob[t] if isinstance(y_prob, list) else np.asarray(y_prob)[:, t]
         classes = None if classes is None else [classes[t]]
-    return Labels([name], [labels.columns[t]]), y_prob, classes, weight
+    labels = replace(labels, columns=(labels.columns[t],))
+    return labels, y_prob, classes, weight
 
 
-def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):
+def task_scorer(
+    metric: str | Callable[..., float],
+    task: str | None = None,
+    *,
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> TaskScorer:
     """Scorer of one task, or of the mean over tasks, for scikit-learn's searches.
 
     It is what ``scoring`` takes in `GridSearchCV`, `cross_validate`,
@@ -248,7 +281,13 @@ def task_scorer(metric, task=None, *, greater_is_better=True, **kwargs):
     return scorer
 
 
-def task_scorers(metric, tasks, *, greater_is_better=True, **kwargs):
+def task_scorers(
+    metric: str | Callable[..., float],
+    tasks: Iterable[str],
+    *,
+    greater_is_better: bool = True,
+    **kwargs: Any,
+) -> dict[str, TaskScorer]:
     """Scorers of several tasks, one entry each, for multi-metric evaluation.
 
     Parameters

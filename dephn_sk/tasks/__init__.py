@@ -1,5 +1,21 @@
 """What y is: reading it, kinds of task, weights, and views of one task."""
 
-from ._tasks import Targets
+from ._kinds import KINDS, Binary, MultiClass, Task
+from ._kinds import Fraction as Fraction
+from ._labels import Columns as Columns
+from ._labels import Labels
+from ._labels import read_columns as read_columns
+from ._predictions import TaskPredictions as TaskPredictions
+from ._tasks import Tasks
+from ._view import TaskView as TaskView
+from ._view import fitted_tasks as fitted_tasks
+from ._view import log_odds as log_odds
+from ._view import task_probabilities as task_probabilities
+from ._weights import check_observed as check_observed
+from ._weights import check_sample_weight as check_sample_weight
+from ._weights import check_task_weights as check_task_weights
+from ._weights import combine as combine
+from ._weights import normalised as normalised
 
-__all__ = ["Targets"]
+# public; the rest is what other packages of the library import from here
+__all__ = ["KINDS", "Binary", "Labels", "MultiClass", "Task", "Tasks"]

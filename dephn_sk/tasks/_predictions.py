@@ -8,15 +8,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import ClassifierMixin
-from sklearn.metrics import accuracy_score
+from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 
-from ..metrics import mean_task_score
+from ._ranking import mean_over_tasks, warn_undefined
+from ._tasks import Tasks
 from ._view import TaskView
+from ._weights import check_sample_weight, combine
 
 
 class TaskPredictions(ClassifierMixin):
-    """Mixin of fitted estimators that have `targets_` and `_task_probabilities`."""
+    """Mixin of fitted estimators that have `tasks_` and `_task_probabilities`."""
+
+    tasks_: Tasks
 
     @abstractmethod
     def _task_probabilities(self, X: Any) -> list[NDArray]:
@@ -38,9 +42,9 @@ ndarray of shape (n_samples, n_classes)
             array for each task, as in scikit-learn's other classifiers.
         """
         probabilities = self._task_probabilities(X)
-        if self.targets_.single:
+        if self.tasks_.single:
             return probabilities[0]
-        if self.targets_.binary:
+        if self.tasks_.binary:
             return np.column_stack([p[:, 1] for p in probabilities])
         return probabilities
 
@@ -57,8 +61,7 @@ ndarray of shape (n_samples, n_classes)
             Labels as they were given to `fit`.
         """
         probabilities = self._task_probabilities(X)
-        indices = np.column_stack([p.argmax(axis=1) for p in probabilities])
-        return self.targets_.decode(indices)
+        return self.tasks_.decode(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean over tasks of ROC AUC, over the labels that are observed.
@@ -79,16 +82,20 @@ default=None
         float
         """
         check_is_fitted(self)
-        if self.targets_.single:
-            indices = self.targets_.indices(y, unseen=-1.0)[:, 0]
-            predicted = self._task_probabilities(X)[0].argmax(axis=1)
-            return accuracy_score(indices, predicted, sample_weight=sample_weight)
-        return mean_task_score(
-            self.targets_.indices(y),
-            self.predict_proba(X),
-            classes=[range(len(c)) for c in self.targets_.classes],
-            sample_weight=sample_weight,
+        tasks = self.tasks_
+        # a label that fit has not seen is a wrong prediction of a 1-D y
+        labels = tasks.read(y, unseen=-1.0 if tasks.single else None)
+        check_consistent_length(X, labels)
+        given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
+        scores = tasks.score_predictions(
+            self._task_probabilities(X),
+            labels.values,
+            combine(labels, tasks, given, None),
         )
+        for name, score in zip(tasks.names, scores, strict=True):
+            if np.isnan(score):
+                warn_undefined("Score", name, "it needs rows, and two classes in them")
+        return mean_over_tasks(scores)
 
     def task(self, name: str) -> TaskView:
         """A view of one task, for what takes a classifier of a 1-D y.
@@ -116,18 +123,18 @@ default=None
     def classes_(self) -> NDArray | list[NDArray]:
         """Classes of the one task, (n_classes,), or of each: (n_tasks, 2) or a list."""
         check_is_fitted(self)
-        targets = self.targets_
-        if targets.single:
-            return targets.classes[0]
-        if targets.binary and targets.alike:
-            return np.stack(targets.classes)
-        return list(targets.classes)
+        tasks = self.tasks_
+        if tasks.single:
+            return tasks.classes[0]
+        if tasks.binary and tasks.alike:
+            return np.stack(tasks.classes)
+        return list(tasks.classes)
 
     @property
     def task_names_(self) -> tuple[str, ...]:
         """Names of the tasks."""
         check_is_fitted(self)
-        return self.targets_.names
+        return self.tasks_.names
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -1,107 +1,113 @@
-"""The tasks of a y: their names, their classes, and labels as numbers."""
+"""The tasks of a y: what is learned of it, read from it, and made of predictions."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
+from numpy.typing import DTypeLike, NDArray
 from sklearn.exceptions import DataConversionWarning
-from sklearn.utils import check_array
-from sklearn.utils.multiclass import check_classification_targets
+from torch import Tensor
 
 from .._suggest import did_you_mean
+from ._kinds import KINDS, Task
+from ._labels import Column, Columns, Labels, read_columns
 
 
-class Targets:
-    """What `fit` learns of y, and how labels become class indices.
+@dataclass(frozen=True, eq=False)
+class Tasks:
+    """What `fit` learns of y.
 
     Attributes
     ----------
-    names : tuple of str
-        One for each task.
-    classes : tuple of ndarray
-        Sorted classes of each task; the second of a binary task is its positive one.
+    tasks : tuple of Task
     single : bool
-        Whether y was 1-D.
+        Whether y has one column.
+
+    Examples
+    --------
+    >>> y = np.array([["no", "a"], ["yes", "b"], ["no", "c"]])
+    >>> tasks = Tasks.learn(y)
+    >>> [type(task).__name__ for task in tasks.tasks], tasks.n_outputs
+    (['Binary', 'MultiClass'], [1, 3])
+    >>> tasks.read(y).values.tolist()
+    [[0.0, 0.0], [1.0, 1.0], [0.0, 2.0]]
     """
 
-    def __init__(
-        self, names: Sequence[str], classes: Sequence[NDArray], single: bool
-    ) -> None:
-        self.names = tuple(names)
-        self.classes = tuple(classes)
-        self.single = single
+    tasks: tuple[Task, ...]
+    single: bool
 
     @classmethod
-    def fit(cls, y: Any, classes: Any = None) -> Targets:
-        """Learn tasks and classes, with an error that names the task.
+    def learn(
+        cls, y: Any, classes: Any = None, kinds: Sequence[type[Task]] | None = None
+    ) -> Tasks:
+        """Learn the tasks of a y, with an error that names the task.
 
-        `classes` are all classes of a 1-D y, or a list of those of each task.
+        `classes` are all classes of a 1-D y, or a list of those of each task. `kinds`
+        are asked in order which of them takes a column; None is :data:`KINDS`.
         """
-        columns, names, single = label_columns(y)
-        if not len(columns[0]):
+        read = read_columns(y)
+        if not len(read):
             raise ValueError(
                 "Found array with 0 sample(s) in y; give at least one row."
             )
-        if classes is not None:
-            announced = [classes] if single else list(classes)
-            if len(announced) != len(columns):
-                raise ValueError(
-                    f"classes has {len(announced)} entries, but y has {len(columns)} "
-                    "tasks."
-                )
-            names = names or tuple(f"task{t}" for t in range(len(columns)))
-            return cls(
-                names,
-                [
-                    _announced(classes, name, single)
-                    for name, classes in zip(names, announced, strict=True)
-                ],
-                single,
+        single = len(read.columns) == 1
+        if single and read.ndim == 2:
+            warnings.warn(
+                "A column-vector y was passed when a 1d array was expected: shape "
+                f"({len(read)}, 1) is taken as one task.",
+                DataConversionWarning,
+                stacklevel=2,
             )
-        names = names or tuple(f"task{t}" for t in range(len(columns)))
-        classes = []
-        for name, column in zip(names, columns, strict=True):
-            where = "y" if single else f"Task {name!r}"
-            values, observed, categories = split_missing(column)
-            if single and not observed.all():
-                raise _missing_in_single(observed)
-            if not observed.any():
-                raise ValueError(
-                    f"{where} has no observed label: all {len(observed)} are missing. "
-                    "Leave the task out."
-                )
-            values = values[observed]
-            if values.dtype.kind == "c":
-                raise ValueError(f"{where}: Complex data not supported: {values[0]}.")
-            if values.dtype.kind == "f" and np.isinf(values).any():
-                raise ValueError(f"{where} contains infinity; give class labels.")
-            try:
-                check_classification_targets(values)
-            except ValueError as error:
-                raise ValueError(f"{where}: {error}") from None
-            except TypeError:
-                pass  # labels that cannot be ordered, which `_classes` reports
-            classes.append(_classes(values, categories, where, single))
-        return cls(names, classes, single)
+        announced = [classes] if single or classes is None else list(classes)
+        if classes is None:
+            announced *= len(read.columns)
+        if len(announced) != len(read.columns):
+            raise ValueError(
+                f"classes has {len(announced)} entries, but y has "
+                f"{len(read.columns)} tasks."
+            )
+        tasks = tuple(
+            _learn(column, given, single, kinds or KINDS)
+            for column, given in zip(read.columns, announced, strict=True)
+        )
+        return cls(tasks, single)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Name of each task."""
+        return tuple(task.name for task in self.tasks)
+
+    @property
+    def classes(self) -> tuple[NDArray, ...]:
+        """Classes of each task."""
+        return tuple(task.classes for task in self.tasks)
 
     @property
     def n_outputs(self) -> list[int]:
-        """Logits of each task: one for a binary task, one a class otherwise."""
-        return [1 if len(c) <= 2 else len(c) for c in self.classes]
+        """Number of logits of each task."""
+        return [task.n_outputs for task in self.tasks]
+
+    @property
+    def n_levels(self) -> list[int]:
+        """Number of values of each task that similarities of labels tell apart."""
+        return [task.n_levels for task in self.tasks]
 
     @property
     def binary(self) -> bool:
-        """Whether every task is binary."""
-        return all(len(c) <= 2 for c in self.classes)
+        """Whether every task has two classes."""
+        return all(len(classes) == 2 for classes in self.classes)
 
     @property
     def alike(self) -> bool:
         """Whether one array holds the classes of all tasks without changing them."""
-        kinds = {c.dtype.kind for c in self.classes}
+        kinds = {classes.dtype.kind for classes in self.classes}
         return len(kinds) == 1 or kinds <= set("iuf")
 
     def position(self, name: Any, parameter: str) -> int:
@@ -113,190 +119,222 @@ class Targets:
             )
         return self.names.index(name)
 
-    def indices(self, y: Any, unseen: float | None = None) -> NDArray[np.float64]:
-        """Class indices of shape (n_samples, n_tasks), NaN where not observed.
+    # ------------------------------------------------------------ labels
 
-        A label that was not seen in fit is an error, or has the index `unseen`.
-        """
-        columns, names, _ = label_columns(y)
-        if len(columns) != len(self.names):
-            raise ValueError(
-                f"y has {len(columns)} tasks, but {len(self.names)} were seen in fit: "
-                f"{', '.join(self.names)}."
-            )
-        if not self.single and names is not None and names != self.names:
-            raise ValueError(
-                f"The tasks of y are {list(names)}, but {list(self.names)} were seen "
-                "in fit, in that order."
-            )
-        indices = np.full((len(columns[0]), len(columns)), np.nan)
-        for t, column in enumerate(columns):
-            values, observed, _ = split_missing(column)
-            if self.single and not observed.all():
-                raise _missing_in_single(observed)
-            known, classes = values[observed], self.classes[t]
-            try:
-                position = np.searchsorted(classes, known).clip(max=len(classes) - 1)
-                new = np.broadcast_to(classes[position] != known, len(known))
-            except TypeError:
-                new = np.ones(len(known), dtype=bool)
-                position = np.zeros(len(known), dtype=np.intp)
-            if new.any() and unseen is None:
-                first, *_ = known[new].tolist()
-                raise ValueError(
-                    f"Task {self.names[t]!r} has the label {first!r}, which was not "
-                    f"seen in fit; its classes are {classes.tolist()}."
-                )
-            indices[observed, t] = np.where(new, unseen or 0.0, position)
-        return indices
+    def read(self, y: Any, unseen: float | None = None) -> Labels:
+        """Labels as numbers; one that was not learned is an error, or `unseen`."""
+        if isinstance(y, Labels):
+            return y
+        read = read_columns(y)
+        self._check_names(read)
+        values = np.zeros((len(read), len(self.tasks)))
+        observed = np.ones(values.shape, dtype=bool)
+        for t, (task, column) in enumerate(zip(self.tasks, read.columns, strict=True)):
+            known = column.observed
+            if self.single:
+                _check_complete(column)
+            if known.all():
+                values[:, t] = task.read(column, unseen)
+            else:
+                values[known, t] = task.read(column, unseen)
+                observed[:, t] = known
+        return Labels(self.names, values, observed, self._rates)
 
-    def decode(self, indices: NDArray[np.intp]) -> NDArray:
-        """Labels of class indices of shape (n_samples, n_tasks), as they were given."""
-        columns = [c[i] for c, i in zip(self.classes, indices.T, strict=True)]
+    def _check_names(self, read: Columns) -> None:
+        """Raise where y has other tasks than were learned."""
+        if len(read.columns) != len(self.tasks):
+            raise ValueError(
+                f"y has {len(read.columns)} tasks, but {len(self.tasks)} were seen in "
+                f"fit: {', '.join(self.names)}."
+            )
+        if not self.single and read.named and read.names != self.names:
+            raise ValueError(
+                f"The tasks of y are {list(read.names)}, but {list(self.names)} were "
+                "seen in fit, in that order."
+            )
+
+    @property
+    def _rates(self) -> tuple[tuple[str, ...], ...]:
+        """Names of the rates of each task; the only task goes without its name."""
+        prefixes = [""] if self.single else [f"{name}_" for name in self.names]
+        return tuple(
+            tuple(f"{prefix}{label}rate" for label in task.rate_labels)
+            for prefix, task in zip(prefixes, self.tasks, strict=True)
+        )
+
+    def label_dtype(self, float_dtype: DTypeLike) -> np.dtype:
+        """A byte where it holds all values, the float dtype otherwise."""
+        return np.result_type(*(task.label_dtype(float_dtype) for task in self.tasks))
+
+    def decode(self, predictions: Sequence[NDArray]) -> NDArray:
+        """Labels of predictions of each task, as they were given."""
+        columns = [
+            task.decode(prediction)
+            for task, prediction in zip(self.tasks, predictions, strict=True)
+        ]
         if self.single:
             return columns[0]
         if self.alike:
             return np.stack(columns, axis=1)
-        labels = np.empty(indices.shape, dtype=object)
+        labels = np.empty((len(columns[0]), len(columns)), dtype=object)
         for t, column in enumerate(columns):
             labels[:, t] = column
         return labels
 
+    # ------------------------------------------------------------ logits
 
-def label_columns(y: Any) -> tuple[list[Any], tuple[str, ...] | None, bool]:
-    """The columns of y, the tasks' names where y has them, and whether y is 1-D."""
-    if hasattr(y, "columns") and hasattr(y, "shape"):  # pandas, polars
-        if y.shape[1] == 0:
-            raise ValueError("y has no columns; give one column for each task.")
-        names = tuple(str(name) for name in y.columns)
-        if len(set(names)) < len(names):
-            twice = sorted({name for name in names if names.count(name) > 1})
-            raise ValueError(f"y has several columns of one name: {twice}.")
-        columns = [
-            y.iloc[:, t] if hasattr(y, "iloc") else y[:, t] for t in range(len(names))
+    @cached_property
+    def groups(self) -> list[tuple[slice, slice, Task]]:
+        """Neighbours that one call of their loss serves: tasks, logits, one of them."""
+        starts = [0] + [
+            t for t, (a, b) in enumerate(pairwise(self.tasks), 1) if not a.joins(b)
         ]
-        if len(columns) == 1:
-            _warn_column(y.shape)
-        return columns, names, len(columns) == 1
-    if hasattr(y, "dtype") and not isinstance(y, np.ndarray) and hasattr(y, "name"):
-        return [y], None if y.name in (None, "") else (str(y.name),), True  # a series
-    y = check_array(
-        y,
-        ensure_2d=False,
-        allow_nd=True,
-        dtype=None,
-        ensure_all_finite=False,
-        input_name="y",
-        ensure_min_samples=0,
-    )
-    if y.ndim == 1:
-        return [y], None, True
-    if y.ndim != 2 or y.shape[1] == 0:
-        raise ValueError(
-            f"y must be of shape (n_samples,) or (n_samples, n_tasks), got {y.shape}."
+        logits = np.cumsum([0, *self.n_outputs]).tolist()
+        return [
+            (slice(start, stop), slice(logits[start], logits[stop]), self.tasks[start])
+            for start, stop in pairwise([*starts, len(self.tasks)])
+        ]
+
+    def loss(self, logits: Tensor, values: Tensor) -> Tensor:
+        """Loss of each label.
+
+        Shape: ``logits (batch, sum(n_outputs))``, ``values (batch, n_tasks)`` ->
+        ``(batch, n_tasks)``
+        """
+        losses = [
+            task.loss(
+                logits[:, outputs].unflatten(1, (-1, task.n_outputs)), values[:, tasks]
+            )
+            for tasks, outputs, task in self.groups
+        ]
+        return losses[0] if len(losses) == 1 else torch.cat(losses, 1)
+
+    def start(self, labels: Labels, weights: NDArray) -> NDArray[np.float64]:
+        """Logits that every row starts from, (sum(n_outputs),).
+
+        `weights` of shape (n_samples, n_tasks) are 0 where a label is not observed.
+        """
+        parts = []
+        for t, task in enumerate(self.tasks):
+            known = weights[:, t] > 0
+            parts.append(task.start(labels.values[known, t], weights[known, t]))
+        return np.concatenate(parts)
+
+    def rates(self, start: NDArray) -> tuple[float | None, ...]:
+        """The rate of each task that :meth:`start` stands for, where it has one."""
+        parts = np.split(start, np.cumsum(self.n_outputs)[:-1])
+        return tuple(
+            task.rate(part) for task, part in zip(self.tasks, parts, strict=True)
         )
-    if y.shape[1] == 1:
-        _warn_column(y.shape)
-        return [y[:, 0]], None, True
-    return list(y.T), None, False
+
+    def predict(self, logits: NDArray) -> list[NDArray]:
+        """Predictions of each task from logits of shape (n_samples, sum(n_outputs))."""
+        parts = np.split(
+            logits.astype(np.float64), np.cumsum(self.n_outputs)[:-1], axis=1
+        )
+        return [
+            task.predict(part) for task, part in zip(self.tasks, parts, strict=True)
+        ]
+
+    def score(
+        self, logits: NDArray, values: NDArray, weights: NDArray | None = None
+    ) -> list[float]:
+        """Score of each task, NaN where undefined; rows of weight 0 do not count."""
+        return self.score_predictions(self.predict(logits), values, weights)
+
+    def score_predictions(
+        self,
+        predictions: Sequence[NDArray],
+        values: NDArray,
+        weights: NDArray | None = None,
+    ) -> list[float]:
+        """The same of predictions of each task."""
+        scores = []
+        for t, (task, prediction) in enumerate(
+            zip(self.tasks, predictions, strict=True)
+        ):
+            value, weight = values[:, t], None
+            if weights is not None:
+                known = weights[:, t] > 0
+                value, prediction = value[known], prediction[known]
+                weight = weights[known, t].astype(np.float64)
+            judge = task.score_alone if self.single else task.score
+            scores.append(judge(value, prediction, weight))
+        return scores
+
+    # ------------------------------------------------------------ storing
+
+    def state(self) -> dict[str, Any]:
+        """All of it as plain arrays and scalars of JSON, without an object array."""
+        state: dict[str, Any] = {"single": self.single, "n_tasks": len(self.tasks)}
+        for t, task in enumerate(self.tasks):
+            state[f"{t}.kind"] = type(task).__name__
+            state |= {f"{t}.{key}": value for key, value in task.state().items()}
+        return state
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Tasks:
+        """The tasks of a :meth:`state`."""
+        kinds = {kind.__name__: kind for kind in KINDS}
+        tasks = []
+        for t in range(state["n_tasks"]):
+            prefix = f"{t}."
+            own = {
+                k.removeprefix(prefix): v
+                for k, v in state.items()
+                if k.startswith(prefix)
+            }
+            if own["kind"] not in kinds:
+                raise ValueError(
+                    f"Task {own['name']!r} is of the kind {own['kind']!r}; known are "
+                    f"{sorted(kinds)}. Add its class to dephn_sk.tasks.KINDS first."
+                )
+            tasks.append(kinds[own["kind"]].from_state(own))
+        return cls(tuple(tasks), state["single"])
 
 
-def _missing_in_single(observed: NDArray[np.bool_]) -> ValueError:
-    return ValueError(
-        f"Input y contains NaN in {(~observed).sum()} of {len(observed)} rows. A label "
-        "that was not observed needs a y of several tasks, of shape (n_samples, "
-        "n_tasks)."
+def _learn(
+    column: Column, classes: Any, single: bool, kinds: Sequence[type[Task]]
+) -> Task:
+    """The task of a column: the first kind that takes it."""
+    if classes is not None:
+        classes = _announced(classes, column.name, single)
+    else:
+        if single:
+            _check_complete(column)
+        if not len(column.known):
+            where = "y" if single else f"Task {column.name!r}"
+            raise ValueError(
+                f"{where} has no observed label: all {len(column)} are missing. Leave "
+                "the task out."
+            )
+    for kind in kinds:
+        task = kind.learn(column, classes, single)
+        if task is not None:
+            return task
+    raise ValueError(
+        f"Task {column.name!r} is of no known kind: {[one.__name__ for one in kinds]} "
+        "do not take its labels."
     )
+
+
+def _check_complete(column: Column) -> None:
+    """Raise where a label of a y of one column is missing."""
+    if not column.observed.all():
+        raise ValueError(
+            f"Input y contains NaN in {(~column.observed).sum()} of {len(column)} rows."
+            " A label that was not observed needs a y of several tasks, of shape "
+            "(n_samples, n_tasks)."
+        )
 
 
 def _announced(classes: Any, name: str, single: bool) -> NDArray:
     """Sorted classes that were announced for a task."""
-    values, observed, _ = split_missing(np.asarray(classes))
-    distinct = np.unique(values[observed])
-    if not observed.all() or len(distinct) < 2 - single:
+    (column,) = read_columns(classes, "classes").columns
+    distinct = column.distinct
+    if not column.observed.all() or len(distinct) < 2 - single:
         raise ValueError(
             f"classes of {name!r} are {list(classes)}; give "
             f"{'one' if single else 'two'} or more, and none missing."
         )
     return distinct
-
-
-def _warn_column(shape: tuple[int, ...]) -> None:
-    warnings.warn(
-        "A column-vector y was passed when a 1d array was expected: shape "
-        f"{shape} is taken as one task.",
-        DataConversionWarning,
-        stacklevel=2,
-    )
-
-
-def split_missing(column: Any) -> tuple[NDArray, NDArray[np.bool_], NDArray | None]:
-    """Values of one column of y, which of them are observed, and its declared classes.
-
-    Classes are declared by a categorical column of pandas, an Enum of polars.
-    """
-    # those of a pandas categorical or a polars Enum; other kinds declare none
-    declared = np.asarray(getattr(getattr(column, "dtype", None), "categories", None))
-    categories = declared if declared.ndim == 1 else None
-    if hasattr(column, "isna"):  # pandas
-        missing = column.isna().to_numpy(dtype=bool)
-        values = column.to_numpy(dtype=object if missing.any() else None)
-    elif hasattr(column, "is_null"):  # polars
-        missing = column.is_null().to_numpy()
-        values = (
-            column.to_numpy()
-            if not missing.any()
-            else np.array(column.to_list(), dtype=object)
-        )
-    else:
-        values = np.asarray(column)
-        missing = np.zeros(len(values), dtype=bool)
-        if values.dtype.kind == "O":
-            missing = np.fromiter(
-                map(_is_missing, values), dtype=bool, count=len(values)
-            )
-    if values.dtype.kind in "fc":
-        missing = missing | np.isnan(values)
-    if values.dtype.kind == "O":
-        values = _narrow(values, ~missing)
-    return values, ~missing, categories
-
-
-def _is_missing(value: Any) -> bool:
-    """None, NaN and pd.NA, whose comparison with itself is no plain True."""
-    return value is None or (value != value) is not False
-
-
-def _narrow(values: NDArray, observed: NDArray[np.bool_]) -> NDArray:
-    """Objects that are all numbers or booleans, as an array of those."""
-    known = np.array(values[observed].tolist())
-    if known.dtype.kind not in "biuf" or known.ndim != 1:
-        return values
-    narrowed = np.zeros(len(values), dtype=known.dtype)
-    narrowed[observed] = known
-    return narrowed
-
-
-def _classes(
-    values: NDArray, categories: NDArray | None, where: str, single: bool
-) -> NDArray:
-    if categories is not None and len(categories) >= 2 and not single:
-        return np.sort(categories)
-    try:
-        classes = np.unique(values)
-    except TypeError:
-        types = sorted({type(v).__name__ for v in values})
-        raise ValueError(
-            f"{where} mixes labels of the types {', '.join(types)}, which cannot be "
-            "ordered. Convert them to one type."
-        ) from None
-    if len(classes) > 1 or single:
-        return classes
-    # a binary task that happens to be constant keeps its two classes
-    for pair in ((0, 1), (-1, 1)):
-        if classes.dtype.kind in "biuf" and classes[0] in pair:
-            return np.array(pair).astype(classes.dtype)
-    raise ValueError(
-        f"{where} has one class, {classes[0]!r}; a task needs two. Leave it out, or "
-        "give it as 0 and 1 or as a categorical column with both classes."
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,32 +14,39 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, _fit_context
-from ._tasks import Targets
+from ._labels import read_columns
+from ._tasks import Tasks
 
 
-def fitted_targets(estimator: Any) -> Targets:
+def within(estimator: Any) -> Iterator[Any]:
+    """An estimator, and what it ends in: of a Pipeline, a search, a meta-estimator."""
+    while estimator is not None:
+        yield estimator
+        if hasattr(estimator, "steps"):
+            estimator = estimator.steps[-1][1]
+        else:
+            searched = getattr(estimator, "best_estimator_", None)
+            estimator = getattr(estimator, "estimator_", searched)
+
+
+def fitted_tasks(estimator: Any) -> Tasks:
     """The tasks of a fitted estimator, also of one in a Pipeline or a search."""
     check_is_fitted(estimator)
-    inner = estimator
-    while not hasattr(inner, "targets_"):
-        if hasattr(inner, "steps"):
-            inner = inner.steps[-1][1]
-        elif hasattr(inner, "best_estimator_"):
-            inner = inner.best_estimator_
-        else:
-            raise TypeError(
-                "estimator must be a multi-task classifier of dephn_sk, or a Pipeline "
-                f"or search around one; found {type(inner).__name__}."
-            )
-    return inner.targets_
+    for inner in within(estimator):
+        if hasattr(inner, "tasks_"):
+            return inner.tasks_
+    raise TypeError(
+        "estimator must be a multi-task classifier of dephn_sk, or a Pipeline or "
+        f"search around one; found {type(inner).__name__}."
+    )
 
 
-def task_probabilities(estimator: Any, targets: Targets, X: Any) -> list[NDArray]:
+def task_probabilities(estimator: Any, tasks: Tasks, X: Any) -> list[NDArray]:
     """Class probabilities of each task, (n_samples, n_classes)."""
     given = estimator.predict_proba(X)
-    if targets.single:
+    if tasks.single:
         return [given]
-    if targets.binary:
+    if tasks.binary:
         return [np.column_stack([1 - p, p]) for p in given.T]
     return given
 
@@ -115,7 +123,7 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "task": [str],
     }
 
-    def __init__(self, estimator, task):
+    def __init__(self, estimator: Any, task: str) -> None:
         self.estimator = estimator
         self.task = task
 
@@ -142,12 +150,12 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         ValueError
             For a y of several tasks, and for all that the estimator refuses.
         """
-        shape = np.asarray(y).shape
-        if len(shape) == 2 and shape[1] > 1:
+        names = read_columns(y).names
+        if len(names) > 1:
             raise ValueError(
                 f"A TaskView is fitted to a 1d y, the labels of task {self.task!r}, "
-                f"got the shape {shape}. Fit the estimator to several tasks, and view "
-                "it then."
+                f"got those of {list(names)}. Fit the estimator to several tasks, and "
+                "view it then."
             )
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
         self.estimator_ = clone(self.estimator).fit(X, y, **given)
@@ -157,13 +165,13 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _trained(self) -> Any:
         return getattr(self, "estimator_", self.estimator)
 
-    def _locate(self) -> tuple[Targets, int]:
+    def _locate(self) -> tuple[Tasks, int]:
         """All tasks, and the position of this one."""
         check_is_fitted(self)
-        targets = fitted_targets(self._trained)
+        tasks = fitted_tasks(self._trained)
         if hasattr(self, "estimator_"):
-            return targets, 0
-        return targets, targets.position(self.task, "task")
+            return tasks, 0
+        return tasks, tasks.position(self.task, "task")
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities of the classes of the task.
@@ -176,8 +184,8 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         ndarray of shape (n_samples, n_classes)
         """
-        targets, t = self._locate()
-        return task_probabilities(self._trained, targets, X)[t]
+        tasks, t = self._locate()
+        return task_probabilities(self._trained, tasks, X)[t]
 
     def decision_function(self, X: Any) -> NDArray:
         """Log-odds of the second of two classes, or log-probabilities of each class.
@@ -208,8 +216,8 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     @property
     def classes_(self) -> NDArray:
         """Classes of the task."""
-        targets, t = self._locate()
-        return targets.classes[t]
+        tasks, t = self._locate()
+        return tasks.classes[t]
 
     @property
     def n_features_in_(self) -> int:

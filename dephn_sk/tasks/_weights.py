@@ -8,67 +8,121 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array
 
 from .._suggest import did_you_mean
-from ._tasks import Targets
+from ._kinds import Task
+from ._labels import Column, Labels, read_columns
+from ._tasks import Tasks
+
+# sums over weights, and products of two such sums, stay finite below it
+LARGEST_SUM = float(np.sqrt(np.finfo(np.float64).max))
 
 
-def check_sample_weight(sample_weight: Any, n_samples: int) -> NDArray | None:
-    """Weights of shape (n_samples, 1) or (n_samples, n_tasks), or None."""
+def check_sample_weight(
+    sample_weight: Any,
+    n_rows: int,
+    names: Sequence[str] | None = None,
+    *,
+    zeros: bool = False,
+) -> NDArray[np.float64] | None:
+    """Weights of shape (n_rows, 1) or (n_rows, n_tasks), or None.
+
+    Columns of a frame follow the tasks by name. `zeros` says that all weights may be
+    zero.
+
+    Examples
+    --------
+    >>> check_sample_weight([1, 2], 2)
+    array([[1.],
+           [2.]])
+    """
     if sample_weight is None:
         return None
-    weights = check_array(
-        np.asarray(sample_weight),
-        ensure_2d=False,
-        allow_nd=True,
-        dtype=np.float64,
-        input_name="sample_weight",
+    if np.isscalar(sample_weight):
+        sample_weight = np.full(n_rows, sample_weight)
+    read = read_columns(sample_weight, "sample_weight")
+    shape = (len(read), len(read.columns))[: read.ndim]
+    if len(read) != n_rows or (names and len(read.columns) not in (1, len(names))):
+        tasks = f", a column for each of the tasks {list(names)}" if names else ""
+        raise ValueError(
+            f"sample_weight has the shape {shape}; it must be ({n_rows},) or "
+            f"({n_rows}, {len(names) if names else 'n_tasks'}){tasks}."
+        )
+    columns = read.columns
+    if read.ndim == 2 and read.named and names and {*names} != {*read.names}:
+        _refuse_names(read.names, names)
+    elif read.ndim == 2 and read.named and names:
+        columns = tuple(columns[read.names.index(name)] for name in names)
+    weights = np.stack([_numbers(column) for column in columns], axis=1)
+    by_task = [""] if len(columns) == 1 else [f" for {c.name!r}" for c in columns]
+    wrong = ~(np.isfinite(weights) & (weights >= 0))
+    problem = "weights must not be negative, NaN or infinity"
+    if not wrong.any():
+        with np.errstate(over="ignore"):
+            if weights.sum() < LARGEST_SUM:
+                if not (zeros or weights.any()):
+                    raise ValueError(
+                        "sample_weight is zero for every row; nothing is left to fit."
+                    )
+                return weights
+        wrong = weights == weights.max()
+        problem = "weights must be smaller, so that sums over them do not overflow"
+    row, t = np.argwhere(wrong)[0]
+    raise ValueError(
+        f"sample_weight of row {row}{by_task[t]} is {weights[row, t]}; {problem}."
     )
-    if weights.ndim == 0:
-        weights = np.full(n_samples, float(weights))
-    if weights.ndim > 2 or len(weights) != n_samples:
+
+
+def _refuse_names(given: Sequence[str], names: Sequence[str]) -> None:
+    """Raise for weights of other tasks; one column alone weighs rows."""
+    unknown = [name for name in given if name not in names]
+    missing = [name for name in names if name not in given]
+    if len(given) == 1 and unknown:
+        return
+    raise ValueError(
+        f"sample_weight has columns for {list(given)}, but the tasks are "
+        f"{list(names)}: {unknown} are none of them, {missing} are missing."
+    )
+
+
+def _numbers(column: Column) -> NDArray[np.float64]:
+    """Weights as floats, NaN where they are missing."""
+    weights = np.full(len(column), np.nan)
+    try:
+        weights[column.observed] = column.known.astype(np.float64)
+    except (TypeError, ValueError):
         raise ValueError(
-            f"sample_weight has the shape {weights.shape}; it must be ({n_samples},) "
-            f"or ({n_samples}, n_tasks)."
-        )
-    if (weights < 0).any():
-        row = int(np.flatnonzero((weights < 0).reshape(n_samples, -1).any(axis=1))[0])
-        raise ValueError(
-            f"sample_weight must not be negative; row {row} has {weights[row]}."
-        )
-    if not weights.any():
-        raise ValueError("sample_weight is zero for every row; nothing is left to fit.")
-    return weights.reshape(n_samples, -1)
+            f"sample_weight holds {column.known[0]!r}; weights are numbers."
+        ) from None
+    return weights
 
 
 def combine(
-    indices: NDArray,
-    targets: Targets,
+    labels: Labels,
+    tasks: Tasks,
     sample_weight: NDArray | None,
     class_weight: Any,
-) -> NDArray:
-    """Sample weight times class weight, 0 where a label was not observed.
+    rates_from: tuple[Labels, NDArray | None] | None = None,
+) -> NDArray[np.float64]:
+    """Sample weight times class weight, (n_samples, n_tasks), 0 where not observed.
 
-    ``indices`` of shape (n_samples, n_tasks) are class indices with NaN; the result has
-    that shape.
+    "balanced" class weights come from the labels and checked sample weights
+    `rates_from`, such as those of the training rows for a validation set; None takes
+    the given ones.
     """
-    n_samples, n_tasks = indices.shape
-    weights = (~np.isnan(indices)).astype(np.float64)
+    weights = labels.observed.astype(np.float64)
     if sample_weight is not None:
-        if sample_weight.shape[1] not in (1, n_tasks):
-            raise ValueError(
-                f"sample_weight has {sample_weight.shape[1]} columns; it must be of "
-                f"shape ({n_samples},) or ({n_samples}, {n_tasks}), a column for each "
-                f"of the tasks {list(targets.names)}."
-            )
         weights *= sample_weight
-    for t, given in enumerate(_class_weight_of_each(class_weight, targets)):
+    for t, given in enumerate(_class_weight_of_each(class_weight, tasks)):
         if given is not None:
-            known = ~np.isnan(indices[:, t])
-            codes = indices[known, t].astype(np.intp)
-            factors = _class_factors(given, targets, t, codes, weights[known, t])
-            weights[known, t] *= factors[codes]
+            learned, by_row = rates_from or (labels, sample_weight)
+            rows = learned.take(learned.observed[:, t])
+            mass = np.ones(len(rows))
+            if by_row is not None:
+                mass = by_row[learned.observed[:, t], min(t, by_row.shape[1] - 1)]
+            codes = rows.values[:, t].astype(np.intp)
+            factors = _class_factors(given, tasks.tasks[t], codes, mass)
+            weights[:, t] *= factors[labels.values[:, t].astype(np.intp)]
     return weights
 
 
@@ -79,18 +133,18 @@ def normalised(weights: NDArray) -> NDArray | None:
     return None if (weights == 1).all() else weights
 
 
-def check_observed(weights: NDArray, targets: Targets, where: str = "") -> None:
+def check_observed(weights: NDArray, tasks: Tasks, where: str = "") -> None:
     """Raise where a task has nothing to learn from."""
     for t in np.flatnonzero(~weights.any(axis=0)):
         raise ValueError(
-            f"Task {targets.names[t]!r} has no observed label of positive weight"
+            f"Task {tasks.names[t]!r} has no observed label of positive weight"
             f"{where and ' ' + where}. Leave the task out, or give more rows."
         )
 
 
-def _class_weight_of_each(class_weight: Any, targets: Targets) -> Sequence[Any]:
-    names = targets.names
-    if class_weight is None or isinstance(class_weight, str) or targets.single:
+def _class_weight_of_each(class_weight: Any, tasks: Tasks) -> Sequence[Any]:
+    names = tasks.names
+    if class_weight is None or isinstance(class_weight, str) or tasks.single:
         return [class_weight] * len(names)
     if isinstance(class_weight, Mapping):
         _check_task_names("class_weight", class_weight, names)
@@ -103,11 +157,9 @@ def _class_weight_of_each(class_weight: Any, targets: Targets) -> Sequence[Any]:
     return class_weight
 
 
-def _class_factors(
-    given: Any, targets: Targets, t: int, codes: NDArray, weights: NDArray
-) -> NDArray:
-    """The factor of each class of task `t`."""
-    name, classes = targets.names[t], targets.classes[t]
+def _class_factors(given: Any, task: Task, codes: NDArray, weights: NDArray) -> NDArray:
+    """The factor of each class of a task."""
+    name, classes = task.name, task.classes
     if isinstance(given, Mapping):
         labels = classes.tolist()
         for label, weight in given.items():
@@ -116,7 +168,7 @@ def _class_factors(
                     f"class_weight of {name!r} names the class {label!r}; its classes "
                     f"are {labels}."
                 )
-            if not (isinstance(weight, Real) and 0 <= weight < np.inf):
+            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
                 raise ValueError(
                     f"class_weight of {name!r} gives class {label!r} the weight "
                     f"{weight!r}; weights must be finite and >= 0."
@@ -134,9 +186,9 @@ def _class_factors(
     return factors
 
 
-def check_task_weights(task_weights: Any, targets: Targets) -> list[float] | str | None:
+def check_task_weights(task_weights: Any, tasks: Tasks) -> list[float] | str | None:
     """`task_weights` as the loss takes them: a number for each task."""
-    names = targets.names
+    names = tasks.names
     if task_weights is None or isinstance(task_weights, str):
         return task_weights
     given = task_weights

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -11,15 +9,28 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import DataConversionWarning
 
-from dephn_sk.tasks._tasks import Targets
-from dephn_sk.tasks._weights import combine
+from dephn_sk.tasks import Binary, Labels, MultiClass, Tasks, combine
 
 NAN = np.nan
 
 
 def learn(y):
-    targets = Targets.fit(y)
-    return targets, targets.indices(y)
+    tasks = Tasks.learn(y)
+    return tasks, tasks.read(y).filled()
+
+
+def labels_of(indices, names=("task0", "task1")):
+    return Labels(names, np.nan_to_num(indices), ~np.isnan(indices))
+
+
+def decoded(tasks, indices):
+    """Labels of class indices, by way of predictions that are sure of them."""
+    return tasks.decode(
+        [
+            np.eye(n)[np.nan_to_num(i).astype(int)]
+            for n, i in zip(tasks.n_levels, indices.T, strict=True)
+        ]
+    )
 
 
 TABLES = {
@@ -44,18 +55,18 @@ TABLES = {
 )
 def test_labels_become_positions_in_their_sorted_classes_and_back(kind, columns):
     y = TABLES[kind](columns)
-    targets, indices = learn(y)
-    assert targets.names == (
+    tasks, indices = learn(y)
+    assert tasks.names == (
         ("a", "b") if kind in ("pandas", "polars") else ("task0", "task1")
     )
-    assert not targets.single
+    assert not tasks.single
     for t, column in enumerate(columns.values()):
         classes = sorted({value for value in column if value is not None})
-        assert targets.classes[t].tolist() == classes
+        assert tasks.classes[t].tolist() == classes
         expected = [NAN if v is None else classes.index(v) for v in column]
         assert_array_equal(indices[:, t], expected)
         known = ~np.isnan(indices[:, t])
-        back = targets.decode(np.nan_to_num(indices).astype(int))[:, t]
+        back = decoded(tasks, indices)[:, t]
         assert back[known].tolist() == [v for v in column if v is not None]
 
 
@@ -71,29 +82,29 @@ def test_every_kind_of_missing_is_not_observed(missing):
 @pytest.mark.parametrize("dtype", ["Int64", "boolean", "Float64", "category", object])
 def test_nullable_pandas_columns(dtype):
     y = pd.DataFrame({"a": pd.Series([0, 1, None, 1], dtype=dtype), "b": [0, 1, 0, 1]})
-    targets, indices = learn(y)
-    assert targets.classes[0].tolist() == [0, 1]
+    tasks, indices = learn(y)
+    assert tasks.classes[0].tolist() == [0, 1]
     assert_array_equal(indices, [[0, 0], [1, 1], [NAN, 0], [1, 1]])
 
 
 def test_a_task_that_happens_to_be_constant_keeps_two_classes():
     y = np.array([[0, 1, -1], [0, 1, -1], [NAN, 1, -1]])
-    targets, indices = learn(y)
-    assert [c.tolist() for c in targets.classes] == [[0, 1], [0, 1], [-1, 1]]
+    tasks, indices = learn(y)
+    assert [c.tolist() for c in tasks.classes] == [[0, 1], [0, 1], [-1, 1]]
     assert_array_equal(indices, [[0, 1, 0], [0, 1, 0], [NAN, 1, 0]])
 
 
 def test_declared_categories_are_classes_even_where_none_occurs():
     categories = pd.CategoricalDtype(["none", "some", "many"])
     y = pd.DataFrame({"a": pd.Series(["some", "some"], dtype=categories), "b": [0, 1]})
-    targets, indices = learn(y)
-    assert targets.classes[0].tolist() == ["many", "none", "some"]
+    tasks, indices = learn(y)
+    assert tasks.classes[0].tolist() == ["many", "none", "some"]
     assert_array_equal(indices[:, 0], [2, 2])
 
 
 def test_minus_one_is_a_class():
-    targets, indices = learn(np.array([[-1, 0], [1, 1], [0, 0]]))
-    assert targets.classes[0].tolist() == [-1, 0, 1]
+    tasks, indices = learn(np.array([[-1, 0], [1, 1], [0, 0]]))
+    assert tasks.classes[0].tolist() == [-1, 0, 1]
     assert_array_equal(indices[:, 0], [0, 2, 1])
 
 
@@ -110,19 +121,18 @@ def test_minus_one_is_a_class():
     ids=lambda value: type(value).__module__,
 )
 def test_one_dimension_is_one_task(y, name):
-    targets, indices = learn(y)
-    assert targets.single
-    assert targets.names == (name,)
+    tasks, indices = learn(y)
+    assert tasks.single
+    assert tasks.names == (name,)
     assert indices.shape == (3, 1)
-    decoded = targets.decode(indices.astype(int))
-    assert decoded.tolist() == list(y)
+    assert decoded(tasks, indices).tolist() == list(y)
 
 
 def test_a_column_is_one_task_with_a_warning():
     for y in (np.array([[0], [1]]), pd.DataFrame({"click": [0, 1]})):
         with pytest.warns(DataConversionWarning, match=r"\(2, 1\)"):
-            targets = Targets.fit(y)
-        assert targets.single
+            tasks = Tasks.learn(y)
+        assert tasks.single
 
 
 @pytest.mark.parametrize(
@@ -132,17 +142,23 @@ def test_a_column_is_one_task_with_a_warning():
 def test_outputs_are_one_for_a_binary_task_and_one_a_class_otherwise(
     n_classes, n_outputs, binary
 ):
-    targets = Targets([f"t{k}" for k in n_classes], map(np.arange, n_classes), False)
-    assert targets.n_outputs == n_outputs
-    assert targets.binary == binary
+    kinds = [Binary if n == 2 else MultiClass for n in n_classes]
+    tasks = Tasks(
+        tuple(
+            kind("t", np.arange(n)) for kind, n in zip(kinds, n_classes, strict=True)
+        ),
+        single=False,
+    )
+    assert tasks.n_outputs == n_outputs
+    assert tasks.binary == binary
 
 
 def test_decoded_labels_keep_their_dtype():
-    targets, indices = learn(np.array([["a", "x"], ["b", "y"]]))
-    assert targets.decode(indices.astype(int)).dtype.kind == "U"
+    tasks, indices = learn(np.array([["a", "x"], ["b", "y"]]))
+    assert decoded(tasks, indices).dtype.kind == "U"
     mixed = pd.DataFrame({"a": [0, 1], "b": ["x", "y"]})
-    targets, indices = learn(mixed)
-    assert targets.decode(indices.astype(int)).tolist() == [[0, "x"], [1, "y"]]
+    tasks, indices = learn(mixed)
+    assert decoded(tasks, indices).tolist() == [[0, "x"], [1, "y"]]
 
 
 @pytest.mark.parametrize(
@@ -155,12 +171,9 @@ def test_decoded_labels_keep_their_dtype():
     ],
 )
 def test_labels_that_fit_has_not_seen_are_named(y, parts):
-    targets = Targets.fit(pd.DataFrame({"a": [0, 1], "b": [1, 0]}))
-    with (
-        pytest.warns(DataConversionWarning) if y.shape[1] == 1 else nullcontext(),
-        pytest.raises(ValueError, match="seen in fit") as error,
-    ):
-        targets.indices(y)
+    tasks = Tasks.learn(pd.DataFrame({"a": [0, 1], "b": [1, 0]}))
+    with pytest.raises(ValueError, match="seen in fit") as error:
+        tasks.read(y)
     for part in parts:
         assert part in str(error.value)
 
@@ -190,36 +203,37 @@ def test_balanced_classes_weigh_the_same(weighted):
     rng = np.random.default_rng(0)
     y = np.stack([rng.random(30) < 0.2, rng.integers(0, 3, 30)], 1).astype(float)
     y[rng.random(y.shape) < 0.2] = NAN
-    targets, indices = learn(y)
+    tasks, indices = learn(y)
     given = rng.integers(1, 4, (30, 1)).astype(float) if weighted else None
     known = (~np.isnan(indices)).astype(float)
     expected = naive_balanced(indices, known * (1.0 if given is None else given))
-    np.testing.assert_allclose(combine(indices, targets, given, "balanced"), expected)
+    found = combine(labels_of(indices), tasks, given, "balanced")
+    np.testing.assert_allclose(found, expected)
 
 
 def test_unobserved_labels_weigh_nothing():
     y = np.array([[0, NAN], [1, 1], [NAN, 0]])
-    targets, indices = learn(y)
-    weights = combine(indices, targets, np.array([[2.0], [3.0], [4.0]]), None)
+    tasks, indices = learn(y)
+    weights = combine(labels_of(indices), tasks, np.array([[2.0], [3.0], [4.0]]), None)
     assert_array_equal(weights, [[2, 0], [3, 3], [0, 4]])
 
 
 def test_class_weights_multiply_sample_weights():
     y = np.array([[0, 1], [1, 1], [1, 0]])
-    targets, indices = learn(y)
+    tasks, indices = learn(y)
     given = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
-    weights = combine(indices, targets, given, {"task1": {1: 10.0}})
+    weights = combine(labels_of(indices), tasks, given, {"task1": {1: 10.0}})
     assert_array_equal(weights, [[1, 20], [3, 40], [5, 6]])
 
 
 def test_a_one_dimensional_y_has_the_classes_that_are_there():
     y = pd.Series(pd.Categorical(["a", "b"] * 3, categories=["a", "b", "c"]))
-    assert Targets.fit(y).classes[0].tolist() == ["a", "b"]
+    assert Tasks.learn(y).classes[0].tolist() == ["a", "b"]
 
 
 def test_a_polars_categorical_is_read():
     y = pl.DataFrame({"t": ["x", "z", None], "u": [0, 1, 1]})
     y = y.with_columns(pl.col("t").cast(pl.Categorical))
-    targets = Targets.fit(y)
-    assert targets.classes[0].tolist() == ["x", "z"]
-    assert np.isnan(targets.indices(y)[2, 0])
+    tasks = Tasks.learn(y)
+    assert tasks.classes[0].tolist() == ["x", "z"]
+    assert not tasks.read(y).observed[2, 0]

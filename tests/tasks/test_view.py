@@ -252,7 +252,7 @@ def test_fitting_a_view_leaves_the_viewed_estimator_alone(binary):
 
 def test_a_view_is_not_fitted_to_several_tasks(binary):
     with pytest.raises(
-        ValueError, match=r"1d y, the labels of task 'click'.*\(120, 2\)"
+        ValueError, match=r"1d y, the labels of task 'click'.*\['click', 'like'\]"
     ):
         binary.task("click").fit(X, BINARY)
 

@@ -1,0 +1,67 @@
+"""Area under the ROC curve, of all rows or of each group of rows."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.exceptions import UndefinedMetricWarning
+
+
+def auc_by_group(
+    positive: NDArray, score: NDArray, weight: NDArray | None, group: NDArray
+) -> tuple[NDArray, NDArray]:
+    """AUC (NaN where a group has one class) and total weight of each group."""
+    order = np.lexsort((score, group))
+    positive, score, group = positive[order], score[order], group[order]
+    weight = np.ones(len(order)) if weight is None else weight[order]
+    opens_group = np.r_[True, group[1:] != group[:-1]]
+    ties = np.flatnonzero(opens_group | np.r_[True, score[1:] != score[:-1]])
+    # all sums are over blocks of equal scores within a group
+    wins = np.add.reduceat(np.where(positive, weight, 0.0), ties)
+    losses = np.add.reduceat(np.where(positive, 0.0, weight), ties)
+    groups = np.flatnonzero(opens_group[ties])
+    below = np.cumsum(losses) - losses
+    below -= np.repeat(below[groups], np.diff(groups, append=len(ties)))
+    n_positive = np.add.reduceat(wins, groups)
+    n_negative = np.add.reduceat(losses, groups)
+    ranked_right = np.add.reduceat(wins * (below + losses / 2), groups)
+    auc = np.full(len(groups), np.nan)
+    np.divide(
+        ranked_right,
+        n_positive * n_negative,
+        out=auc,
+        where=(n_positive > 0) & (n_negative > 0),
+    )
+    return auc, n_positive + n_negative
+
+
+def roc_auc(positive: NDArray, score: NDArray, weight: NDArray | None = None) -> float:
+    """AUC of all rows; NaN where one class is there, or a score is no number.
+
+    >>> roc_auc(np.array([False, True, True]), np.array([0.2, 0.1, 0.3]))
+    0.5
+    """
+    if not len(score) or np.isnan(score).any():
+        return np.nan
+    (auc,), _ = auc_by_group(positive, score, weight, np.zeros(len(score), dtype=int))
+    return float(auc)
+
+
+def warn_undefined(metric: str, task: str, why: str) -> float:
+    """NaN, and a warning that names the task."""
+    warnings.warn(
+        f"{metric} of task {task!r} is undefined: {why}. It is NaN, and left out of a "
+        "mean over tasks.",
+        UndefinedMetricWarning,
+        stacklevel=3,
+    )
+    return np.nan
+
+
+def mean_over_tasks(values: ArrayLike) -> float:
+    """Mean of the tasks that have a value; NaN where none has."""
+    values = np.asarray(values)
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else np.nan
