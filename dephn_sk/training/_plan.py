@@ -88,7 +88,7 @@ class FitPlan:
             check_goes_on(template, before.template)
         tasks = before.tasks if before else Tasks.learn(y, classes)
         check_task_weights(template.task_weights, tasks)
-        monitor = template.monitored(tasks)
+        monitor = template._monitored(tasks)
         # the commit draws from a RandomState; until then a copy is asked
         state = copy.deepcopy(template.random_state)
         seed = before.state.seed if before else draw_seed(state)
