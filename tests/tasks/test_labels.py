@@ -177,6 +177,7 @@ def test_a_cell_that_is_no_label_is_named(cell):
         (np.zeros((2, 2, 2)), ValueError, r"y must have the shape .*\(2, 2, 2\)"),
         (np.zeros((2, 0)), ValueError, r"\(2, 0\)"),
         (3, ValueError, r"y must have the shape"),
+        (None, ValueError, "y to be passed"),
         (pd.DataFrame(index=range(3)), ValueError, "no columns"),
         (pd.DataFrame(np.eye(2), columns=["a", "a"]), ValueError, r"\['a'\]"),
         (csr_matrix(np.eye(2)), TypeError, "sparse"),
