@@ -80,7 +80,13 @@ def changed(default: Any = _SAME, text: str = "") -> Any:
     return Parameter(default, None, "", text)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, changed))
+def like(table: type[ParameterTable], name: str, default: Any = _SAME) -> Any:
+    """Declare a parameter as another table has it, with another default or the same."""
+    old = table._parameters[name]
+    return old if default is _SAME else replace(old, default=default)
+
+
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, changed, like))
 class ParameterTable:
     """Base of estimators that declare their parameters in the body of the class.
 

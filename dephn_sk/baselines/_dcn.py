@@ -133,7 +133,7 @@ class DCNClassifier(SingleTaskClassifier):
 
     n_layers: int = changed(text="Cross layers, and feed-forward layers, at least.")
 
-    _reads_vectors = False
+    reads_vectors = False
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

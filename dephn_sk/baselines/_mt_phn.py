@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 
-from .._compat import Interval, StrOptions
-from .._parameters import parameter
+from .._compat import StrOptions
+from .._dephn import DEPHNMultiTaskClassifier, check_heads
+from .._estimator import MultiTaskClassifier
+from .._parameters import like, parameter
 from ..nn import DEPHN, FieldEmbedding
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
+from ..training._parameters import count, tower_hidden
 
 SHARING = ("all-public", "private-dnn", "public-dnn")
 
 
-class MTPHNClassifier(BaselineClassifier):
+class MTPHNClassifier(MultiTaskClassifier):
     """Multi-task PHN: the heterogeneous network [2]_ with gates as in MMoE.
 
     The network of DEPHN [1]_ without its three ideas on gates: they are a softmax of a
@@ -59,63 +59,20 @@ class MTPHNClassifier(BaselineClassifier):
         for DEPHN, ``"private-dnn"`` shares cross and field experts alone,
         ``"all-public"`` shares all.""",
     )
-    n_experts: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "DNN experts, of all tasks or of each.",
-    )
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of a DNN expert's layers; the last is the common width of the public
-        experts. It is repeated where `n_layers` asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of each structure.",
-    )
-    cross_rank: int | None = parameter(
-        16,
-        [Interval(Integral, 1, None, closed="left"), None],
-        "int or None",
-        """Rank of the cross experts' matrices; None is full, as in the paper.""",
-    )
-    residual: bool = parameter(
-        True,
-        ["boolean"],
-        "bool",
-        "Whether DNN and cross layers have trainable residual links.",
-    )
-    selection: str | None = parameter(
-        "soft",
-        [
-            StrOptions({"soft", "soft-private-attention", "attention"}),
-            None,
-        ],
-        '{"soft", "soft-private-attention", "attention"} or None',
-        """What the experts read: a trainable mixture of raw and attended fields, with
-        one attention or one for each structure; the attended fields; or, with None,
-        the raw ones.""",
-    )
-    n_heads: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Heads of the attention; must divide `embedding_dim`.",
-    )
+    n_experts: int = count(3, "DNN experts, of all tasks or of each.")
+    expert_hidden: Sequence[int] = like(DEPHNMultiTaskClassifier, "expert_hidden")
+    n_layers: int = like(DEPHNMultiTaskClassifier, "n_layers")
+    cross_rank: int | None = like(DEPHNMultiTaskClassifier, "cross_rank")
+    residual: bool = like(DEPHNMultiTaskClassifier, "residual")
+    selection: str | None = like(DEPHNMultiTaskClassifier, "selection", default="soft")
+    n_heads: int = like(DEPHNMultiTaskClassifier, "n_heads")
     tower_hidden: Sequence[int] = tower_hidden()
 
-    def _check_choices(self) -> None:
-        super()._check_choices()
-        if self.selection is not None and self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} does not divide "
-                f"embedding_dim={self.embedding_dim}."
-            )
+    def check_parameters(self) -> None:
+        super().check_parameters()
+        check_heads(self)
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -136,6 +93,7 @@ class MTPHNClassifier(BaselineClassifier):
             mappings=("raw",),
             gate="mapped",
             virtual_gradient=None,
+            gate_optimizer="adam",
             tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from .._parameters import parameter
-from ..nn import FieldEmbedding, Members
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from .._estimator import MultiTaskClassifier
+from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
+from ..training._parameters import count, layers, tower_hidden
+from ._mlp import MLP
 
 
-class SharedBottom(nn.Module):
+class SharedBottom(TaskNetwork):
     r"""All tasks read the output of one feed-forward network.
 
     .. math:: \mathrm{logit}_t = h^t(f(E))
@@ -77,12 +77,12 @@ class SharedBottom(nn.Module):
         x = self.embedding(codes, numbers, bags).flatten(1)
         return self.towers(self.bottom(x)[0])
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
-class SharedBottomClassifier(BaselineClassifier):
+class SharedBottomClassifier(MultiTaskClassifier):
     """Shared-bottom network [1]_: all tasks on one feed-forward network.
 
     See :class:`SharedBottom`.
@@ -109,22 +109,13 @@ class SharedBottomClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of the shared network, at least.",
-    )
+    hidden: Sequence[int] = layers("the feed-forward layers")
+    n_layers: int = count(1, "Layers of the shared network, at least.")
     tower_hidden: Sequence[int] = tower_hidden()
 
-    _reads_vectors = False
+    reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Codes, Column
 from dephn_sk.preprocessing._distinct import is_whole
+from dephn_sk.preprocessing._spelling import shown
 
 
 class Encoded:
@@ -61,8 +62,9 @@ class Encoded:
 
     def _no_codes(self, column: Column) -> ValueError:
         return ValueError(
-            f"Column {column.name!r} held codes, and now holds {column.example()!r}. "
-            "Encode it with the same FieldEncoder as before."
+            f"Column {column.name!r} held codes, and now holds "
+            f"{shown(column.example())}. Encode it with the same FieldEncoder as "
+            "before."
         )
 
     @property

@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._distinct import object_array
+from dephn_sk.preprocessing._instants import in_utc, local_time
+
 _DAY = np.timedelta64(1, "D")
 # 1970-01-01, day 0 of datetime64, was a Thursday; Monday is 0
 _FIRST_WEEKDAY = 3
@@ -22,14 +26,18 @@ class DateParts:
     Parameters
     ----------
     reference : datetime-like or None
-        When the age is zero; None: the latest date in `learn`.
+        When the age is zero; None: the latest date in `learn`. In a column with a time
+        zone, a reference without one is what its clocks show.
     """
 
     def __init__(self, reference: Any = None):
         self.reference = reference
+        self.zone: str | None = None
 
-    def learn(self, instants: NDArray, weight: NDArray | None, name: str) -> None:
-        """Learn the reference and whether there is a time of day."""
+    def learn(self, column: Column, weight: NDArray | None) -> None:
+        """Learn the zone, the reference and whether there is a time of day."""
+        name, self.zone = column.name, column.zone
+        instants = column.instants().values
         present = ~np.isnat(instants)
         if weight is not None:
             present &= weight > 0
@@ -42,14 +50,26 @@ class DateParts:
         if self.reference is None:
             self.reference = instants.max()
         else:
-            try:
-                self.reference = np.datetime64(self.reference)
-            except (TypeError, ValueError) as error:
-                raise ValueError(
-                    f"date_reference={self.reference!r} for column {name!r} is no date."
-                ) from error
+            self.reference = self._given_reference(name)
         self.reference = self.reference.astype("datetime64[us]")
-        self.has_time = bool(np.any(_time_of_day(instants) > 0))
+        local = local_time(instants, self.zone, name)
+        self.has_time = bool(np.any(_time_of_day(local) > 0))
+
+    def _given_reference(self, name: str) -> np.datetime64:
+        try:
+            given = Column("date_reference", object_array([self.reference])).instants()
+        except ValueError as error:
+            raise ValueError(
+                f"date_reference={self.reference!r} for column {name!r} is no date."
+            ) from error
+        if self.zone is None and given.zone is not None:
+            raise ValueError(
+                f"date_reference={self.reference!r} has a time zone, but column "
+                f"{name!r} has none."
+            )
+        if self.zone is not None and given.zone is None:
+            return in_utc(given.values[0], self.zone, name)
+        return given.values[0]
 
     @property
     def parts(self) -> tuple[str, ...]:
@@ -57,21 +77,27 @@ class DateParts:
         hour = ("hour_sin", "hour_cos") if self.has_time else ()
         return (*hour, "weekday_sin", "weekday_cos", "age")
 
-    def encode(self, instants: NDArray) -> Iterator[NDArray]:
-        """The numbers of each part; NaN where missing."""
+    def encode(self, column: Column) -> Iterator[NDArray]:
+        """The numbers of each part; NaN where missing.
+
+        Hours and weekdays are those of the zone of `learn`.
+        """
+        instants = column.instants_as_in(self.zone)
+        local = local_time(instants, self.zone, column.name)
         if self.has_time:
-            yield from _cycle(_time_of_day(instants))
-        days = instants.astype("datetime64[D]")
+            yield from _cycle(_time_of_day(local))
+        days = local.astype("datetime64[D]")
         weekday = (_floats(days - np.datetime64(0, "D")) + _FIRST_WEEKDAY) % 7
         yield from _cycle(weekday / 7)
         yield _floats(self.reference - instants.astype("datetime64[us]"))
 
     def decode(self, age: NDArray) -> NDArray:
-        """The dates of ages, to the millisecond."""
+        """The dates of ages, to the millisecond, in the zone of `learn`."""
         milliseconds = np.nan_to_num(age) * (_DAY / np.timedelta64(1, "ms"))
         ago = np.round(milliseconds).astype("timedelta64[ms]")
         instants = self.reference.astype("datetime64[ms]") - ago
-        return np.where(np.isnan(age), np.datetime64("NaT"), instants)
+        local = local_time(instants, self.zone, "age")
+        return np.where(np.isnan(age), np.datetime64("NaT"), local)
 
 
 def _time_of_day(instants: NDArray) -> NDArray:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import operator
 import sys
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from numbers import Integral, Number, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dephn_sk.preprocessing._spelling import MAX_DIGITS, is_long, shown
+
 # below it, float64 holds every integer exactly
 EXACT = 2.0**53
+# Python hashes them with a secret, or so that only few can be made alike.
+_HASHED_APART = {str, bytes, float, date, datetime, type(None)}
+_PLAIN_NUMBERS = (bool, int, float, np.number, np.bool_)
+_NO_ORDER = (complex, np.complexfloating, set, frozenset)
 
 
 @dataclass(frozen=True)
@@ -38,17 +45,20 @@ def distinct_values(values: Any, name: str) -> Distinct:
     if kind == "b":
         return Distinct(values.astype(np.intp), np.array([False, True]))
     if kind in "iu":
-        return _distinct_integers(values)
+        return distinct_integers(values)
     if kind == "f":
         return _distinct_floats(values)
-    if kind == "M":
-        distinct = _factorized(values.astype("datetime64[us]").view(np.int64))
-        instants = distinct.values.view("datetime64[us]").astype(object)
-        return _typed(Distinct(distinct.positions, instants), name)
-    return _typed(_distinct_objects(values.tolist(), name), name)
+    if kind in "mM":
+        unit = values.astype(f"{values.dtype.char}8[us]")
+        distinct = _factorized(unit.view(np.int64))
+        objects = distinct.values.view(unit.dtype).astype(object)
+        return _typed(Distinct(distinct.positions, objects), name)
+    if kind == "c":
+        raise _no_category(name, values[0])
+    return _typed(_distinct_objects(values, name), name)
 
 
-def _distinct_integers(values: NDArray) -> Distinct:
+def distinct_integers(values: NDArray) -> Distinct:
     """Distinct integers; all of their range where it is narrow."""
     if len(values) == 0:
         return Distinct(np.empty(0, dtype=np.int32), values.astype(np.int64))
@@ -82,29 +92,90 @@ def _distinct_floats(values: NDArray) -> Distinct:
     missing = np.isnan(values)
     present = values[~missing] if missing.any() else values
     if len(present) and np.all(is_whole(present)):
-        distinct = _distinct_integers(present.astype(np.int64))
+        distinct = distinct_integers(present.astype(np.int64))
     else:
         distinct = _factorized(present + 0.0)  # one zero only
-    positions = np.full(len(values), -1, dtype=distinct.positions.dtype)
-    positions[~missing] = distinct.positions
-    return Distinct(positions, distinct.values)
+    return _spread(distinct, missing)
 
 
-def _distinct_objects(values: list, name: str) -> Distinct:
+def _distinct_objects(values: NDArray, name: str) -> Distinct:
     """Distinct objects, in order of appearance."""
-    try:
-        index = dict.fromkeys(values)
-    except TypeError as error:
-        example = next(value for value in values if not _is_hashable(value))
+    listed = values.tolist()
+    types = set(map(type, listed))
+    if types <= _HASHED_APART:
+        return _by_key(listed)
+    values = values if values.dtype.kind == "O" else object_array(listed)
+    missing = missing_mask(values)
+    if missing.any():
+        return _spread(_distinct_objects(values[~missing], name), missing)
+    long = next(filter(is_long, listed), None) if int in types else None
+    if long is not None:
         raise ValueError(
-            f"Column {name!r} is categorical, but holds {example!r}, which is a "
-            f"{type(example).__name__} and cannot be a category. Give text, numbers "
-            "or tuples."
-        ) from error
-    distinct = list(index)
+            f"Column {name!r} holds {shown(long)}, an integer of more than "
+            f"{MAX_DIGITS} digits. Give it as text."
+        )
+    if all(issubclass(one, _PLAIN_NUMBERS) for one in types):
+        numbers = _as_numbers(listed, types)
+        if numbers is not None:
+            return distinct_values(numbers, name)
+    try:
+        distinct = _by_hash(values)
+        # one of each type must spell something, for messages and under the hash
+        list(map(str, {type(one): one for one in distinct.values}.values()))
+        return distinct
+    except Exception as error:  # whatever the methods of an object raise
+        raise _no_category(name, next(filter(_no_key, listed), listed[0])) from error
+
+
+def _by_hash(values: NDArray) -> Distinct:
+    """Distinct objects; those that collide in Python's hash are told by their text."""
+    hashed = _factorized(np.fromiter(map(hash, values), np.int64, len(values)))
+    positions = hashed.positions
+    _, first = np.unique(positions, return_index=True)
+    alike = (values[first][positions] == values).astype(bool)
+    if alike.all():
+        return Distinct(positions, values[first])
+    rest = values[~alike]
+    others = _by_key(list(map(repr, rest)))
+    positions[~alike] = others.positions + len(first)
+    _, second = np.unique(others.positions, return_index=True)
+    return Distinct(positions, np.concatenate([values[first], rest[second]]))
+
+
+def _by_key(keys: list) -> Distinct:
+    """Distinct keys that a dict tells apart fast."""
+    distinct = list(dict.fromkeys(keys))
     index = dict(zip(distinct, range(len(distinct)), strict=True))
-    positions = np.fromiter(map(index.__getitem__, values), np.int32, len(values))
+    positions = np.fromiter(map(index.__getitem__, keys), np.int32, len(keys))
     return Distinct(positions, object_array(distinct))
+
+
+def _spread(present: Distinct, missing: NDArray) -> Distinct:
+    """What was found where nothing is missing, for all rows."""
+    positions = np.full(len(missing), -1, dtype=present.positions.dtype)
+    positions[~missing] = present.positions
+    return Distinct(positions, present.values)
+
+
+def _no_key(value: Any) -> bool:
+    """Whether an object cannot be hashed and compared."""
+    try:
+        hash(value)
+        return not isinstance(value == value, bool | np.bool_)
+    except Exception:
+        return True
+
+
+class CategoryError(ValueError, TypeError):
+    """A cell holds what cannot be a category; scikit-learn expects a TypeError."""
+
+
+def _no_category(name: str, example: Any) -> CategoryError:
+    return CategoryError(
+        f"Column {name!r} is categorical, but holds {shown(example)}, which is a "
+        f"{type(example).__name__} and cannot be a category: the argument must be a "
+        "string, a number or a tuple of them."
+    )
 
 
 def _distinct_strings(values: Any) -> Distinct:
@@ -126,11 +197,23 @@ def _typed(distinct: Distinct, name: str) -> Distinct:
         positions = np.append(renumbered, -1).astype(np.int32)[positions]
         values = values[~missing]
         types = set(map(type, values.tolist()))
+    refused = next((one for one in types if issubclass(one, _NO_ORDER)), None)
+    if refused is not None:
+        raise _no_category(name, next(v for v in values if type(v) is refused))
+    if any(issubclass(one, datetime) for one in types):
+        values = object_array([_in_utc(value) for value in values])
     numbers = _as_numbers(values.tolist(), types)
     if numbers is None:
         return Distinct(positions, values)
     inner = distinct_values(numbers, name)
     return Distinct(np.append(inner.positions, -1)[positions], inner.values)
+
+
+def _in_utc(value: Any) -> Any:
+    """An object, in UTC if it is an instant of some zone."""
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC)
+    return value
 
 
 def _as_numbers(values: list, types: set[type]) -> NDArray | None:
@@ -140,12 +223,15 @@ def _as_numbers(values: list, types: set[type]) -> NDArray | None:
     if types <= {bool, np.bool_}:
         return np.array(values)
     if all(issubclass(kind, Integral | np.bool_) for kind in types):
-        low, high = min(values), max(values)
+        low, high = int(min(values)), int(max(values))
         if low >= -(2**63) and high < 2**64 and (low >= 0 or high < 2**63):
             return np.array(values, dtype=np.int64 if high < 2**63 else np.uint64)
         return None
     if all(issubclass(kind, Real) for kind in types):
-        numbers = np.array(values, dtype=np.float64)
+        try:
+            numbers = np.array(values, dtype=np.float64)
+        except OverflowError:  # too large for a float
+            return None
         exact = all(map(operator.eq, numbers.tolist(), values))
         return numbers if exact else None
     return None
@@ -155,7 +241,10 @@ def missing_mask(values: NDArray) -> NDArray:
     """Which objects stand for a missing value."""
     pandas = sys.modules.get("pandas")
     if pandas is not None:
-        return pandas.isna(values)
+        try:
+            return pandas.isna(values)
+        except ArithmeticError:  # a signalling NaN
+            pass
     return np.fromiter(map(is_missing, values.tolist()), bool, len(values))
 
 
@@ -163,8 +252,11 @@ def is_missing(value: Any) -> bool:
     """Whether an object stands for a missing value."""
     if value is None:
         return True
-    if isinstance(value, Number):
-        return bool(value != value)
+    if isinstance(value, Number | np.datetime64 | np.timedelta64):
+        try:
+            return bool(value != value)
+        except ArithmeticError:  # a signalling NaN
+            return True
     pandas = sys.modules.get("pandas")
     return pandas is not None and (value is pandas.NA or value is pandas.NaT)
 
@@ -172,24 +264,3 @@ def is_missing(value: Any) -> bool:
 def object_array(values: list) -> NDArray:
     """A 1-d array of objects, whatever they are."""
     return np.fromiter(values, dtype=object, count=len(values))
-
-
-def _is_hashable(value: Any) -> bool:
-    try:
-        hash(value)
-    except TypeError:
-        return False
-    return True
-
-
-def texts(values: NDArray) -> list[str]:
-    """What each value spells; whole floats spell integers."""
-    listed = values.tolist()
-    if float not in set(map(type, listed)):
-        return list(map(str, listed))
-    return [
-        str(int(value))
-        if isinstance(value, float) and value.is_integer()
-        else str(value)
-        for value in listed
-    ]

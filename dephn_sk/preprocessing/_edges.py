@@ -1,19 +1,21 @@
-"""Edges of the bins of numeric columns, from their weighted quantiles."""
+"""Edges of the bins of numeric fields, from how their numbers are distributed."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-_MAX_ROWS = 1_000_000
+from dephn_sk.preprocessing._distribution import Distribution
+from dephn_sk.preprocessing._numbers import Scale
+
 # a discrete column: so large a share of its rows hold frequent values
 _DISCRETE = 0.9
 _FREQUENT_ROWS = 20
 
 
-def quantile_edges(
-    values: NDArray, n_bins: int, sample_weight: NDArray | None = None
-) -> NDArray:
+def quantile_edges(values: NDArray, mass: NDArray, n_bins: int) -> NDArray:
     """Increasing bin edges of one numeric column.
 
     A value that alone holds more than its share of the rows, such as the zeros of a
@@ -22,30 +24,28 @@ def quantile_edges(
 
     Parameters
     ----------
-    values : ndarray of shape (n_samples,)
-        NaN is left out.
+    values : ndarray of shape (n_values,)
+        Increasing.
+    mass : ndarray of shape (n_values,)
+        The weight of each value; integer weights give the edges of repeated rows.
     n_bins : int
         Number of quantile bins; ties make fewer.
-    sample_weight : ndarray of shape (n_samples,), default=None
-        Integer weights give the edges of the repeated rows.
 
     Returns
     -------
     ndarray of shape (n_edges,)
-        At least two; bins hold their left edge. All but the last are values of the
-        column.
+        At least two; bins hold their left edge. All but the last are among the values.
 
     Examples
     --------
-    >>> quantile_edges(np.array([0.0, 0, 0, 0, 0, 0, 1, 2, 3, 4]), n_bins=2)
+    >>> quantile_edges(np.arange(5.0), np.array([6, 1, 1, 1, 1]), n_bins=2)
     array([0., 1., 3., 4.])
     """
-    distinct, mass = _distinct(values, sample_weight)
-    if len(distinct) < 2:
-        start = distinct[0] if len(distinct) else 0.0
-        return np.array([start, start + 1], dtype=values.dtype)
-    if len(distinct) <= n_bins:
-        return np.append(distinct, distinct[-1] + (distinct[-1] - distinct[-2]))
+    if len(values) < 2:
+        start = values[0] if len(values) else 0.0
+        return np.array([start, start + max(1.0, abs(start))], dtype=values.dtype)
+    if len(values) <= n_bins:
+        return np.append(values, values[-1] + (values[-1] - values[-2]))
     heavy = mass > mass.sum() / n_bins
     heavy[-1] = False  # the last value is the last edge already
     rest = np.where(heavy, 0.0, mass)
@@ -55,19 +55,12 @@ def quantile_edges(
     # a heavy value's bin ends where the next value begins
     after = np.flatnonzero(heavy) + 1
     chosen = np.unique(
-        np.concatenate([[0, len(distinct) - 1], first, np.flatnonzero(heavy), after])
+        np.concatenate([[0, len(values) - 1], first, np.flatnonzero(heavy), after])
     )
-    return distinct[chosen]
+    return values[chosen]
 
 
-def some_rows(rows: NDArray) -> NDArray:
-    """At most a million of the rows, evenly spaced: enough for quantiles."""
-    return rows[:: -(-len(rows) // _MAX_ROWS)]
-
-
-def is_discrete(
-    values: NDArray, n_bins: int, sample_weight: NDArray | None = None
-) -> bool:
+def is_discrete(mass: NDArray, n_rows: int, n_bins: int) -> bool:
     """Whether nearly all rows of a numeric column share a few frequent values.
 
     Frequent is a value that holds more than its share, one in `n_bins`, of the rows,
@@ -77,47 +70,37 @@ def is_discrete(
 
     Parameters
     ----------
-    values, n_bins, sample_weight
-        As those of :func:`quantile_edges`.
+    mass : ndarray of shape (n_values,)
+        The weight of each value.
+    n_rows : int
+        How many rows hold them.
+    n_bins : int
+        As that of :func:`quantile_edges`.
 
     Examples
     --------
-    >>> is_discrete(np.repeat([0.0, 1, 5], 30), n_bins=16)
+    >>> is_discrete(np.array([30, 30, 30]), 90, n_bins=16)
     True
-    >>> is_discrete(np.arange(90.0), n_bins=16)
+    >>> is_discrete(np.ones(90), 90, n_bins=16)
     False
     """
-    _, mass = _distinct(values, sample_weight)
-    if sample_weight is not None:
-        counted = sample_weight[(sample_weight > 0) & ~np.isnan(values)]
-        mass /= min(1.0, counted.mean()) if len(counted) else 1.0
-    frequent = (mass > mass.sum() / n_bins) & (mass >= _FREQUENT_ROWS)
-    return bool(mass[frequent].sum() >= _DISCRETE * mass.sum())
+    total = mass.sum()
+    rows = mass / min(1.0, total / n_rows) if n_rows else mass
+    frequent = (rows > rows.sum() / n_bins) & (rows >= _FREQUENT_ROWS)
+    return bool(rows[frequent].sum() >= _DISCRETE * rows.sum())
 
 
-def column_edges(
-    numbers: NDArray,
-    n_bins: int,
-    sample_weight: NDArray | None = None,
-    *,
-    discrete_only: bool = False,
-) -> list[NDArray]:
-    """Edges of each column; if asked, of those that are not discrete one bin alone."""
-    edges = []
-    for column in numbers.T:
-        whole = discrete_only and not is_discrete(column, n_bins, sample_weight)
-        edges.append(quantile_edges(column, 1 if whole else n_bins, sample_weight))
-    return edges
+def scaled_edges(
+    seen: Distribution, scale: Scale, n_bins: int, discrete_only: bool, dtype: Any
+) -> NDArray:
+    """Edges among scaled numbers; if asked, one bin where they are not discrete.
 
-
-def _distinct(
-    values: NDArray, sample_weight: NDArray | None
-) -> tuple[NDArray, NDArray]:
-    """Known values of weight above zero in order, and the weight of each."""
-    known = ~np.isnan(values)
-    if sample_weight is not None:
-        known &= sample_weight > 0
-    distinct, position = np.unique(values[known], return_inverse=True)
-    weights = None if sample_weight is None else sample_weight[known]
-    mass = np.bincount(position, weights, minlength=len(distinct)).astype(np.float64)
-    return distinct, mass
+    The values are scaled and rounded to ``dtype`` as the numbers of any row are, so
+    that a number that equals an edge falls into the bin that begins there.
+    """
+    scaled = scale.apply(seen.values).astype(dtype)
+    begins = np.flatnonzero(np.append(True, scaled[1:] > scaled[:-1])[: len(scaled)])
+    mass = np.add.reduceat(seen.mass, begins) if len(begins) else seen.mass
+    if discrete_only and not is_discrete(mass, seen.rows, n_bins):
+        n_bins = 1
+    return quantile_edges(scaled[begins], mass, n_bins)

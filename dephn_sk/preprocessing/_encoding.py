@@ -14,12 +14,14 @@ from dephn_sk.preprocessing._codes import Encoded
 from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
 from dephn_sk.preprocessing._dates import DateParts
 from dephn_sk.preprocessing._distinct import object_array
+from dephn_sk.preprocessing._distribution import Distribution
 from dephn_sk.preprocessing._hashing import Hashing
-from dephn_sk.preprocessing._numbers import Scale
+from dephn_sk.preprocessing._numbers import Scale, count_numbers, finite
 from dephn_sk.preprocessing._roles import (
     BAG,
     CATEGORY,
     DATE,
+    DURATION,
     NUMBER,
     TIME,
     find_roles,
@@ -59,6 +61,8 @@ class TableEncoding:
         self.bags: dict[str, MultiValued] = {}
         self.dates: dict[str, DateParts] = {}
         self.scales: dict[str, Scale] = {}  # of numeric fields
+        self.missing_shares: dict[str, float] = {}
+        self.distributions: dict[str, Distribution] = {}
         self.statistics: dict[str, TargetStatistics] = {}
         self.tasks: Tasks | None = None
         self._weights = weights_of_bags(params, self.names)
@@ -87,6 +91,9 @@ class TableEncoding:
             self.coders[name] = coder
             if role == BAG:
                 self.bags[name] = self._multi_valued(column, coder)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"distributions": {}}
 
     def _setting(self, parameter: str, name: str, default: Any = None) -> Any:
         value = for_column(self.params[parameter], name, self.names, parameter)
@@ -129,7 +136,7 @@ class TableEncoding:
         for column in columns:
             if self.roles[column.name] == DATE:
                 parts = DateParts(self._setting("date_reference", column.name))
-                parts.learn(column.instants(), weight, column.name)
+                parts.learn(column, weight)
                 self.dates[column.name] = parts
         if named is not None:
             self.tasks = Tasks()
@@ -148,9 +155,17 @@ class TableEncoding:
             how = self._setting("scaling", source, "standard")
             if self.roles[source] == DATE and name != f"{source}_age":
                 how = "none"  # sine and cosine
-            scale = Scale(how, self.params["infinite"])
-            scale.learn(numbers, weight, name)
-            self.scales[name] = scale
+            numbers = finite(numbers, name, self.params["infinite"])
+            seen, missing = count_numbers(numbers, weight)
+            if not seen.rows:
+                raise ValueError(
+                    f"Column {name!r} is missing in all rows. Leave it out, or give it "
+                    "a value somewhere."
+                )
+            total = len(numbers) if weight is None else weight.sum()
+            self.missing_shares[name] = float(missing / total)
+            self.distributions[name] = seen
+            self.scales[name] = Scale.of(seen, how)
 
     def grow(
         self, columns: list[Column], weight: NDArray | None, y: Any = None
@@ -231,7 +246,8 @@ class TableEncoding:
     ) -> Iterator[tuple[str, NDArray]]:
         """Each numeric field's name and scaled numbers."""
         for name, _, numbers in self._raw_numbers(columns, statistics):
-            yield name, self.scales[name].apply(numbers, name)
+            numbers = finite(numbers, name, self.params["infinite"])
+            yield name, self.scales[name].apply(numbers)
 
     def _raw_numbers(
         self, columns: list[Column], statistics: Statistics | None = None
@@ -241,9 +257,11 @@ class TableEncoding:
             name = column.name
             if self.roles[name] == NUMBER:
                 yield name, name, column.numbers()
+            elif self.roles[name] == DURATION:
+                yield name, name, column.durations()
             elif self.roles[name] == DATE:
                 parts = self.dates[name]
-                encoded = parts.encode(column.instants())
+                encoded = parts.encode(column)
                 for part, numbers in zip(parts.parts, encoded, strict=True):
                     yield f"{name}_{part}", name, numbers
         if not self.statistics:
@@ -293,7 +311,7 @@ class TableEncoding:
                 bag = encoded[name].values.bag
                 lists = np.split(coder.decode(bag.members), bag.offsets[1:-1])
                 raw[name] = object_array(list(map(np.ndarray.tolist, lists)))
-            elif role == NUMBER:
+            elif role in (NUMBER, DURATION):
                 raw[name] = self.scales[name].invert(encoded[name].numbers())
             elif role == DATE:
                 age = f"{name}_age"
@@ -333,8 +351,8 @@ class TableEncoding:
             coder = self.coders[name]
             shares = coder.rare_share, coder.missing_share
             yield name, self.roles[name], coder.cardinality, *shares
-        for name, scale in self.scales.items():
-            yield name, NUMBER, None, None, scale.missing_share
+        for name in self.scales:
+            yield name, NUMBER, None, None, self.missing_shares[name]
 
 
 def _as_codes(column: Column) -> NDArray:

@@ -19,6 +19,7 @@ from dephn_sk._compat import (
     _get_output_config,
 )
 from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._edges import scaled_edges
 from dephn_sk.preprocessing._encoding import Statistics, TableEncoding
 from dephn_sk.preprocessing._fields import Fields
 from dephn_sk.preprocessing._frames import library, read_columns, select
@@ -371,6 +372,51 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         """
         learned = self._grow(X, y, sample_weight, cross_fit=True, reserve=True)
         return self._fields(*learned, dtype=dtype)
+
+    def edges(
+        self, n_bins: int, *, discrete_only: bool = False, dtype: Any = np.float32
+    ) -> list[NDArray]:
+        """Give bin edges of each numeric field, in scaled units.
+
+        They come from the rows that counted in `fit`: from exact counts of up to 2**16
+        distinct numbers, from buckets of them beyond, so that an edge may be off by a
+        few hundredths of a percent of its size.
+
+        Parameters
+        ----------
+        n_bins : int
+            Number of quantile bins; ties make fewer, and a frequent value has one of
+            its own.
+        discrete_only : bool, default=False
+            Whether a field most of whose rows do not share a few frequent values has
+            one bin only.
+        dtype : dtype, default=numpy.float32
+            As that of `encode`, so that a number that equals an edge is in the bin that
+            begins there.
+
+        Returns
+        -------
+        edges : list of ndarray of shape (n_edges,)
+            Increasing, at least two for each field.
+
+        Examples
+        --------
+        >>> from dephn_sk.preprocessing import FieldEncoder
+        >>> encoder = FieldEncoder(scaling="none").fit([[1.0], [2.0], [2.0], [5.0]])
+        >>> encoder.edges(4)
+        [array([1., 2., 5., 8.], dtype=float32)]
+        """
+        check_is_fitted(self)
+        seen = self._encoding.distributions
+        if len(seen) < len(self.numeric_names_):
+            raise ValueError(
+                "The numbers that edges come from are not kept in a copy or a pickle "
+                "of a FieldEncoder. Call edges after fit, in the same process."
+            )
+        return [
+            scaled_edges(seen[name], scale, n_bins, discrete_only, dtype)
+            for name, scale in self._encoding.scales.items()
+        ]
 
     def transform(self, X: Any) -> Any:
         """Give the fields of a table in the kind of table that came.

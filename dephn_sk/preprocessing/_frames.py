@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from dephn_sk.preprocessing._columns import Categories, CodedBag, Codes, Column, Lists
 from dephn_sk.preprocessing._distinct import object_array
 from dephn_sk.preprocessing._fields import Bag
+from dephn_sk.preprocessing._instants import Instants, zone_name
 from dephn_sk.preprocessing._lists import offsets
 from dephn_sk.preprocessing._marks import marked, read_mark
 
@@ -95,7 +96,10 @@ def _read_pandas(series: Any) -> Any:
     if isinstance(dtype, BagDtype):
         return series.array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return series.dt.tz_localize(None).to_numpy()
+        in_utc = series.dt.tz_convert(None).to_numpy()
+        return Instants(in_utc, zone_name(dtype.tz))
+    if isinstance(dtype, pd.SparseDtype):
+        return _read_pandas(series.sparse.to_dense())
     if isinstance(dtype, np.dtype):
         return series.to_numpy()
     if dtype.kind in "biuf":  # nullable
@@ -159,8 +163,9 @@ def _read_arrow(array: Any) -> Any:
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return array
     if pa.types.is_timestamp(kind):
-        if kind.tz is not None:
-            array = pc.local_timestamp(array)
+        instants = array.to_numpy(zero_copy_only=False)
+        return instants if kind.tz is None else Instants(instants, kind.tz)
+    if pa.types.is_duration(kind):
         return array.to_numpy(zero_copy_only=False)
     if pa.types.is_date(kind):
         return array.cast(pa.date32()).to_numpy(zero_copy_only=False)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import is_whole, object_array, texts
+from dephn_sk.preprocessing._distinct import is_whole, object_array
+from dephn_sk.preprocessing._spelling import number, texts
 
 _PRIME = np.uint64(0x100000001B3)
 _BASIS = np.uint64(0xCBF29CE484222325)
+_LONG = 256  # bytes
+_BLOCK = 2**15  # texts
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -82,10 +87,12 @@ class Hashing:
         spelt = texts(values)
         hashes = stable_hash(object_array(spelt))
         if self._numeric:
-            numbers = [_integer(text) for text in spelt]
-            where = [i for i, number in enumerate(numbers) if number is not None]
-            bits = [numbers[i] % 2**64 for i in where]
-            hashes[where] = stable_hash(np.array(bits, dtype=np.uint64))
+            found = [number(text) for text in spelt]
+            whole = [i for i, one in enumerate(found) if isinstance(one, int)]
+            other = [i for i, one in enumerate(found) if isinstance(one, float)]
+            bits = [int(found[i]) % 2**64 for i in whole]
+            hashes[whole] = stable_hash(np.array(bits, dtype=np.uint64))
+            hashes[other] = stable_hash(np.array([found[i] for i in other], float))
         return hashes
 
 
@@ -93,7 +100,8 @@ def stable_hash(values: NDArray) -> NDArray:
     """A 64-bit hash of each value, equal on every platform.
 
     Numbers pass the finaliser of splitmix64, whole floats as integers; anything else is
-    hashed by FNV-1a of its text in UTF-8, and then finalised.
+    hashed by FNV-1a of its text in UTF-8, or by BLAKE2b if that is longer than 256
+    bytes, and then finalised.
 
     >>> stable_hash(np.array(["Oslo", "Rome"], dtype=object))
     array([10778201534438463018,  6079655644700755245], dtype=uint64)
@@ -107,19 +115,34 @@ def stable_hash(values: NDArray) -> NDArray:
         return _mix(np.where(whole, integers, bits))
     if values.dtype.kind in "biu":
         return _mix(values.astype(np.uint64, copy=False))
-    spelt = [text.encode("utf-8", "surrogatepass") for text in texts(values)]
-    lengths = np.fromiter(map(len, spelt), np.int64, len(spelt))
+    spelt = texts(values)
+    hashes = np.empty(len(spelt), dtype=np.uint64)
+    for begin in range(0, len(spelt), _BLOCK):
+        block = slice(begin, begin + _BLOCK)
+        hashes[block] = _hash_texts(spelt[block])
+    return _mix(hashes)
+
+
+def _hash_texts(spelt: list[str]) -> NDArray:
+    """FNV-1a of short texts, all at once; BLAKE2b of long ones."""
+    encoded = [text.encode("utf-8", "surrogatepass") for text in spelt]
+    lengths = np.fromiter(map(len, encoded), np.int64, len(encoded))
+    hashes = np.full(len(encoded), _BASIS, dtype=np.uint64)
+    for i in np.flatnonzero(lengths > _LONG).tolist():
+        digest = blake2b(encoded[i], digest_size=8).digest()
+        hashes[i] = int.from_bytes(digest, "little")
+        encoded[i], lengths[i] = b"", 0
     order = np.argsort(-lengths, kind="stable")
-    characters = np.frombuffer(b"".join(spelt), dtype=np.uint8).astype(np.uint64)
+    characters = np.frombuffer(b"".join(encoded), dtype=np.uint8)
     starts = (np.cumsum(lengths) - lengths)[order]
     # Longest first: those with a character at position k are the first so many.
     reaching = np.searchsorted(-lengths[order], -np.arange(lengths.max(initial=0)))
-    hashes = np.full(len(spelt), _BASIS, dtype=np.uint64)
-    for k, many in enumerate(reaching):
-        hashes[:many] = (hashes[:many] ^ characters[starts[:many] + k]) * _PRIME
-    unsorted = np.empty_like(hashes)
-    unsorted[order] = hashes
-    return _mix(unsorted)
+    sorted_hashes = hashes[order]
+    for k, many in enumerate(reaching.tolist()):
+        sorted_hashes[:many] ^= characters[starts[:many] + k]
+        sorted_hashes[:many] *= _PRIME
+    hashes[order] = sorted_hashes
+    return hashes
 
 
 def _mix(bits: NDArray) -> NDArray:
@@ -128,12 +151,3 @@ def _mix(bits: NDArray) -> NDArray:
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return bits ^ (bits >> np.uint64(31))
-
-
-def _integer(text: str) -> int | None:
-    """The integer that a text spells in the usual way, or None."""
-    try:
-        number = int(text)
-    except ValueError:
-        return None
-    return number if str(number) == text else None

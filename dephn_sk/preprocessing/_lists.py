@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import CodedBag, Codes, Column, Lists
 from dephn_sk.preprocessing._distinct import missing_mask, object_array
+from dephn_sk.preprocessing._spelling import shown
 
 _LISTS = frozenset({list, tuple, np.ndarray})
 
@@ -36,6 +37,11 @@ def read_lists(column: Column, delimiter: str | None) -> tuple[Lists, NDArray | 
     if not missing.all():
         raise _no_list(column.name, others[~missing][0])
     cells[~held] = object_array([()])
+    no_list = next(
+        (c for c in cells if isinstance(c, np.ndarray) and c.ndim != 1), None
+    )
+    if no_list is not None:
+        raise _no_list(column.name, no_list)
     lengths = np.fromiter(map(len, cells), np.int64, len(cells))
     full = cells[lengths > 0]
     if set(map(type, full)) == {np.ndarray}:
@@ -53,7 +59,7 @@ def _split(column: Column, delimiter: str) -> tuple[Lists, NDArray]:
         example = next(text for text in texts if not isinstance(text, str))
         raise ValueError(
             f"Column {column.name!r} is to be split at {delimiter!r}, but holds "
-            f"{example!r}, which is no text."
+            f"{shown(example)}, which is no text."
         )
     parts = [*map(str.split, texts, repeat(delimiter)), []]  # the last for missing
     lengths = np.fromiter(map(len, parts), np.int64, len(parts))
@@ -71,8 +77,9 @@ def offsets(lengths: NDArray) -> NDArray:
 
 
 def _no_list(name: str, example: Any) -> ValueError:
+    shape = f" of shape {example.shape}" if isinstance(example, np.ndarray) else ""
     return ValueError(
-        f"Column {name!r} is multi-valued, but holds {example!r}, which is a "
-        f"{type(example).__name__}. Give a list in each row, or name the column in "
-        "delimiters if it holds delimited text."
+        f"Column {name!r} is multi-valued, but holds {shown(example)}, which is a "
+        f"{type(example).__name__}{shape}. Give a list in each row, or name the "
+        "column in delimiters if it holds delimited text."
     )

@@ -2,109 +2,137 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
+from dephn_sk.preprocessing._distribution import Distribution
+
 # Squashed numbers stay within this distance of zero.
 _BOUND = 3.0
+# Numbers that are not scaled are as they are up to so many times the largest seen.
+_FAR = 1000.0
+_LARGEST = 2.0**124  # of what float32 holds, with room for a sum of several
 
 
+@dataclass(frozen=True)
 class Scale:
-    """Centre and scale of a numeric field.
+    """Centre, scale and limits of a numeric field.
 
     Parameters
     ----------
     how : {"standard", "squash", "none"}
         Mean and standard deviation; or median and quartile distance, then
         :math:`z / \\sqrt{1 + (z / 3)^2}`, which heavy tails cannot leave; or nothing.
-    infinite : {"error", "missing"}
-        What infinities are.
+    mean, scale : float
+        What is subtracted, and what is then divided by.
+    low, high : float
+        The smallest and the largest number seen; NaN where there was none, and then
+        every number is missing.
+
+    Notes
+    -----
+    What lies between the smallest and the largest number seen is scaled and nothing
+    more. A number that lies :math:`e` deviations further out comes
+    :math:`1 - 1 / (1 + e) < 1` deviations further out: a typing error or a sentinel
+    stays near what was seen, larger numbers stay larger as far as floats tell them
+    apart, and `invert` takes it back. Numbers that are not scaled (``"none"``) are as
+    they are up to a thousand times the largest size seen, and stay below two thousand
+    times.
     """
 
-    def __init__(self, how: str = "standard", infinite: str = "error"):
-        self.how = how
-        self.infinite = infinite
-        self.mean, self.scale = 0.0, 1.0
-        self.missing_share = 0.0
+    how: str = "standard"
+    mean: float = 0.0
+    scale: float = 1.0
+    low: float = np.nan
+    high: float = np.nan
 
-    def learn(self, numbers: NDArray, weight: NDArray | None, name: str) -> None:
-        """Learn from numbers that are not all missing."""
-        numbers = self._clean(numbers, name)
-        present = ~np.isnan(numbers)
-        if weight is not None:
-            counted = weight > 0
-            total, present = weight.sum(), present & counted
-            weight = weight[present]
-        else:
-            total = len(numbers)
-        numbers = numbers[present]
-        if len(numbers) == 0:
-            raise ValueError(
-                f"Column {name!r} is missing in all rows. Leave it out, or give it a "
-                "value somewhere."
-            )
-        present_weight = len(numbers) if weight is None else weight.sum()
-        self.missing_share = float(1 - present_weight / total)
-        if self.how != "none":
-            self.mean, self.scale = _mean_and_deviation(numbers, weight)
-        if self.how == "squash":
-            low, middle, high = _quantiles(numbers, weight, [0.25, 0.5, 0.75])
-            if high > low:
-                self.mean, self.scale = middle, high - low
+    @classmethod
+    def of(cls, seen: Distribution, how: str) -> Scale:
+        """The scale of numbers that are distributed so."""
+        mean, scale = (0.0, 1.0) if how == "none" else seen.mean_and_deviation()
+        if how == "squash" and seen.rows:
+            low, middle, high = seen.quantiles([0.25, 0.5, 0.75])
+            if high - low > np.finfo(np.float64).tiny:
+                mean, scale = middle, min(high - low, np.finfo(np.float64).max)
+        return cls(how, mean, scale, seen.low, seen.high)
 
-    def apply(self, numbers: NDArray, name: str) -> NDArray:
+    def apply(self, numbers: NDArray) -> NDArray:
         """The scaled numbers."""
-        # Halves, since the distance of two numbers may be too large for a float.
-        half = self._clean(numbers, name) / 2
-        half -= self.mean / 2
-        if self.how == "squash":
-            return _BOUND * (half / np.hypot(_BOUND * self.scale / 2, half))
-        half /= self.scale / 2
-        return half
+        if np.isnan(self.low):
+            return np.full(len(numbers), np.nan)
+        scaled = self._linear(numbers)
+        low, high, unit = self._limits()
+        for inside, limit, outwards in (
+            (np.fmin.reduce(scaled, initial=low) >= low, low, -1.0),
+            (np.fmax.reduce(scaled, initial=high) <= high, high, 1.0),
+        ):
+            if not inside:
+                excess = np.fmax((scaled - limit) * outwards, 0.0) / unit
+                bounded = limit + outwards * unit * (1.0 - 1.0 / (1.0 + excess))
+                scaled = np.where(excess > 0, bounded, scaled)
+        return scaled
 
     def invert(self, scaled: NDArray) -> NDArray:
         """The numbers that were scaled."""
-        if self.how == "squash":
-            with np.errstate(divide="ignore"):  # infinite where rounded to the bound
+        low, high, unit = self._limits()
+        with np.errstate(divide="ignore"):  # infinite where rounded to the bound
+            if self.how == "squash":
                 scaled = scaled / np.sqrt(1 - (scaled / _BOUND) ** 2)
+            else:
+                inside = np.clip(scaled, low, high)
+                beyond = np.minimum(np.abs(scaled - inside) / unit, 1.0)
+                excess = unit * (1.0 / (1.0 - beyond) - 1.0)
+                scaled = inside + np.copysign(excess, scaled - inside)
         return scaled * self.scale + self.mean
 
-    def _clean(self, numbers: NDArray, name: str) -> NDArray:
-        infinite = np.isinf(numbers)
-        if not infinite.any():
-            return numbers
-        if self.infinite == "missing":
-            return np.where(infinite, np.nan, numbers)
-        row = int(np.argmax(infinite))
-        raise ValueError(
-            f"Column {name!r} holds {numbers[row]} (input contains infinity, first in "
-            f"row {row}). Replace it by a number or by NaN, which is taken as missing, "
-            'or set infinite="missing".'
-        )
+    def _linear(self, numbers: NDArray) -> NDArray:
+        # Halves, since the distance of two numbers may be too large for a float.
+        half = numbers / 2
+        half -= self.mean / 2
+        if self.how == "squash":
+            return _BOUND * (half / np.hypot(_BOUND * (self.scale / 2), half))
+        with np.errstate(over="ignore"):
+            half /= self.scale / 2
+        return half
+
+    def _limits(self) -> tuple[float, float, float]:
+        """Smallest and largest scaled number seen, and how far beyond others come."""
+        if self.how == "squash":
+            return -_BOUND, _BOUND, 1.0
+        if self.how == "none":
+            far = _FAR * max(abs(self.low), abs(self.high), 1.0)
+            far = min(far, _LARGEST)
+            return -far, far, far
+        low, high = self._linear(np.array([self.low, self.high])).tolist()
+        return low, high, 1.0
 
 
-def _mean_and_deviation(
+def finite(numbers: NDArray, name: str, infinite: str) -> NDArray:
+    """The numbers of a column without infinite ones, which are missing or an error."""
+    found = np.isinf(numbers)
+    if not found.any():
+        return numbers
+    if infinite == "missing":
+        return np.where(found, np.nan, numbers)
+    row = int(np.argmax(found))
+    raise ValueError(
+        f"Column {name!r} holds {numbers[row]} (input contains infinity, first in "
+        f"row {row}). Replace it by a number or by NaN, which is taken as missing, "
+        'or set infinite="missing".'
+    )
+
+
+def count_numbers(
     numbers: NDArray, weight: NDArray | None
-) -> tuple[float, float]:
-    """Weighted mean and standard deviation; a constant has deviation 1."""
-    # A power of two, so that squares of large numbers stay finite and nothing rounds.
-    unit = 2.0 ** (np.frexp(np.abs(numbers).max())[1] - 1)
-    numbers = numbers / unit
-    mean = np.average(numbers, weights=weight)
-    variance = np.average((numbers - mean) ** 2, weights=weight)
-    total = len(numbers) if weight is None else weight.sum()
-    epsilon = np.finfo(np.float64).eps
-    # What rounding alone can make of a constant, as in StandardScaler.
-    noise = total * epsilon * variance + (total * mean * epsilon) ** 2
-    deviation = np.sqrt(variance) * unit if variance > noise else 1.0
-    return float(mean * unit), float(deviation)
-
-
-def _quantiles(
-    numbers: NDArray, weight: NDArray | None, shares: list[float]
-) -> list[float]:
-    """The smallest numbers that at least these shares of the weight do not exceed."""
-    order = np.argsort(numbers, kind="stable")
-    below = np.cumsum(np.ones(len(numbers)) if weight is None else weight[order])
-    where = np.searchsorted(below, np.array(shares) * below[-1])
-    return numbers[order[where]].tolist()
+) -> tuple[Distribution, float]:
+    """How the numbers that count are distributed, and the weight of missing ones."""
+    missing = np.isnan(numbers)
+    if weight is None:
+        present = numbers[~missing] if missing.any() else numbers
+        return Distribution.of(present), float(len(numbers) - len(present))
+    counted = ~missing & (weight > 0)
+    weights = weight[counted]
+    some = None if np.all(weights == 1) else weights
+    return Distribution.of(numbers[counted], some), float(weight[missing].sum())

@@ -11,6 +11,7 @@ CATEGORY = "category"
 BAG = "bag"
 NUMBER = "number"
 DATE = "date"
+DURATION = "duration"  # a number of days
 WEIGHTS = "weights"  # of a bag's members; no field
 TIME = "time"  # divides the rows into blocks; no field
 
@@ -46,7 +47,7 @@ def find_roles(
             several = _n_hashes(params, heads.get(name, name), names) > 1
             roles[name] = BAG if several else CATEGORY
         else:
-            roles[name] = DATE if kind == "date" else NUMBER
+            roles[name] = {"date": DATE, "duration": DURATION}.get(kind, NUMBER)
     for parameter in _OF_CODES:
         _check_codes(_named(params, parameter, names), roles, parameter)
     _check_codes(set(heads), roles, "shared_vocabularies")
@@ -56,7 +57,7 @@ def find_roles(
                 f"bag_weights gives weights to {name!r}, which is not multi-valued."
             )
     for name in chosen(params["target_statistics"] or (), names, "target_statistics"):
-        if roles[name] not in (CATEGORY, NUMBER):
+        if roles[name] not in (CATEGORY, NUMBER, DURATION):
             raise ValueError(
                 f"target_statistics names {name!r}, which holds no single values."
             )

@@ -200,7 +200,11 @@ def time_blocks(column: Column, n_blocks: Any) -> NDArray:
             f"time_column={column.name!r} divides the rows by time, so that "
             f"target_folds must be a number, not {n_blocks!r}."
         )
-    time = column.instants() if column.kind == "date" else column.numbers()
+    if column.kind == "date":
+        time = column.instants().values
+    else:
+        is_duration = column.kind == "duration"
+        time = column.durations() if is_duration else column.numbers()
     if np.any(time != time):
         raise ValueError(f"Column {column.name!r} orders the rows, but misses a time.")
     _, first, ranks = np.unique(np.sort(time), return_index=True, return_inverse=True)

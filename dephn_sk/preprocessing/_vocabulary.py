@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
-from itertools import repeat
 from numbers import Integral
 from sys import getsizeof
 
@@ -11,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import EXACT, is_whole, object_array, texts
+from dephn_sk.preprocessing._distinct import object_array
+from dephn_sk.preprocessing._lookup import Lookup, concatenate, order
+from dephn_sk.preprocessing._spelling import shown
 
 
 class Vocabulary:
@@ -47,19 +47,14 @@ class Vocabulary:
         self._forget_index()
 
     def __getstate__(self):
-        return {
-            name: value
-            for name, value in vars(self).items()
-            if name not in ("_index", "_spelt")
-        }
+        return {name: value for name, value in vars(self).items() if name != "_lookup"}
 
     def __setstate__(self, state):
         vars(self).update(state)
         self._forget_index()
 
     def _forget_index(self):
-        self._index: dict | None = None  # made when first needed, never pickled
-        self._spelt = False
+        self._lookup: Lookup | None = None  # made when first needed, never pickled
 
     def count(self, column: Column, weight: NDArray | None) -> float:
         """Add a column's values to the counts; give the weight of present ones.
@@ -91,7 +86,7 @@ class Vocabulary:
         if size > self.max_bytes:
             raise ValueError(
                 f"Column {name!r} has {len(values)} distinct values, such as "
-                f"{values[:1].tolist()[0]!r}, which take {size} bytes, more than "
+                f"{shown(values[:1].tolist()[0])}, which take {size} bytes, more than "
                 f"max_vocabulary_bytes={self.max_bytes}. Give the column n_buckets, or "
                 "a larger limit."
             )
@@ -99,9 +94,9 @@ class Vocabulary:
     def _merge(self, values: NDArray, counts: NDArray, name: str) -> None:
         """Merge counted values into the sorted ones."""
         if len(self._values) == 0:
-            order = _order(values, name)
-            self._values = values[order]
-            self._counts = np.append(counts[order].astype(float), self._counts[-1])
+            ranks = order(values, name)
+            self._values = values[ranks]
+            self._counts = np.append(counts[ranks].astype(float), self._counts[-1])
             self._codes = np.append(np.zeros(len(values), np.int64), self._codes[-1])
         else:
             where = self._find(values)
@@ -112,10 +107,10 @@ class Vocabulary:
         self._forget_index()
 
     def _insert(self, values: NDArray, counts: NDArray, name: str) -> None:
-        merged = _concatenate(self._values, values, name)
-        order = _order(merged, name)
-        self._values = merged[order]
-        last = np.append(order, len(merged))
+        merged = concatenate(self._values, values, name)
+        ranks = order(merged, name)
+        self._values = merged[ranks]
+        last = np.append(ranks, len(merged))
         self._counts = np.concatenate([self._counts[:-1], counts, self._counts[-1:]])
         new = np.zeros(len(values), dtype=np.int64)
         self._codes = np.concatenate([self._codes[:-1], new, self._codes[-1:]])
@@ -144,23 +139,10 @@ class Vocabulary:
         table = np.zeros(len(distinct.values) + 1, dtype=np.int32)
         found = np.flatnonzero(where >= 0)
         if not len(found):
-            self._check_kind(distinct.values, column.name)
+            self._sorted.check_kind(distinct.values, column.name)
         table[found] = self._codes[where[found]]
         table[-1] = self._codes[-1]
         return table[distinct.positions]  # missing is at -1
-
-    def _check_kind(self, values: NDArray, name: str) -> None:
-        """Raise where values, none of them known, cannot be what `fit` has seen."""
-        if not len(values) or not len(self._values):
-            return
-        known, new = self._values[:1].tolist()[0], values[:1].tolist()[0]
-        dates = isinstance(known, date) != isinstance(new, date)
-        fraction = isinstance(known, str) and isinstance(new, float) and new % 1 != 0
-        if dates or fraction:
-            raise ValueError(
-                f"Column {name!r} held values such as {known!r} in fit, and now holds "
-                f"{new!r}, of another kind. Convert it to what it was."
-            )
 
     def decode(self, codes: NDArray) -> NDArray:
         """The values of codes; None for code 0."""
@@ -190,66 +172,10 @@ class Vocabulary:
 
     def _find(self, values: NDArray) -> NDArray:
         """Where each value is among the sorted ones, or -1."""
-        if len(self._values) == 0 or len(values) == 0:
-            return np.full(len(values), -1, dtype=np.intp)
-        if _is_numeric(values) and _is_numeric(self._values):
-            return _find_numbers(values, self._values)
-        if self._index is None:
-            # Ids that were integers may come as text, and the other way round.
-            self._spelt = set(map(type, self._values.tolist())) <= {str, int, float}
-            keys = texts(self._values) if self._spelt else self._values.tolist()
-            self._index = dict(zip(keys, range(len(keys)), strict=True))
-        keys = texts(values) if self._spelt else values.tolist()
-        found = map(self._index.get, keys, repeat(-1))
-        return np.fromiter(found, np.intp, len(values))
+        return self._sorted.find(values)
 
-
-def _is_numeric(values: NDArray) -> bool:
-    return values.dtype.kind in "biuf"
-
-
-def _concatenate(old: NDArray, new: NDArray, name: str) -> NDArray:
-    """Old and new values in one array; integers never pass a float."""
-    kinds = {old.dtype.kind, new.dtype.kind}
-    if kinds == {"i", "u"} and min(old.min(), new.min()) >= 0:
-        return np.concatenate([old.astype(np.uint64), new.astype(np.uint64)])
-    small = all(_is_numeric(v) and np.all(np.abs(v) < EXACT) for v in (old, new))
-    if len(kinds) > 1 and not small:
-        raise ValueError(
-            f"Column {name!r} held values such as {old.tolist()[0]!r}, and now holds "
-            f"{new.tolist()[0]!r}, which is of another kind. Convert the column to the "
-            "dtype it had."
-        )
-    return np.concatenate([old, new])
-
-
-def _find_numbers(values: NDArray, among: NDArray) -> NDArray:
-    """Where each number is in a sorted array, or -1; integers never pass a float."""
-    fits = np.True_
-    if among.dtype.kind == "b":
-        among = among.astype(np.int64)
-    if values.dtype.kind == "b":
-        values = values.astype(np.int64)
-    if {values.dtype.kind, among.dtype.kind} == {"i", "u"}:
-        cast = values.astype(among.dtype)
-        fits = (cast >= 0) == (values >= 0)
-        values = cast
-    elif values.dtype.kind == "f" and among.dtype.kind != "f":
-        fits = is_whole(values)
-        values = np.where(fits, values, 0).astype(among.dtype)
-    where = np.minimum(np.searchsorted(among, values), len(among) - 1)
-    return np.where(fits & (among[where] == values), where, -1)
-
-
-def _order(values: NDArray, name: str) -> NDArray:
-    """The positions that sort the values."""
-    try:
-        return np.argsort(values, kind="stable")
-    except TypeError as error:
-        first = values[0]
-        other = next((v for v in values if type(v) is not type(first)), values[-1])
-        raise ValueError(
-            f"Column {name!r} mixes types that have no order: {first!r} is "
-            f"{type(first).__name__}, {other!r} is {type(other).__name__}. Convert the "
-            "column to one type."
-        ) from error
+    @property
+    def _sorted(self) -> Lookup:
+        if self._lookup is None:
+            self._lookup = Lookup(self._values)
+        return self._lookup

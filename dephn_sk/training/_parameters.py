@@ -6,15 +6,36 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from .._compat import HasMethods, Interval, StrOptions
+import numpy as np
+
+from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
+from .._suggest import check_names, did_you_mean
+from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
+from ..tasks import Tasks
 from ._precision import PRECISIONS
 
 MONITORS = ("loss", "score")
+# a linear function of every number, and bins of the discrete ones
+AUTO, ALL_OF_AUTO, SCALAR = "auto", "linear+bins+piecewise-linear", "scalar"
+# what may be given anew where training goes on
+FREE = frozenset(
+    {
+        *("learning_rate", "weight_decay", "batch_size", "max_epochs", "callbacks"),
+        *("early_stopping", "n_epochs_no_change", "validation_fraction", "verbose"),
+        *("class_weight", "warm_start", "random_state"),
+        *("device", "precision", "n_threads"),
+    }
+)
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
 WIDTHS = "tuple of int"
 SHARE = [Interval(Real, 0, 1, closed="left")]
+
+
+def count(default: int, text: str) -> Any:
+    """Declare a number of things, of which there is at least one."""
+    return parameter(default, AT_LEAST_ONE, "int", text)
 
 
 def widths(default: tuple[int, ...], text: str) -> Any:
@@ -22,12 +43,12 @@ def widths(default: tuple[int, ...], text: str) -> Any:
     return parameter(default, ["array-like"], WIDTHS, text)
 
 
-def expert_hidden() -> Any:
-    """Declare the widths of experts."""
+def layers(of: str) -> Any:
+    """Declare the widths of layers that `n_layers` may be more of."""
     return widths(
         (64, 32),
-        """Widths of an expert's layers. The last one is repeated where `n_layers` asks
-        for more layers.""",
+        f"""Widths of {of}. The last one is repeated where `n_layers` asks for more
+        layers.""",
     )
 
 
@@ -38,8 +59,24 @@ def tower_hidden() -> Any:
     )
 
 
+def check_widths(estimator: TrainingParameters) -> None:
+    """Raise for widths that no layer can have, by the parameter's name."""
+    for name, declared in estimator._parameters.items():
+        if declared.kind != WIDTHS:
+            continue
+        given = getattr(estimator, name)
+        if not len(given) and name != "tower_hidden":
+            raise ValueError(f"{name} is empty; give at least one width.")
+        for width in given:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
+
+
 class TrainingParameters(ParameterTable):
     """How fields are embedded, and how a network is trained on them."""
+
+    # whether the network reads one vector for each field, and not only a flat row
+    reads_vectors = True
 
     embedding_dim: int = parameter(8, AT_LEAST_ONE, "int", "Width of a field's vector.")
     numeric_embedding: str = parameter(
@@ -216,3 +253,89 @@ class TrainingParameters(ParameterTable):
         as frequency limits or target statistics, which is copied and fitted within
         `fit`, cross-fitting included. None: a FieldEncoder with its defaults.""",
     )
+
+    def check_parameters(self) -> None:
+        """Raise for what the table of constraints cannot say."""
+        if self.precision != "full" and self.dtype != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} lowers that of float32, but "
+                f"dtype={self.dtype!r}. Set precision='full' or dtype='float32'."
+            )
+        if self.encoder is not None and self.categorical_features != "from_dtype":
+            raise ValueError(
+                f"categorical_features={self.categorical_features!r} is given beside "
+                "an encoder; give it to the encoder."
+            )
+        check_widths(self)
+        self._check_numeric_embedding()
+
+    def _check_numeric_embedding(self) -> None:
+        if self.numeric_embedding == AUTO:
+            return
+        if self.numeric_embedding == SCALAR:
+            if self.reads_vectors:
+                raise ValueError(
+                    f"numeric_embedding={SCALAR!r} gives numbers no vectors, which "
+                    f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
+                )
+            return
+        parts = self.numeric_embedding.replace("|", "+").split("+")
+        options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
+        check_names("numeric_embedding", parts, options)
+
+    def monitored(self, tasks: Tasks) -> tuple[str, int | None]:
+        """`monitor` as a quantity, and the index of a task or None for all."""
+        if isinstance(self.monitor, str):
+            return self.monitor, None
+        if len(self.monitor) != 2 or self.monitor[0] not in MONITORS:
+            raise ValueError(
+                f"monitor must be one of {MONITORS}, or a pair of it and a task's "
+                f"name; got {self.monitor!r}."
+            )
+        quantity, name = self.monitor
+        return quantity, tasks.position(name, "monitor")
+
+    def _validate_params(self) -> None:
+        """As scikit-learn's, with the nearest valid option in the message."""
+        try:
+            super()._validate_params()  # type: ignore[misc]
+        except InvalidParameterError as error:
+            for name, one in self._parameters.items():
+                value = getattr(self, name)
+                for c in one.constraint:
+                    if isinstance(c, StrOptions) and isinstance(value, str):
+                        hint = did_you_mean(value, c.options)
+                        if hint and not c.is_satisfied_by(value):
+                            raise InvalidParameterError(f"{error}{hint}") from None
+            raise
+
+
+def check_goes_on(new: TrainingParameters, old: TrainingParameters) -> None:
+    """Raise where a parameter differs that cannot change when training goes on."""
+    for name in old._parameters:
+        value, before = getattr(new, name), getattr(old, name)
+        if name not in FREE and not unchanged(value, before):
+            raise ValueError(
+                f"{name}={value!r} differs from {before!r}, with which training began. "
+                "It cannot change when training goes on; clone the estimator to begin "
+                "anew."
+            )
+
+
+def unchanged(new: Any, old: Any) -> bool:
+    """Whether two values of a parameter say the same.
+
+    Objects with parameters of their own, such as callbacks and encoders, are compared
+    by these.
+    """
+    if new is old:
+        return True
+    if type(new) is not type(old):
+        return False
+    if isinstance(new, Mapping):
+        return new.keys() == old.keys() and all(unchanged(new[k], old[k]) for k in new)
+    if isinstance(new, (list, tuple)):
+        return len(new) == len(old) and all(map(unchanged, new, old))
+    if hasattr(new, "get_params"):
+        return unchanged(new.get_params(deep=False), old.get_params(deep=False))
+    return bool(np.all(new == old))

@@ -202,7 +202,7 @@ def test_sharing_is_a_row_of_table_1(sharing, public, private, table):
     assert network.interaction.private_kinds == private
     assert network.virtual_gradient is None
     assert network.mapping.names == ("raw",)
-    assert not hasattr(network.gates, "values")  # mapped from the input
+    assert not hasattr(network.gating, "values")  # mapped from the input
     assert model.score(X, y) > 0.8
 
 

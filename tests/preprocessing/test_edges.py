@@ -2,13 +2,32 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from dephn_sk.preprocessing._edges import column_edges, is_discrete, quantile_edges
+from dephn_sk.preprocessing import FieldEncoder, _edges
+from dephn_sk.preprocessing._numbers import count_numbers
+
+
+def counted(values, weight=None):
+    weight = None if weight is None else np.asarray(weight, dtype=float)
+    return count_numbers(np.asarray(values, dtype=float), weight)[0]
+
+
+def quantile_edges(values, n_bins, weight=None):
+    seen = counted(values, weight)
+    return _edges.quantile_edges(seen.values, seen.mass, n_bins)
+
+
+def is_discrete(values, n_bins, weight=None):
+    seen = counted(values, weight)
+    return _edges.is_discrete(seen.mass, seen.rows, n_bins)
 
 
 def bin_counts(values, edges):
@@ -89,16 +108,46 @@ def test_edges_increase_and_hold_the_values(values, n_bins):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_edges_have_the_dtype_of_the_column(dtype):
+def test_edges_have_the_dtype_that_is_asked_for(dtype):
     for values in ([1, 2, 3, 4, 5, 6, 7], [1, 2], [1]):
-        assert quantile_edges(np.array(values, dtype=dtype), 4).dtype == dtype
+        encoder = FieldEncoder().fit(np.array(values, dtype=float)[:, None])
+        assert encoder.edges(4, dtype=dtype)[0].dtype == dtype
 
 
-def test_columns_have_edges_of_their_own():
-    numbers = np.random.default_rng(0).normal(size=(50, 3)) * [1, 10, 100]
-    weights = np.arange(50.0)
-    for edges, column in zip(column_edges(numbers, 4, weights), numbers.T, strict=True):
-        assert_array_equal(edges, quantile_edges(column, 4, weights))
+@pytest.mark.parametrize("scaling", ["standard", "squash", "none"])
+def test_edges_are_those_of_the_scaled_rows_that_count(scaling):
+    rng = np.random.default_rng(0)
+    numbers = np.column_stack([rng.normal(size=90) * 100, rng.integers(0, 9, 90)])
+    weight = rng.integers(0, 3, 90)
+    encoder = FieldEncoder(scaling=scaling)
+    fields = encoder.fit_encode(numbers, sample_weight=weight)
+    for edges, column in zip(encoder.edges(4), fields.numbers.T, strict=True):
+        assert_array_equal(edges, quantile_edges(column, 4, weight))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.floats(-1e6, 1e6) | st.floats(allow_nan=False, allow_infinity=False),
+        min_size=1,
+        max_size=40,
+    ),
+    st.sampled_from(["standard", "squash", "none"]),
+)
+def test_a_number_that_equals_an_edge_is_in_the_bin_that_begins_there(values, scaling):
+    numbers = np.array(values)[:, None]
+    encoder = FieldEncoder(scaling=scaling).fit(numbers)
+    scaled = encoder.encode(numbers).numbers[:, 0]
+    (edges,) = encoder.edges(64)  # each distinct number begins a bin
+    assert set(scaled) <= set(edges)
+    assert np.isfinite(scaled).all()
+
+
+def test_edges_of_a_copy_say_why_there_are_none():
+    encoder = FieldEncoder().fit([[1.0], [2.0]])
+    for copied in (copy.deepcopy(encoder), pickle.loads(pickle.dumps(encoder))):
+        with pytest.raises(ValueError, match="not kept in a copy or a pickle"):
+            copied.edges(4)
 
 
 def repeated(*counts):
@@ -143,6 +192,7 @@ def test_discreteness_does_not_mind_the_scale_of_weights_below_one(scale):
 
 def test_a_column_that_is_not_discrete_has_one_bin_if_that_is_asked():
     numbers = np.column_stack([repeated(50, 50), np.arange(100.0)])
-    discrete, continuous = column_edges(numbers, 8, discrete_only=True)
+    encoder = FieldEncoder(scaling="none").fit(numbers)
+    discrete, continuous = encoder.edges(8, discrete_only=True)
     assert_array_equal(discrete, quantile_edges(numbers[:, 0], 8))
     assert_array_equal(continuous, [0, 99])

@@ -65,7 +65,7 @@ def test_an_encoder_after_one_that_grows_grows_with_it():
 def test_growing_refuses_values_of_another_kind():
     grown = FieldEncoder(categorical_features=["c"])
     grown.partial_fit(pd.DataFrame({"c": [1, 2]}))
-    with pytest.raises(ValueError, match=r"'c' held .* 1, and now holds 'x'"):
+    with pytest.raises(ValueError, match=r"'c' held .* 1 .*, and now holds 'x'"):
         grown.partial_fit(pd.DataFrame({"c": ["x"]}))
     # text that spells a number is one
     grown.partial_fit(pd.DataFrame({"c": ["2"]}))

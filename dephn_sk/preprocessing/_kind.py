@@ -1,0 +1,111 @@
+"""What a kind of column is: how it is counted, learned and turned into fields."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
+from dephn_sk.preprocessing._settings import Settings
+
+# Codes make a categorical field, bags a multi-valued one, and an array a numeric one.
+Field = Codes | CodedBag | NDArray
+
+
+class ColumnKind(ABC):
+    """A column of one kind: its settings and, after `finish`, what was learned of it.
+
+    No method changes the object, so that a call that fails leaves no trace. A further
+    kind is one subclass in a file of its own, and one entry in `_encoding.KINDS`.
+
+    Parameters
+    ----------
+    name : str
+        The column's.
+
+    Attributes
+    ----------
+    role : str
+        The word for it in `FieldEncoder.report_`.
+    has_codes, one_value : bool
+        Whether its fields are codes, and whether each row holds a single value.
+    table : str or None
+        A name that columns of one vocabulary have in common.
+    cardinality : int
+        Number of codes.
+    missing_share, rare_share : float
+        Shares of the rows without a value, and of those whose value has no code.
+    """
+
+    role: ClassVar[str]
+    has_codes: ClassVar[bool] = False
+    one_value: ClassVar[bool] = True
+    table: str | None = None
+    cardinality: int = 0
+    rare_share: float = 0.0
+    missing_share: float = 0.0
+
+    def __init__(self, name: str):
+        self.name = name
+
+    @classmethod
+    @abstractmethod
+    def of(cls, column: Column, settings: Settings) -> Self | None:
+        """A column of this kind that has learned nothing; None if it is of another."""
+
+    @abstractmethod
+    def count(self, column: Column, weight: NDArray | None) -> Any:
+        """Counts of rows; ``counts + counts`` is those of all rows together."""
+
+    @abstractmethod
+    def finish(self, counts: Any) -> Self:
+        """What is learned from counts alone."""
+
+    @abstractmethod
+    def encode(self, *columns: Column) -> Iterator[tuple[str, Field]]:
+        """The name and the values of each field."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """All of it as plain arrays and scalars of JSON."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The column of a `state`."""
+
+    @property
+    def grows(self) -> bool:
+        """Whether counts of further rows would change anything."""
+        return False
+
+    def grow(self, counts: Any) -> Self:
+        """What is learned from further counts too; memory is shared."""
+        return self.finish(counts) if self.grows else self
+
+    @property
+    def learner(self) -> ColumnKind:
+        """What columns that share a table have in common."""
+        return self
+
+    def holding(self, learner: Any) -> Any:
+        """The same column with another learner."""
+        return learner
+
+    def read_columns(self) -> tuple[str, ...]:
+        """The columns that `encode` takes."""
+        return (self.name,)
+
+    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+        """The raw column of this name from encoded fields, as far as they tell."""
+        return np.full(len(next(iter(fields.values()))), None, dtype=object)
+
+    def changed(self, **attributes: Any) -> Self:
+        """A copy that shares memory, with other attributes."""
+        copied = object.__new__(type(self))
+        vars(copied).update(vars(self) | attributes)
+        return copied

@@ -1,0 +1,117 @@
+"""How often each value of a column occurs: counts that merge exactly."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._distinct import distinct_values
+from dephn_sk.preprocessing._lookup import Lookup, concatenate, order
+
+
+@dataclass(frozen=True, eq=False)
+class ValueCounts:
+    """Sums over the rows of each distinct value.
+
+    Sums of integers are exact, and those of two tables are the sums over all rows.
+
+    Attributes
+    ----------
+    name : str
+        The column's, for messages.
+    values : ndarray of shape (n_values,)
+        Sorted; those of rows that count.
+    sums : ndarray of shape (n_sums, n_values + 1)
+        Of each value, and last of missing.
+    """
+
+    name: str
+    values: NDArray
+    sums: NDArray[np.float64]
+
+    @classmethod
+    def nothing(cls, name: str, n_sums: int = 1) -> ValueCounts:
+        """The counts of no row."""
+        return cls(name, np.empty(0, dtype=object), np.zeros((n_sums, 1)))
+
+    @classmethod
+    def of(cls, name: str, values: NDArray, sums: NDArray) -> ValueCounts:
+        """Sums of values in any order, some of which no row that counts may hold."""
+        seen = np.flatnonzero(sums[:, :-1].any(axis=0))
+        if len(seen) < len(values):
+            values = values[seen]
+            if values.dtype.kind in "Ouf" and len(values):
+                # of the dtype that they would have without the others
+                again = distinct_values(values, name)
+                values = again.values[again.positions]
+        ranks = order(values, name)
+        kept = np.append(seen[ranks], sums.shape[1] - 1)
+        return cls(name, values[ranks], sums[:, kept].astype(np.float64))
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: one for key, one in vars(self).items() if key != "lookup"}
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __add__(self, other: ValueCounts) -> ValueCounts:
+        return self.merged(other)[0]
+
+    def merged(self, other: ValueCounts) -> tuple[ValueCounts, NDArray]:
+        """The sum of two counts, and where the values of the first are in it."""
+        if not len(self):
+            sums = other.sums.copy()
+            sums[:, -1] += self.sums[:, -1]
+            return ValueCounts(self.name, other.values, sums), np.array([len(other)])
+        places = self.lookup.find(other.values)
+        new = np.flatnonzero(places < 0)
+        if not len(new):
+            places = np.append(places, len(self))
+            sums = self.sums + _summed(places, other.sums, self.sums.shape[1])
+            merged = ValueCounts(self.name, self.values, sums)
+            vars(merged)["lookup"] = self.lookup
+            return merged, np.arange(len(self) + 1)
+        values = concatenate(self.values, other.values[new], self.name)
+        ranks = order(values, self.name)
+        rank_of = np.empty(len(values) + 1, dtype=np.intp)
+        rank_of[ranks], rank_of[-1] = np.arange(len(values)), len(values)
+        places[new] = len(self) + np.arange(len(new))
+        old, added = rank_of[np.append(np.arange(len(self)), -1)], rank_of[places]
+        sums = _summed(old, self.sums, len(rank_of))
+        sums += _summed(np.append(added, len(values)), other.sums, len(rank_of))
+        return ValueCounts(self.name, values[ranks], sums), old
+
+    @cached_property
+    def lookup(self) -> Lookup:
+        """Finds values; made when first needed, never pickled."""
+        return Lookup(self.values)
+
+    def places(self, column: Column) -> tuple[NDArray, NDArray]:
+        """For each distinct value, and last for missing, where its sums are.
+
+        A value that was never seen is at ``n_values + 1``. Also each row's position
+        among the distinct values, -1 where missing.
+        """
+        distinct = column.distinct
+        found = self.lookup.find(distinct.values)
+        if len(found) and found.max() < 0:
+            self.lookup.check_kind(distinct.values, column.name)
+        found[found < 0] = len(self) + 1
+        return np.append(found, len(self)), distinct.positions
+
+
+def positions_of(column: Column) -> tuple[NDArray, NDArray]:
+    """Distinct values, and each row's position among them, the last for missing."""
+    distinct = column.distinct
+    missing = len(distinct.values)
+    positions = distinct.positions
+    return distinct.values, np.where(positions < 0, missing, positions)
+
+
+def _summed(places: NDArray, sums: NDArray, length: int) -> NDArray:
+    return np.array([np.bincount(places, one, length) for one in sums])
