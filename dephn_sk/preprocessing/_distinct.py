@@ -228,6 +228,8 @@ def _as_numbers(values: list, types: set[type]) -> NDArray | None:
     """Objects as an array of numbers, if one dtype holds all of them exactly."""
     if not types or not all(issubclass(kind, Number | np.bool_) for kind in types):
         return None
+    if np.timedelta64 in types:  # to numpy a signed integer
+        return None
     if types <= {bool, np.bool_}:
         return np.array(values)
     if all(issubclass(kind, Integral | np.bool_) for kind in types):

@@ -42,6 +42,7 @@ def as_objects(values):
     return column
 
 
+DICTIONARY = "pyarrow dictionary"
 CONTAINERS = {
     "objects": lambda values: pd.DataFrame(
         {"c": as_objects(values)[:, 0]}, dtype=object
@@ -54,11 +55,9 @@ CONTAINERS = {
     "polars": lambda values: pl.DataFrame({"c": pl.Series(values)}),
     "pyarrow": lambda values: pa.table({"c": pa.array(values)}),
     "pyarrow chunks": lambda values: pa.table(
-        {"c": pa.chunked_array([pa.array(values[:1]), pa.array(values[1:])])}
+        {"c": pa.chunked_array([pa.array(values).slice(0, 1), pa.array(values)[1:]])}
     ),
-    "pyarrow dictionary": lambda values: pa.table(
-        {"c": pa.array(values).dictionary_encode()}
-    ),
+    DICTIONARY: lambda values: pa.table({"c": pa.array(values).dictionary_encode()}),
 }
 
 
@@ -87,6 +86,8 @@ def test_codes_do_not_depend_on_the_library(name, data, containers):
 def test_numbers_do_not_depend_on_the_library(name, data, containers):
     values = data.draw(st.lists(VALUES[name], min_size=1, max_size=10))
     values.append(None)
+    if name != "floats":  # a column of categories is none of dates or durations
+        containers = [one for one in containers if one not in ("category", DICTIONARY)]
     one, other = (CONTAINERS[container](values) for container in containers[:2])
     params = {"categorical_features": None}
     fitted = FieldEncoder(**params).fit(one)
@@ -135,7 +136,7 @@ CELLS = st.one_of(
     st.booleans(),
     st.integers(),
     st.integers(10**990, 10**1010),
-    st.just(10**5000),
+    st.builds(lambda: 10**5000),
     st.floats(),
     st.complex_numbers(),
     st.text(max_size=3),
@@ -191,12 +192,17 @@ def read(call):
         return None
 
 
-@settings(properties, max_examples=300)
+@settings(properties, max_examples=150)
 @given(
     values=COLUMNS,
     params=st.sampled_from(
-        [{}, {"categorical_features": None}, {"n_buckets": 5}]
-        + [{"categorical_features": [0]}, {"categorical_features": [0], "n_buckets": 5}]
+        [
+            {},
+            {"categorical_features": None},
+            {"n_buckets": 5},
+            {"categorical_features": [0]},
+            {"categorical_features": [0], "n_buckets": 5},
+        ]
     ),
 )
 def test_any_objects_are_fitted_or_refused_by_name(values, params):
@@ -207,7 +213,7 @@ def test_any_objects_are_fitted_or_refused_by_name(values, params):
 
 
 @pytest.mark.parametrize("name", FITTED)
-@settings(properties, max_examples=100)
+@properties
 @given(values=COLUMNS)
 def test_any_objects_are_encoded_or_refused_by_name(name, values):
     fitted = FieldEncoder().fit(pd.DataFrame({"the column": FITTED[name]}))
@@ -225,10 +231,11 @@ def test_any_objects_are_encoded_or_refused_by_name(name, values):
         (np.zeros((2, 2)), r"holds array.*, which is a ndarray of shape \(2, 2\)"),
         ({"x": "y" * 1000}, r"holds \{'x': 'y{10,60}…y*'\}, which"),
     ],
+    ids=["dict", "set", "integer", "array", "long"],
 )
 def test_a_cell_that_cannot_be_read_is_shown_shortened(cell, message):
     with pytest.raises(ValueError, match=f"Column 'the column' .*{message}") as error:
-        FieldEncoder().fit(objects([cell, "a"]))
+        FieldEncoder().fit(objects([cell, None]))
     assert len(str(error.value)) < 300
 
 
@@ -243,13 +250,13 @@ def test_integers_of_128_bits_are_read():
 # Values that collide in Python's hash
 
 MERSENNE = 2**61 - 1
-COLLIDING = {
-    "integers": lambda k: k * MERSENNE,
-    "large integers": lambda k: 2**64 + (k * MERSENNE - 2**64 % MERSENNE),
-    "decimals": lambda k: Decimal(k * MERSENNE),
-    "fractions": lambda k: Fraction(k * MERSENNE),
-    "tuples": lambda k: (k * MERSENNE,),
-    "uuids": lambda k: uuid.UUID(int=k * MERSENNE),
+MAKERS = {
+    "integers": int,
+    "large integers": lambda n: 2**64 + n,
+    "decimals": Decimal,
+    "fractions": Fraction,
+    "tuples": lambda n: (n,),
+    "uuids": lambda n: uuid.UUID(int=n),
 }
 
 
@@ -267,13 +274,13 @@ def seconds_to_encode(values):
     return min(seconds)
 
 
-@pytest.mark.parametrize("name", COLLIDING)
+@pytest.mark.parametrize("name", MAKERS)
 def test_values_that_collide_in_pythons_hash_cost_nothing_extra(name):
-    make, n = COLLIDING[name], 3000
-    colliding = [make(k) for k in range(1, n + 1)]
+    make, n = MAKERS[name], 5000
+    colliding = [make(k * MERSENNE) for k in range(1, n + 1)]
     assert len(set(map(hash, colliding))) == 1
-    harmless = [make(k * 2**61 // (MERSENNE - 2) + k) for k in range(1, n + 1)]
-    assert seconds_to_encode(colliding) < 5 * seconds_to_encode(harmless) + 0.1
+    harmless = [make(k) for k in range(1, n + 1)]
+    assert seconds_to_encode(colliding) < 4 * seconds_to_encode(harmless) + 0.1
 
 
 @properties
