@@ -54,6 +54,8 @@ def distinct_values(values: Any, name: str) -> Distinct:
         unit = values.astype(f"{values.dtype.char}8[us]")
         distinct = _factorized(unit.view(np.int64))
         objects = distinct.values.view(unit.dtype).astype(object)
+        if any(type(one) is int for one in objects):
+            raise _no_category(name, unit[0])  # beyond the years that Python knows
         return _typed(Distinct(distinct.positions, objects), name)
     if kind == "c":
         raise _no_category(name, values[0])
