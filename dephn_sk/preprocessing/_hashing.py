@@ -87,12 +87,12 @@ class Hashing:
         spelt = texts(values)
         hashes = stable_hash(object_array(spelt))
         if self._numeric:
-            found = dict(enumerate(map(number, spelt)))
-            whole = {i: one % 2**64 for i, one in found.items() if type(one) is int}
-            other = {i: one for i, one in found.items() if type(one) is float}
-            for numbers, dtype in ((whole, np.uint64), (other, np.float64)):
-                bits = np.fromiter(numbers.values(), dtype, len(numbers))
-                hashes[list(numbers)] = stable_hash(bits)
+            found = [number(text) for text in spelt]
+            whole = [i for i, one in enumerate(found) if isinstance(one, int)]
+            other = [i for i, one in enumerate(found) if isinstance(one, float)]
+            bits = [int(found[i]) % 2**64 for i in whole]
+            hashes[whole] = stable_hash(np.array(bits, dtype=np.uint64))
+            hashes[other] = stable_hash(np.array([found[i] for i in other], float))
         return hashes
 
 
