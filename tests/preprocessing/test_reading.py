@@ -192,6 +192,7 @@ def read(call):
         return None
 
 
+@pytest.mark.filterwarnings("ignore:Column 'the column' is missing in all rows")
 @settings(properties, max_examples=150)
 @given(
     values=COLUMNS,
