@@ -130,11 +130,9 @@ ASKING = {"getattr", "hasattr", "isinstance"}
 NETWORKS = {"network", "networks", "network_", "module", "module_", "modules"}
 NETWORKS |= {"network_of", "own_network", "net_", "named_modules", "children"}
 ABOVE_NN = [
-    *(
-        file
-        for name in ("training", "inspection", "baselines")
-        for file in in_folder(name)
-    ),
+    *in_folder("training"),
+    *in_folder("inspection"),
+    *in_folder("baselines"),
     *sorted(ROOT.glob("*.py")),
 ]
 
