@@ -19,7 +19,7 @@ from .nn import DEPHN, FieldEmbedding
 from .nn._dephn import EXPERTS, GATES
 from .nn._mapping import MAPPINGS
 from .nn._virtual_gradient import COEFFICIENTS, REDUCTIONS, SIMILARITIES
-from .training._parameters import count, tower_hidden, widths
+from .training._parameters import AT_LEAST_ONE, WIDTHS
 
 
 class DEPHNMultiTaskClassifier(MultiTaskClassifier):
@@ -36,6 +36,59 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    public_experts : tuple of {"dnn", "cross", "field"}
+        Experts shared by all tasks.
+    private_experts : tuple of {"dnn", "cross", "field"}
+        Experts of each task, in the paper ``("cross", "field")``. Its table I compares
+        that with ``public_experts=("dnn", "cross", "field"), private_experts=()`` and
+        with ``public_experts=("cross", "field"), private_experts=("dnn",)``.
+    expert_hidden : tuple of int
+        Widths of a DNN expert's layers; the last is the common width of the public
+        experts. It is repeated where `n_layers` asks for more layers.
+    n_layers : int
+        Layers of each structure; the paper has three. A DNN expert has as many as
+        `expert_hidden`, at least.
+    cross_rank : int or None
+        Rank of the matrices of cross experts; None is full, as in the paper.
+    residual : bool
+        Whether the layers of DNN and cross experts have trainable residual links; field
+        experts always have.
+    selection : {"soft", "soft-private-attention", "attention"} or None
+        What the experts read: a trainable mixture of raw and attended fields, with one
+        attention, as in the paper, or one for each structure; the attended fields; or,
+        with None, the raw ones.
+    n_heads : int
+        Heads of the attention, where `selection` has one; must divide `embedding_dim`.
+    mappings : tuple of str or callable
+        Fixed functions of the public experts' outputs: ``"raw"`` (identity), ``"sin"``,
+        ``"cos"``, ``"square"``, ``"tanh"``, or an elementwise function of a tensor.
+    gate : {"trainable", "mapped"}
+        Gates on the public experts that are parameters, or a softmax of a linear map of
+        the input, as in MMoE. Without public experts there are none, and all that is
+        said of gates has no effect.
+    virtual_gradient : str, callable or None
+        The coefficient by which a gate's gradient is multiplied, as a function of label
+        similarity and gate difference: ``"multiplicative-"`` or ``"additive-"``
+        followed by ``"cos"``, ``"abs"``, ``"square"`` or ``"sqrt"``, or a callable
+        ``(similarity, difference) -> coefficient`` on tensors. Mapped gates are
+        compared by their means over a batch. None leaves the gradient alone, and so
+        does a single task: `label_similarity` and `coefficient_reduction` have no
+        effect then.
+    label_similarity : {"pearson", "cosine"}
+        Similarity of the labels of two binary tasks in a batch; pairs with a multi-
+        class task are compared by Cramér's V.
+    coefficient_reduction : {"mean", "product"}
+        Of the coefficients over the other tasks. The product is the paper's, for few
+        tasks: it reaches up to 2 to the power of their number. Two tasks know no
+        difference.
+    gate_optimizer : {"sgd", "adam"}
+        ``"sgd"`` moves the gates by `gate_learning_rate` times their gradient;
+        ``"adam"`` treats them as all other parameters, which takes most of the effect
+        from the virtual gradient, since Adam divides a gradient by its own scale.
+    gate_learning_rate : float
+        Of the gates under ``gate_optimizer="sgd"``; ``"adam"`` takes `learning_rate`.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -72,120 +125,32 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     """
 
     numeric_embedding: str = changed("auto")
-    public_experts: Sequence[str] = parameter(
-        ("dnn",) * 3,
-        ["array-like"],
-        'tuple of {"dnn", "cross", "field"}',
-        "Experts shared by all tasks.",
-    )
-    private_experts: Sequence[str] = parameter(
-        (),
-        ["array-like"],
-        'tuple of {"dnn", "cross", "field"}',
-        """Experts of each task, in the paper ``("cross", "field")``. Its table I
-        compares that with ``public_experts=("dnn", "cross", "field"),
-        private_experts=()`` and with ``public_experts=("cross", "field"),
-        private_experts=("dnn",)``.""",
-    )
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of a DNN expert's layers; the last is the common width of the public
-        experts. It is repeated where `n_layers` asks for more layers.""",
-    )
-    n_layers: int = count(
-        1,
-        """Layers of each structure; the paper has three. A DNN expert has as many as
-        `expert_hidden`, at least.""",
-    )
+    public_experts: Sequence[str] = parameter(("dnn",) * 3, ["array-like"])
+    private_experts: Sequence[str] = parameter((), ["array-like"])
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
     cross_rank: int | None = parameter(
-        16,
-        [Interval(Integral, 1, None, closed="left"), None],
-        "int or None",
-        "Rank of the matrices of cross experts; None is full, as in the paper.",
+        16, [Interval(Integral, 1, None, closed="left"), None]
     )
-    residual: bool = parameter(
-        True,
-        ["boolean"],
-        "bool",
-        """Whether the layers of DNN and cross experts have trainable residual links;
-        field experts always have.""",
-    )
+    residual: bool = parameter(True, ["boolean"])
     selection: str | None = parameter(
         None,
         [
             StrOptions({"soft", "soft-private-attention", "attention"}),
             None,
         ],
-        '{"soft", "soft-private-attention", "attention"} or None',
-        """What the experts read: a trainable mixture of raw and attended fields, with
-        one attention, as in the paper, or one for each structure; the attended
-        fields; or, with None, the raw ones.""",
     )
-    n_heads: int = count(
-        1,
-        """Heads of the attention, where `selection` has one; must divide
-        `embedding_dim`.""",
-    )
-    mappings: Sequence[Any] = parameter(
-        ("raw", "sin"),
-        ["array-like"],
-        "tuple of str or callable",
-        """Fixed functions of the public experts' outputs: ``"raw"`` (identity),
-        ``"sin"``, ``"cos"``, ``"square"``, ``"tanh"``, or an elementwise function of
-        a tensor.""",
-    )
-    gate: str = parameter(
-        "trainable",
-        [StrOptions(set(GATES))],
-        '{"trainable", "mapped"}',
-        """Gates on the public experts that are parameters, or a softmax of a linear map
-        of the input, as in MMoE. Without public experts there are none, and all that is
-        said of gates has no effect.""",
-    )
+    n_heads: int = parameter(1, AT_LEAST_ONE)
+    mappings: Sequence[Any] = parameter(("raw", "sin"), ["array-like"])
+    gate: str = parameter("trainable", [StrOptions(set(GATES))])
     virtual_gradient: Any = parameter(
-        "additive-sqrt",
-        [StrOptions(set(COEFFICIENTS)), callable, None],
-        "str, callable or None",
-        """The coefficient by which a gate's gradient is multiplied, as a function of
-        label similarity and gate difference: ``"multiplicative-"`` or
-        ``"additive-"`` followed by ``"cos"``, ``"abs"``, ``"square"`` or ``"sqrt"``,
-        or a callable ``(similarity, difference) -> coefficient`` on tensors. Mapped
-        gates are compared by their means over a batch. None leaves the gradient alone,
-        and so does a single task: `label_similarity` and `coefficient_reduction` have
-        no effect then.""",
+        "additive-sqrt", [StrOptions(set(COEFFICIENTS)), callable, None]
     )
-    label_similarity: str = parameter(
-        "pearson",
-        [StrOptions(set(SIMILARITIES))],
-        '{"pearson", "cosine"}',
-        """Similarity of the labels of two binary tasks in a batch; pairs with a multi-
-        class task are compared by Cramér's V.""",
-    )
-    coefficient_reduction: str = parameter(
-        "mean",
-        [StrOptions(set(REDUCTIONS))],
-        '{"mean", "product"}',
-        """Of the coefficients over the other tasks. The product is the paper's, for few
-        tasks: it reaches up to 2 to the power of their number. Two tasks know no
-        difference.""",
-    )
-    gate_optimizer: str = parameter(
-        "sgd",
-        [StrOptions({"sgd", "adam"})],
-        '{"sgd", "adam"}',
-        """``"sgd"`` moves the gates by `gate_learning_rate` times their gradient;
-        ``"adam"`` treats them as all other parameters, which takes most of the
-        effect from the virtual gradient, since Adam divides a gradient by its own
-        scale.""",
-    )
-    gate_learning_rate: float = parameter(
-        0.1,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        """Of the gates under ``gate_optimizer="sgd"``; ``"adam"`` takes
-        `learning_rate`.""",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    label_similarity: str = parameter("pearson", [StrOptions(set(SIMILARITIES))])
+    coefficient_reduction: str = parameter("mean", [StrOptions(set(REDUCTIONS))])
+    gate_optimizer: str = parameter("sgd", [StrOptions({"sgd", "adam"})])
+    gate_learning_rate: float = parameter(0.1, [Interval(Real, 0, None, closed="left")])
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     @classmethod
     def paper_configuration(cls, **changes: Any) -> DEPHNMultiTaskClassifier:

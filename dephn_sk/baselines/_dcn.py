@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ._mlp import MLP
@@ -110,6 +109,8 @@ class DCNClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
+    n_layers : int
+        Cross layers, and feed-forward layers, at least.
     {parameters}
 
     Attributes
@@ -130,8 +131,6 @@ class DCNClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
-
-    n_layers: int = changed(text="Cross layers, and feed-forward layers, at least.")
 
     reads_vectors = False
 

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .._estimator import MultiTaskClassifier
+from .._parameters import parameter
 from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import count, layers, tower_hidden
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 
 
@@ -119,6 +120,15 @@ class MMoEClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    n_experts : int
+        Experts shared by all tasks.
+    expert_hidden : tuple of int
+        Widths of an expert's layers. The last one is repeated where `n_layers` asks for
+        more layers.
+    n_layers : int
+        Layers of an expert, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -140,10 +150,10 @@ class MMoEClassifier(MultiTaskClassifier):
     (500, 3)
     """
 
-    n_experts: int = count(3, "Experts shared by all tasks.")
-    expert_hidden: Sequence[int] = layers("an expert's layers")
-    n_layers: int = count(1, "Layers of an expert, at least.")
-    tower_hidden: Sequence[int] = tower_hidden()
+    n_experts: int = parameter(3, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     reads_vectors = False
 

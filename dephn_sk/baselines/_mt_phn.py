@@ -11,7 +11,7 @@ from .._dephn import DEPHNMultiTaskClassifier, check_heads
 from .._estimator import MultiTaskClassifier
 from .._parameters import like, parameter
 from ..nn import DEPHN, FieldEmbedding
-from ..training._parameters import count, tower_hidden
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 
 SHARING = ("all-public", "private-dnn", "public-dnn")
 
@@ -26,6 +26,16 @@ class MTPHNClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    sharing : {"public-dnn", "private-dnn", "all-public"}
+        Of `n_experts` DNN experts, one cross and one field expert, which are public,
+        shared by all tasks, and which are private, of each task its own: ``"public-
+        dnn"`` shares the DNN experts alone and is the setting that the paper takes for
+        DEPHN, ``"private-dnn"`` shares cross and field experts alone, ``"all-public"``
+        shares all.
+    n_experts : int
+        DNN experts, of all tasks or of each.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -49,24 +59,15 @@ class MTPHNClassifier(MultiTaskClassifier):
     (500, 3)
     """
 
-    sharing: str = parameter(
-        "public-dnn",
-        [StrOptions(set(SHARING))],
-        '{"public-dnn", "private-dnn", "all-public"}',
-        """Of `n_experts` DNN experts, one cross and one field expert, which are public,
-        shared by all tasks, and which are private, of each task its own: ``"public-
-        dnn"`` shares the DNN experts alone and is the setting that the paper takes
-        for DEPHN, ``"private-dnn"`` shares cross and field experts alone,
-        ``"all-public"`` shares all.""",
-    )
-    n_experts: int = count(3, "DNN experts, of all tasks or of each.")
+    sharing: str = parameter("public-dnn", [StrOptions(set(SHARING))])
+    n_experts: int = parameter(3, AT_LEAST_ONE)
     expert_hidden: Sequence[int] = like(DEPHNMultiTaskClassifier, "expert_hidden")
     n_layers: int = like(DEPHNMultiTaskClassifier, "n_layers")
     cross_rank: int | None = like(DEPHNMultiTaskClassifier, "cross_rank")
     residual: bool = like(DEPHNMultiTaskClassifier, "residual")
     selection: str | None = like(DEPHNMultiTaskClassifier, "selection", default="soft")
     n_heads: int = like(DEPHNMultiTaskClassifier, "n_heads")
-    tower_hidden: Sequence[int] = tower_hidden()
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     def check_parameters(self) -> None:
         super().check_parameters()

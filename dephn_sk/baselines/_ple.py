@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from .._estimator import MultiTaskClassifier
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import count, layers, tower_hidden
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 
 
@@ -177,6 +178,19 @@ class PLEClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    n_levels : int
+        Levels of experts.
+    n_shared_experts : int
+        Experts that all tasks share, in each level.
+    n_specific_experts : int
+        Experts of each task, in each level.
+    expert_hidden : tuple of int
+        Widths of an expert's layers. The last one is repeated where `n_layers` asks for
+        more layers.
+    n_layers : int
+        Layers of an expert, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -198,12 +212,12 @@ class PLEClassifier(MultiTaskClassifier):
     (500, 3)
     """
 
-    n_levels: int = count(2, "Levels of experts.")
-    n_shared_experts: int = count(1, "Experts that all tasks share, in each level.")
-    n_specific_experts: int = count(1, "Experts of each task, in each level.")
-    expert_hidden: Sequence[int] = layers("an expert's layers")
-    n_layers: int = count(1, "Layers of an expert, at least.")
-    tower_hidden: Sequence[int] = tower_hidden()
+    n_levels: int = parameter(2, AT_LEAST_ONE)
+    n_shared_experts: int = parameter(1, AT_LEAST_ONE)
+    n_specific_experts: int = parameter(1, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     reads_vectors = False
 

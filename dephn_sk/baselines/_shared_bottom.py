@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from .._estimator import MultiTaskClassifier
+from .._parameters import parameter
 from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
 from ..nn._linear import layer_widths
-from ..training._parameters import count, layers, tower_hidden
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 
 
@@ -89,6 +90,13 @@ class SharedBottomClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    hidden : tuple of int
+        Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.
+    n_layers : int
+        Layers of the shared network, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -109,9 +117,9 @@ class SharedBottomClassifier(MultiTaskClassifier):
     (500, 3)
     """
 
-    hidden: Sequence[int] = layers("the feed-forward layers")
-    n_layers: int = count(1, "Layers of the shared network, at least.")
-    tower_hidden: Sequence[int] = tower_hidden()
+    hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     reads_vectors = False
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from .._estimator import MultiTaskClassifier
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
 from ..nn._linear import layer_widths
-from ..training._parameters import count, layers
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 
 
 class SingleTaskNetwork(TaskNetwork):
@@ -60,10 +61,19 @@ class NetworkPerTask(TaskNetwork):
 
 
 class SingleTaskClassifier(MultiTaskClassifier):
-    """Base of the systems without a word on several tasks."""
+    """Base of the systems without a word on several tasks.
 
-    hidden: Sequence[int] = layers("the feed-forward layers")
-    n_layers: int = count(1, "Feed-forward layers, at least.")
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.
+    n_layers : int
+        Feed-forward layers, at least.
+    """
+
+    hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
 
     @abstractmethod
     def _build_single(

@@ -16,7 +16,7 @@ from .._parameters import parameter
 from ..nn import Dropout, FieldEmbedding, Members, TaskNetwork, Towers
 from ..nn._dropout import Randomized
 from ..nn._linear import layer_widths, uniform
-from ..training._parameters import count, tower_hidden, widths
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 
 # of the concrete distribution, and how far it is stretched: the values of [L0]
@@ -202,6 +202,17 @@ class SNRClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    n_experts : int
+        Sub-networks in each level.
+    expert_hidden : tuple of int
+        Width of the sub-networks of each level. The last one is repeated where
+        `n_layers` asks for more levels.
+    n_layers : int
+        Levels, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
+    l0_penalty : float
+        Price of an open connection, in the loss.
     {parameters}
 
     Attributes
@@ -225,20 +236,11 @@ class SNRClassifier(MultiTaskClassifier):
     (500, 3)
     """
 
-    n_experts: int = count(3, "Sub-networks in each level.")
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Width of the sub-networks of each level. The last one is repeated where
-        `n_layers` asks for more levels.""",
-    )
-    n_layers: int = count(1, "Levels, at least.")
-    tower_hidden: Sequence[int] = tower_hidden()
-    l0_penalty: float = parameter(
-        1e-4,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        "Price of an open connection, in the loss.",
-    )
+    n_experts: int = parameter(3, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
+    l0_penalty: float = parameter(1e-4, [Interval(Real, 0, None, closed="left")])
 
     reads_vectors = False
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import changed
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
-from ..training._parameters import count
+from ..training._parameters import AT_LEAST_ONE
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
 
@@ -150,6 +150,10 @@ class XDeepFMClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
+    n_maps : int
+        Feature maps in each layer of the compressed interaction network.
+    n_layers : int
+        Layers of the compressed interaction network, and feed-forward layers, at least.
     {parameters}
 
     Attributes
@@ -171,13 +175,7 @@ class XDeepFMClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    n_maps: int = count(
-        32, "Feature maps in each layer of the compressed interaction network."
-    )
-    n_layers: int = changed(
-        text="""Layers of the compressed interaction network, and feed-forward layers,
-        at least."""
-    )
+    n_maps: int = parameter(32, AT_LEAST_ONE)
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

@@ -29,40 +29,14 @@ FREE = frozenset(
 )
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
-WIDTHS = "tuple of int"
+WIDTHS = ["array-like"]
 SHARE = [Interval(Real, 0, 1, closed="left")]
-
-
-def count(default: int, text: str) -> Any:
-    """Declare a number of things, of which there is at least one."""
-    return parameter(default, AT_LEAST_ONE, "int", text)
-
-
-def widths(default: tuple[int, ...], text: str) -> Any:
-    """Declare the widths of layers."""
-    return parameter(default, ["array-like"], WIDTHS, text)
-
-
-def layers(of: str) -> Any:
-    """Declare the widths of layers that `n_layers` may be more of."""
-    return widths(
-        (64, 32),
-        f"""Widths of {of}. The last one is repeated where `n_layers` asks for more
-        layers.""",
-    )
-
-
-def tower_hidden() -> Any:
-    """Declare the widths of towers."""
-    return widths(
-        (32,), "Widths of the towers' hidden layers; ``()`` is a linear tower."
-    )
 
 
 def check_widths(estimator: TrainingParameters) -> None:
     """Raise for widths that no layer can have, by the parameter's name."""
     for name, declared in estimator._parameters.items():
-        if declared.kind != WIDTHS:
+        if declared.constraint is not WIDTHS:
             continue
         given = getattr(estimator, name)
         if not len(given) and name != "tower_hidden":
@@ -73,186 +47,141 @@ def check_widths(estimator: TrainingParameters) -> None:
 
 
 class TrainingParameters(ParameterTable):
-    """How fields are embedded, and how a network is trained on them."""
+    """How fields are embedded, and how a network is trained on them.
+
+    Parameters
+    ----------
+    embedding_dim : int
+        Width of a field's vector.
+    numeric_embedding : str
+        How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
+        bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"``
+        as one vector, their sum, or by ``"|"`` as a vector each. See
+        :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the first three
+        with `n_bins` bins for discrete columns, nine in ten of whose rows hold frequent
+        values; other columns have one bin, which is linear, too. ``"scalar"`` leaves it
+        a number, for networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE
+        and SNR.
+    n_bins : int
+        Quantile bins of a numeric column.
+    embedding_dropout : float in [0, 1)
+        Dropout of the fields' entries.
+    unseen_rate : float in [0, 1)
+        Probability with which a categorical value is taken for an unseen one while
+        training, so that the vector of unseen values is trained.
+    dropout : float in [0, 1)
+        Dropout after each hidden activation.
+    task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None
+        Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns them
+        (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.
+    class_weight : dict, "balanced", list or None
+        For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict from
+        task name, or a list, of such entries.
+    max_epochs : int
+        Passes over the training data, at most.
+    batch_size : int or "auto"
+        Rows in an optimization step. ``"auto"`` is 1024; where training stops early,
+        the power of two below a 64th of the rows, from 256 to 1024.
+    learning_rate : float
+        Of AdamW.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    weight_averaging : float in [0, 1)
+        Decay of the moving average of the weights over the steps, which validates and
+        is what remains; 0 keeps the last weights.
+    early_stopping : bool or "auto"
+        Whether to stop when the loss on rows set aside no longer falls, and to keep the
+        weights of the best epoch, of all tasks alike. ``"auto"``: with more than 2,000
+        rows.
+    monitor : {"loss", "score"} or (one of them, task name)
+        What early stopping watches: the loss that is trained on or the mean over tasks
+        of ROC AUC (accuracy of a multi-class task), or that of one task.
+    validation_fraction : float in (0, 1)
+        Share of rows set aside for early stopping.
+    n_epochs_no_change : int
+        Epochs without improvement after which training stops.
+    warm_start : bool
+        Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and
+        state of training, for `max_epochs` more. It goes on from the weights of the
+        last step, so that training in two pieces is training in one; after an early
+        stop, too, with the best weights so far still to be beaten.
+    callbacks : list of skorch callbacks or of (name, callback)
+        They are copied. A callback that cannot be copied is given as a class or a
+        function that makes it. Those with a name have their parameters searched as
+        ``callbacks__name__parameter``. Where training goes on, callbacks that are given
+        as before go on, too, and others begin.
+    device : str
+        ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch
+        device.
+    dtype : {"float32", "float64"}
+        Of parameters and arithmetic.
+    precision : {"full", "tf32", "bf16"}
+        Of matrix products under ``dtype="float32"``, while fitting and predicting.
+        ``"tf32"`` rounds what is multiplied to TensorFloat-32, on CUDA devices that
+        have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
+        autocast to bfloat16, on any device; parameters, optimizer and loss remain
+        float32.
+    n_threads : int or None
+        Threads of torch while fitting and predicting; None leaves torch's setting,
+        which joblib's loky workers set to one. Give 1 where several processes or
+        threads fit at once: more threads than cores are far slower than one. A forked
+        process always has one.
+    random_state : int, RandomState instance or None
+        Seed of initial values, shuffling, dropout, the validation split and the folds
+        of target statistics. The same seed gives the same bytes; global generators are
+        neither read nor moved.
+    verbose : int
+        Print a line for each epoch.
+    categorical_features : "from_dtype", array-like or None
+        Which columns are categorical. ``"from_dtype"``: strings, objects, categories
+        and booleans of a data frame, and columns of an object array that are no
+        numbers; or a boolean mask, indices or column names; None: none.
+    encoder : FieldEncoder or None
+        How columns become fields: an unfitted encoder with settings of its own, such as
+        frequency limits or target statistics, which is copied and fitted within `fit`,
+        cross-fitting included. None: a FieldEncoder with its defaults.
+    """
 
     # whether the network reads one vector for each field, and not only a flat row
     reads_vectors = True
 
-    embedding_dim: int = parameter(8, AT_LEAST_ONE, "int", "Width of a field's vector.")
-    numeric_embedding: str = parameter(
-        "linear",
-        [str],
-        "str",
-        """How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each
-        quantile bin), ``"piecewise-linear"``, ``"periodic"``, or some of them,
-        joined by ``"+"`` as one vector, their sum, or by ``"|"`` as a vector each.
-        See :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the
-        first three with `n_bins` bins for discrete columns, nine in ten of whose
-        rows hold frequent values; other columns have one bin, which is linear, too.
-        ``"scalar"`` leaves it a number, for networks that read a flat row: DNN, DCN,
-        Shared-Bottom, MMoE, PLE and SNR.""",
-    )
-    n_bins: int = parameter(
-        256,
-        [Interval(Integral, 2, None, closed="left")],
-        "int",
-        "Quantile bins of a numeric column.",
-    )
-    embedding_dropout: float = parameter(
-        0.3, SHARE, "float in [0, 1)", "Dropout of the fields' entries."
-    )
-    unseen_rate: float = parameter(
-        0.02,
-        SHARE,
-        "float in [0, 1)",
-        """Probability with which a categorical value is taken for an unseen one while
-        training, so that the vector of unseen values is trained.""",
-    )
-    dropout: float = parameter(
-        0.2, SHARE, "float in [0, 1)", "Dropout after each hidden activation."
-    )
+    embedding_dim: int = parameter(8, AT_LEAST_ONE)
+    numeric_embedding: str = parameter("linear", [str])
+    n_bins: int = parameter(256, [Interval(Integral, 2, None, closed="left")])
+    embedding_dropout: float = parameter(0.3, SHARE)
+    unseen_rate: float = parameter(0.02, SHARE)
+    dropout: float = parameter(0.2, SHARE)
     task_weights: Mapping[str, float] | Sequence[float] | str | None = parameter(
-        None,
-        [StrOptions({"uncertainty"}), Mapping, "array-like", None],
-        '"uncertainty", dict, array-like of shape (n_tasks,) or None',
-        """Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns
-        them (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.""",
+        None, [StrOptions({"uncertainty"}), Mapping, "array-like", None]
     )
     class_weight: Any = parameter(
-        None,
-        [StrOptions({"balanced"}), Mapping, "array-like", None],
-        'dict, "balanced", list or None',
-        """For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict
-        from task name, or a list, of such entries.""",
+        None, [StrOptions({"balanced"}), Mapping, "array-like", None]
     )
-    max_epochs: int = parameter(
-        20, AT_LEAST_ONE, "int", "Passes over the training data, at most."
-    )
-    batch_size: int | str = parameter(
-        "auto",
-        [*AT_LEAST_ONE, StrOptions({"auto"})],
-        'int or "auto"',
-        """Rows in an optimization step. ``"auto"`` is 1024; where training stops early,
-        the power of two below a 64th of the rows, from 256 to 1024.""",
-    )
-    learning_rate: float = parameter(
-        2e-3, [Interval(Real, 0, None, closed="neither")], "float", "Of AdamW."
-    )
-    weight_decay: float = parameter(
-        1e-5,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        "Decoupled weight decay of AdamW.",
-    )
-    weight_averaging: float = parameter(
-        0.999,
-        SHARE,
-        "float in [0, 1)",
-        """Decay of the moving average of the weights over the steps, which validates
-        and is what remains; 0 keeps the last weights.""",
-    )
-    early_stopping: bool | str = parameter(
-        "auto",
-        ["boolean", StrOptions({"auto"})],
-        'bool or "auto"',
-        """Whether to stop when the loss on rows set aside no longer falls, and to keep
-        the weights of the best epoch, of all tasks alike. ``"auto"``: with more than
-        2,000 rows.""",
-    )
+    max_epochs: int = parameter(20, AT_LEAST_ONE)
+    batch_size: int | str = parameter("auto", [*AT_LEAST_ONE, StrOptions({"auto"})])
+    learning_rate: float = parameter(2e-3, [Interval(Real, 0, None, closed="neither")])
+    weight_decay: float = parameter(1e-5, [Interval(Real, 0, None, closed="left")])
+    weight_averaging: float = parameter(0.999, SHARE)
+    early_stopping: bool | str = parameter("auto", ["boolean", StrOptions({"auto"})])
     monitor: str | tuple[str, str] = parameter(
-        "loss",
-        [StrOptions(set(MONITORS)), tuple],
-        '{"loss", "score"} or (one of them, task name)',
-        """What early stopping watches: the loss that is trained on or the mean over
-        tasks of ROC AUC (accuracy of a multi-class task), or that of one task.""",
+        "loss", [StrOptions(set(MONITORS)), tuple]
     )
     validation_fraction: float = parameter(
-        0.1,
-        [Interval(Real, 0, 1, closed="neither")],
-        "float in (0, 1)",
-        "Share of rows set aside for early stopping.",
+        0.1, [Interval(Real, 0, 1, closed="neither")]
     )
-    n_epochs_no_change: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "Epochs without improvement after which training stops.",
-    )
-    warm_start: bool = parameter(
-        False,
-        ["boolean"],
-        "bool",
-        """Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and
-        state of training, for `max_epochs` more. It goes on from the weights of the
-        last step, so that training in two pieces is training in one; after an early
-        stop, too, with the best weights so far still to be beaten.""",
-    )
-    callbacks: Sequence[Any] | None = parameter(
-        None,
-        [list, tuple, None],
-        "list of skorch callbacks or of (name, callback)",
-        """They are copied. A callback that cannot be copied is given as a class or a
-        function that makes it. Those with a name have their parameters searched as
-        ``callbacks__name__parameter``. Where training goes on, callbacks that are
-        given as before go on, too, and others begin.""",
-    )
-    device: str = parameter(
-        "auto",
-        [str],
-        "str",
-        """``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch
-        device.""",
-    )
-    dtype: str = parameter(
-        "float32",
-        [StrOptions(set(DTYPES))],
-        '{"float32", "float64"}',
-        "Of parameters and arithmetic.",
-    )
-    precision: str = parameter(
-        "full",
-        [StrOptions(set(PRECISIONS))],
-        '{"full", "tf32", "bf16"}',
-        """Of matrix products under ``dtype="float32"``, while fitting and predicting.
-        ``"tf32"`` rounds what is multiplied to TensorFloat-32, on CUDA devices that
-        have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
-        autocast to bfloat16, on any device; parameters, optimizer and loss remain
-        float32.""",
-    )
-    n_threads: int | None = parameter(
-        None,
-        [*AT_LEAST_ONE, None],
-        "int or None",
-        """Threads of torch while fitting and predicting; None leaves torch's setting,
-        which joblib's loky workers set to one. Give 1 where several processes or
-        threads fit at once: more threads than cores are far slower than one. A
-        forked process always has one.""",
-    )
-    random_state: Any = parameter(
-        None,
-        ["random_state"],
-        "int, RandomState instance or None",
-        """Seed of initial values, shuffling, dropout, the validation split and the
-        folds of target statistics. The same seed gives the same bytes; global
-        generators are neither read nor moved.""",
-    )
-    verbose: int = parameter(0, ["verbose"], "int", "Print a line for each epoch.")
+    n_epochs_no_change: int = parameter(3, AT_LEAST_ONE)
+    warm_start: bool = parameter(False, ["boolean"])
+    callbacks: Sequence[Any] | None = parameter(None, [list, tuple, None])
+    device: str = parameter("auto", [str])
+    dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
+    precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
+    n_threads: int | None = parameter(None, [*AT_LEAST_ONE, None])
+    random_state: Any = parameter(None, ["random_state"])
+    verbose: int = parameter(0, ["verbose"])
     categorical_features: Any = parameter(
-        "from_dtype",
-        [StrOptions({"from_dtype"}), "array-like", None],
-        '"from_dtype", array-like or None',
-        """Which columns are categorical. ``"from_dtype"``: strings, objects, categories
-        and booleans of a data frame, and columns of an object array that are no
-        numbers; or a boolean mask, indices or column names; None: none.""",
+        "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
     )
-    encoder: Any = parameter(
-        None,
-        [HasMethods(["fit_encode", "encode"]), None],
-        "FieldEncoder or None",
-        """How columns become fields: an unfitted encoder with settings of its own, such
-        as frequency limits or target statistics, which is copied and fitted within
-        `fit`, cross-fitting included. None: a FieldEncoder with its defaults.""",
-    )
+    encoder: Any = parameter(None, [HasMethods(["fit_encode", "encode"]), None])
 
     def check_parameters(self) -> None:
         """Raise for what the table of constraints cannot say."""
