@@ -63,6 +63,7 @@ class MultiTaskClassifier(
     >>> from dephn_sk import MultiTaskClassifier
     >>> from dephn_sk.datasets import make_behavior_log
     >>> from dephn_sk.nn import TaskNetwork
+    >>> import torch
     >>> class Linear(TaskNetwork):
     ...     def __init__(self, embedding, n_outputs):
     ...         super().__init__()

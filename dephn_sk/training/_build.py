@@ -105,7 +105,7 @@ def build_state(
         verbose=int(template.verbose),
     ).initialize()
     callbacks.put_into(net)
-    quantity, _ = template.monitored(tasks)
+    quantity, _ = template._monitored(tasks)
     stopping = BestEpoch(
         template.n_epochs_no_change, lower_is_better=quantity == "loss"
     )

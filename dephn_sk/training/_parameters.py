@@ -184,7 +184,13 @@ class TrainingParameters(ParameterTable):
     encoder: Any = parameter(None, [HasMethods(["fit_encode", "encode"]), None])
 
     def check_parameters(self) -> None:
-        """Raise for what the table of constraints cannot say."""
+        """Raise for what the constraints of single parameters cannot say.
+
+        Raises
+        ------
+        ValueError
+            It names the parameter and the value.
+        """
         if self.precision != "full" and self.dtype != "float32":
             raise ValueError(
                 f"precision={self.precision!r} lowers that of float32, but "
@@ -212,7 +218,7 @@ class TrainingParameters(ParameterTable):
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
         check_names("numeric_embedding", parts, options)
 
-    def monitored(self, tasks: Tasks) -> tuple[str, int | None]:
+    def _monitored(self, tasks: Tasks) -> tuple[str, int | None]:
         """`monitor` as a quantity, and the index of a task or None for all."""
         if isinstance(self.monitor, str):
             return self.monitor, None

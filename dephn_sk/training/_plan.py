@@ -19,7 +19,7 @@ from ._callbacks import NetCallbacks, carried, made
 from ._fitted import FittedModel
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
-from ._rows import Rows, check_call
+from ._rows import Counted, Rows, check_call
 from ._source import ArraySource, Source
 from ._state import TrainingState
 
@@ -86,20 +86,17 @@ class FitPlan:
         check_call(X, y, validation)
         if before is not None:
             check_goes_on(template, before.template)
-        tasks = before.tasks if before else Tasks.learn(y, classes)
+        names = before.tasks.names if before else None
+        counted = Counted.read(X, y, sample_weight, groups, names)
+        tasks = before.tasks if before else Tasks.learn(counted.columns, classes)
         check_task_weights(template.task_weights, tasks)
-        monitor = template.monitored(tasks)
+        monitor = template._monitored(tasks)
         # the commit draws from a RandomState; until then a copy is asked
         state = copy.deepcopy(template.random_state)
         seed = before.state.seed if before else draw_seed(state)
-        rows = Rows.read(
-            template,
-            tasks,
-            *(X, y, sample_weight),
-            groups=groups,
-            seed=seed,
-            sets_aside=not grows and validation[0] is None,
-            first=before is None,
+        aside = not grows and validation[0] is None
+        rows = Rows.of(
+            counted, template, tasks, seed=seed, sets_aside=aside, first=not before
         )
         start = before.start if before else _start(tasks, rows)
         encoder, fields = _encoded(template, rows, before, grows, seed)

@@ -30,7 +30,8 @@ class TrainingState:
         Of shuffling, dropout and growth.
     weight_averaging : float
         Decay of the average of the weights; 0 for none.
-    stopping : BestEpoch or None
+    stopping : BestEpoch, default=None
+        None does not stop early.
 
     Attributes
     ----------
