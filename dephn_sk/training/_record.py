@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 
-class TrainingRecord:
+class TrainingRecord(BaseEstimator):
     """Mixin: epochs, their losses and scores, and a summary in notebooks."""
 
     @property
