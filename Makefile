@@ -19,7 +19,7 @@ TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 .PHONY: demo test docs dist test-versions clean
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist)
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv $(if $(WHEEL),--clear) $(VENV)
 	$(RUN) $(PIP) -c $(CONSTRAINTS) torch==2.13.0
 	$(RUN) $(PIP) -c $(CONSTRAINTS) $(PROJECT)
 	touch $@
@@ -45,10 +45,10 @@ docs: $(VENV)/.documented
 	$(RUN) docs/check_links.py docs/_build/html
 
 dist:
-	rm -rf dist .venv-wheel
-	$(PYTHON) -m venv .venv-wheel
-	.venv-wheel/bin/python $(PIP) -c $(CONSTRAINTS) build
-	.venv-wheel/bin/python -m build --outdir dist . >/dev/null
+	rm -rf dist
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python $(PIP) -c $(CONSTRAINTS) build
+	.venv-build/bin/python -m build --outdir dist . >/dev/null
 
 # one environment for each combination; tests that need pandas skip where it is absent
 test-versions:
@@ -63,5 +63,5 @@ define in_fresh
 endef
 
 clean:
-	rm -rf $(VENV) dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv* dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf docs/_build docs/auto_examples docs/generated

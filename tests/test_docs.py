@@ -75,7 +75,7 @@ def test_every_page_is_reached_from_the_start_page():
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name
+    "page", [*sorted(ROOT.glob("*.md")), *PAGES], ids=lambda page: page.name
 )
 def test_every_relative_link_and_picture_is_there(page):
     text = re.sub(

@@ -26,7 +26,9 @@ def pinned(file):
 
 def floors(extra=None):
     """Package -> oldest version, of the requirements of the project or of an extra."""
-    given = PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    given = (
+        PROJECT["optional-dependencies"][extra] if extra else PROJECT["dependencies"]
+    )
     found = (re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement) for requirement in given)
     return {match[1]: match[2] for match in found if match}
 
