@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tarfile
 import tomllib
 from importlib.metadata import distribution
 from pathlib import Path
@@ -16,6 +17,9 @@ ROOT = Path(__file__).resolve().parents[1]
 if not (ROOT / "pyproject.toml").is_file():
     pytest.skip("not in a source tree", allow_module_level=True)
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+of_a_wheel = pytest.mark.skipif(
+    not os.environ.get("DEPHN_SK_WHEEL"), reason="of `make test WHEEL=1`"
+)
 
 
 def pinned(file):
@@ -36,6 +40,23 @@ def floors(extra=None):
 def test_the_tests_import_what_they_were_asked_to_test():
     in_source = Path(dephn_sk.__file__).is_relative_to(ROOT / "dephn_sk")
     assert in_source is not bool(os.environ.get("DEPHN_SK_WHEEL"))
+
+
+@of_a_wheel
+def test_the_wheel_holds_the_package_and_nothing_else():
+    tops = {Path(file).parts[0] for file in distribution("dephn-sk").files}
+    assert {top.split("-")[0] for top in tops} == {"dephn_sk"}
+
+
+@of_a_wheel
+@pytest.mark.parametrize("folder", ["tests", "docs/examples", "benchmarks"])
+def test_the_sdist_holds_what_is_needed_to_test_and_to_build_the_pages(folder):
+    (archive,) = (ROOT / "dist").glob("*.tar.gz")
+    with tarfile.open(archive) as members:
+        held = {name.partition("/")[2] for name in members.getnames()}
+    wanted = {str(path.relative_to(ROOT)) for path in (ROOT / folder).rglob("*.py")}
+    assert wanted <= held
+    assert {"Makefile", "CITATION.cff", ".ci/constraints.txt", "docs/conf.py"} <= held
 
 
 def test_the_version_is_said_alike():
