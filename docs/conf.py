@@ -58,6 +58,7 @@ class ReadingOrder:
         "calibration",
         "unseen_ids",
         "numeric_embeddings",
+        "own_network",
         "from_lightgbm",
         "from_deepctr_torch",
     )
