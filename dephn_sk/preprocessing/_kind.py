@@ -79,6 +79,11 @@ class ColumnKind(ABC):
         """The column of a `state`."""
 
     @property
+    def is_empty(self) -> bool:
+        """Whether no row that counts held a value."""
+        return False
+
+    @property
     def grows(self) -> bool:
         """Whether counts of further rows would change anything."""
         return False
@@ -96,9 +101,9 @@ class ColumnKind(ABC):
         """The same column with another learner."""
         return learner
 
-    def read_columns(self) -> tuple[str, ...]:
-        """The columns that `encode` takes."""
-        return (self.name,)
+    def read_columns(self, name: str) -> tuple[str, ...]:
+        """The columns that `encode` takes for the column of this name."""
+        return (name,)
 
     def decode(self, name: str, fields: dict[str, Column]) -> Any:
         """The raw column of this name from encoded fields, as far as they tell."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -28,10 +28,11 @@ def to_plain(values: NDArray, name: str) -> dict[str, Any]:
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
         data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
         return {"kind": "text" if texts else "bytes", "values": data, "ends": ends}
-    if len(types) == 1 and issubclass(*types, date):
-        if all(getattr(one, "tzinfo", None) is None for one in listed):
-            unit = "datetime64[D]" if types == {date} else "datetime64[us]"
-            return {"kind": "dates", "values": np.array(values, dtype=unit)}
+    if types in ({date}, {datetime}) and {None} == {
+        getattr(one, "tzinfo", None) for one in listed
+    }:
+        unit = "datetime64[D]" if types == {date} else "datetime64[us]"
+        return {"kind": "dates", "values": np.array(values, dtype=unit)}
     raise ValueError(
         f"Column {name!r} has categories such as {shown(listed[0])}, which cannot be "
         "stored. Give text, numbers or dates."
