@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
 from ._mlp import MLP
@@ -79,8 +80,7 @@ class FINT(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
+        super().__init__(embedding)
         self.interactions = nn.ModuleList(
             FINTLayer(embedding.n_fields, generator=generator)
             for _ in range(n_interactions)
@@ -90,13 +90,7 @@ class FINT(SingleTaskNetwork):
         )
         self.output = GroupedLinear(1, hidden[-1], n_outputs, generator=generator)
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        fields = self.embedding(codes, numbers, bags)
+    def _logits(self, fields: Tensor) -> Tensor:
         kept = (1 + len(self.interactions)) * self.embedding.width
         blocks = row_blocks(len(fields), kept, fields)
         x = torch.cat([self._interact(fields[rows]) for rows in blocks])
@@ -144,14 +138,7 @@ class FINTClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> FINT:
-        return FINT(
-            embedding,
-            n_outputs,
-            hidden=self._widths(),
-            n_interactions=self.n_layers,
-            dropout=self.dropout,
-            generator=generator,
-        )
+    network = FINT
+
+    def network_parameters(self) -> dict[str, Any]:
+        return {**super().network_parameters(), "n_interactions": self.n_layers}

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
+from ..nn import FieldEmbedding, InputGates, Members, Towers
 from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
+from ._network import NetworkClassifier, TowerNetwork
 
 
-class MMoE(TaskNetwork):
+class MMoE(TowerNetwork):
     r"""Experts shared by all tasks, a gate and a tower of each task's own.
 
     .. math::
@@ -60,8 +61,7 @@ class MMoE(TaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
+        super().__init__(embedding)
         self.experts = MLP(
             n_experts,
             embedding.width,
@@ -80,20 +80,11 @@ class MMoE(TaskNetwork):
             generator=generator,
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        x = fields.flatten(1)
         experts, scores = self.experts.beside(self.gating.linear, x)
         mixed = torch.bmm(self.gating(x, scores), experts.transpose(0, 1))
         return self.towers(mixed.transpose(0, 1))
-
-    def start_from(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.start_from(logits)
 
     @property
     def branch_names(self) -> tuple[str, ...]:
@@ -112,7 +103,7 @@ class MMoE(TaskNetwork):
         return gates
 
 
-class MMoEClassifier(MultiTaskClassifier):
+class MMoEClassifier(NetworkClassifier):
     """Multi-gate Mixture-of-Experts [1]_.
 
     All tasks share the experts; for each row, a softmax gate of each task weighs them.
@@ -155,20 +146,9 @@ class MMoEClassifier(MultiTaskClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
+    network = MMoE
     reads_vectors = False
 
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> MMoE:
-        return MMoE(
-            embedding,
-            n_outputs,
-            n_experts=self.n_experts,
-            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )
+    def network_parameters(self) -> dict[str, Any]:
+        widths = layer_widths(self.expert_hidden, self.n_layers)
+        return {**super().network_parameters(), "expert_hidden": widths}
