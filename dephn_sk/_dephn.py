@@ -206,7 +206,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
-        parameters = self.parameters_for(DEPHN)
+        parameters = self._parameters_for(DEPHN)
         return DEPHN(embedding, n_outputs, generator=generator, **parameters)
 
     def check_parameters(self) -> None:

@@ -127,8 +127,8 @@ class DCNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    network = DCN
+    _network = DCN
     reads_vectors = False
 
-    def network_parameters(self) -> dict[str, Any]:
-        return {**super().network_parameters(), "n_crosses": self.n_layers}
+    def _network_parameters(self) -> dict[str, Any]:
+        return super()._network_parameters() | {"n_crosses": self.n_layers}

@@ -88,5 +88,5 @@ class DNNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    network = DNN
+    _network = DNN
     reads_vectors = False

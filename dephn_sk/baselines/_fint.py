@@ -138,7 +138,7 @@ class FINTClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    network = FINT
+    _network = FINT
 
-    def network_parameters(self) -> dict[str, Any]:
-        return {**super().network_parameters(), "n_interactions": self.n_layers}
+    def _network_parameters(self) -> dict[str, Any]:
+        return super()._network_parameters() | {"n_interactions": self.n_layers}

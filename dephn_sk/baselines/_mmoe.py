@@ -92,10 +92,7 @@ class MMoE(TowerNetwork):
         return tuple(f"expert{k}" for k in range(self.gating.linear.weight.shape[2]))
 
     def mapped_gates(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         """Softmax gates of each row, (batch, n_tasks, n_experts)."""
         x = self.embedding(codes, numbers, bags).flatten(1)
@@ -146,9 +143,9 @@ class MMoEClassifier(NetworkClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    network = MMoE
+    _network = MMoE
     reads_vectors = False
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         widths = layer_widths(self.expert_hidden, self.n_layers)
-        return {**super().network_parameters(), "expert_hidden": widths}
+        return super()._network_parameters() | {"expert_hidden": widths}

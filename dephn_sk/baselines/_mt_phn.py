@@ -72,17 +72,16 @@ class MTPHNClassifier(NetworkClassifier):
         super().check_parameters()
         check_heads(self)
 
-    network = DEPHN
+    _network = DEPHN
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         deep, crossing = ("dnn",) * self.n_experts, ("cross", "field")
         public, private = {  # a row of table I
             "public-dnn": (deep, crossing),
             "private-dnn": (crossing, deep),
             "all-public": (deep + crossing, ()),
         }[self.sharing]
-        return {
-            **super().network_parameters(),
+        return super()._network_parameters() | {
             "public_experts": public,
             "private_experts": private,
             "mappings": ("raw",),

@@ -43,11 +43,11 @@ class TowerNetwork(FieldNetwork):
 class NetworkClassifier(MultiTaskClassifier):
     """Base of estimators of one network, whose arguments are their parameters."""
 
-    network: ClassVar[Callable[..., TaskNetwork]]
+    _network: ClassVar[Callable[..., TaskNetwork]]
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         """Arguments of the network, by name; a subclass adds those of other names."""
-        return self.parameters_for(self.network)
+        return self._parameters_for(self._network)
 
     def build_network(
         self,
@@ -55,5 +55,5 @@ class NetworkClassifier(MultiTaskClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> TaskNetwork:
-        parameters = self.network_parameters()
-        return self.network(embedding, n_outputs, generator=generator, **parameters)
+        parameters = self._network_parameters()
+        return self._network(embedding, n_outputs, generator=generator, **parameters)

@@ -93,5 +93,5 @@ class NFMClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    network = NFM
-    first_order = True
+    _network = NFM
+    _first_order = True

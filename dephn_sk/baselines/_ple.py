@@ -210,12 +210,11 @@ class PLEClassifier(NetworkClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    network = PLE
+    _network = PLE
     reads_vectors = False
 
-    def network_parameters(self) -> dict[str, Any]:
-        return {
-            **super().network_parameters(),
+    def _network_parameters(self) -> dict[str, Any]:
+        return super()._network_parameters() | {
             "n_shared": self.n_shared_experts,
             "n_specific": self.n_specific_experts,
             "expert_hidden": layer_widths(self.expert_hidden, self.n_layers),

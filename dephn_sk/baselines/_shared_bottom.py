@@ -112,9 +112,9 @@ class SharedBottomClassifier(NetworkClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    network = SharedBottom
+    _network = SharedBottom
     reads_vectors = False
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         widths = layer_widths(self.hidden, self.n_layers)
-        return {**super().network_parameters(), "bottom_hidden": widths}
+        return super()._network_parameters() | {"bottom_hidden": widths}

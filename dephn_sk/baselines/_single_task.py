@@ -60,7 +60,7 @@ class NetworkPerTask(TaskNetwork):
         self.networks = nn.ModuleList(networks)
 
     def forward(
-        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence = ()
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         logits = [network(codes, numbers, bags) for network in self.networks]
         return torch.cat(logits, dim=1)
@@ -88,13 +88,13 @@ class SingleTaskClassifier(NetworkClassifier):
     hidden: Sequence[int] = parameter((64, 32), WIDTHS)
     n_layers: int = parameter(1, AT_LEAST_ONE)
 
-    network: ClassVar[Callable[..., SingleTaskNetwork]]
+    _network: ClassVar[Callable[..., SingleTaskNetwork]]
     # whether the network is given first-order weights, which know the number of logits
-    first_order = False
+    _first_order = False
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         widths = layer_widths(self.hidden, self.n_layers)
-        return {**super().network_parameters(), "hidden": widths}
+        return super()._network_parameters() | {"hidden": widths}
 
     def build_network(
         self,
@@ -102,12 +102,12 @@ class SingleTaskClassifier(NetworkClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> NetworkPerTask:
-        start, parameters = generator.get_state(), self.network_parameters()
+        start, parameters = generator.get_state(), self._network_parameters()
         networks = []
         for n in n_outputs:
             # each task starts from the values it would start from alone
             generator.set_state(start)
             own = copy.deepcopy(embedding)
-            last = own.first_order(n, generator=generator) if self.first_order else n
-            networks.append(self.network(own, last, generator=generator, **parameters))
+            last = own.first_order(n, generator=generator) if self._first_order else n
+            networks.append(self._network(own, last, generator=generator, **parameters))
         return NetworkPerTask(networks)

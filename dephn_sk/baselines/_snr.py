@@ -233,9 +233,9 @@ class SNRClassifier(NetworkClassifier):
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
     l0_penalty: float = parameter(1e-4, [Interval(Real, 0, None, closed="left")])
 
-    network = SNR
+    _network = SNR
     reads_vectors = False
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         widths = layer_widths(self.expert_hidden, self.n_layers)
-        return {**super().network_parameters(), "expert_hidden": widths}
+        return super()._network_parameters() | {"expert_hidden": widths}

@@ -91,5 +91,5 @@ class WideDeepClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    network = WideDeep
-    first_order = True
+    _network = WideDeep
+    _first_order = True

@@ -169,9 +169,9 @@ class XDeepFMClassifier(SingleTaskClassifier):
 
     n_maps: int = parameter(32, AT_LEAST_ONE)
 
-    network = XDeepFM
-    first_order = True
+    _network = XDeepFM
+    _first_order = True
 
-    def network_parameters(self) -> dict[str, Any]:
+    def _network_parameters(self) -> dict[str, Any]:
         maps = [self.n_maps] * self.n_layers
-        return {**super().network_parameters(), "maps": maps}
+        return super()._network_parameters() | {"maps": maps}

@@ -348,10 +348,7 @@ class DEPHN(TaskNetwork):
         return tuple(f"{e} {m}" for e in experts for m in self.mapping.names)
 
     def mapped_gates(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor | None:
         """Gates that the input decides, (batch, n_tasks, n_branches), or None."""
         if isinstance(self.gating, TaskGates):
@@ -376,10 +373,7 @@ class DEPHN(TaskNetwork):
         return tuple(names)
 
     def contributions(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`TaskTowers.contributions`."""
         return self.towers.contributions(*self._tower_inputs(codes, numbers, bags))

@@ -199,10 +199,7 @@ class FieldEmbedding(nn.Module):
         return torch.cat([codes, sums, bags], dim=-1)
 
     def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         rows = self.unseen(codes) + self.offsets[: self.n_categorical]
         parts = [take_rows(self.table, rows, sparse=self.sparse)]

@@ -217,11 +217,7 @@ class CrossInteraction(nn.Module):
         self.width = n_fields * dim
         self.layers = nn.ModuleList(
             CrossLayer(
-                n_experts,
-                self.width,
-                rank=rank,
-                residual=residual,
-                generator=generator,
+                n_experts, self.width, rank=rank, residual=residual, generator=generator
             )
             for _ in range(n_layers)
         )
@@ -254,11 +250,7 @@ class FieldLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        n_experts: int,
-        n_fields: int,
-        *,
-        generator: torch.Generator | None = None,
+        self, n_experts: int, n_fields: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.matrix = uniform(

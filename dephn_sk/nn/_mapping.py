@@ -39,8 +39,7 @@ class ExplicitMapping(nn.Module):
     """
 
     def __init__(
-        self,
-        mappings: Sequence[str | Callable[[Tensor], Tensor]] = ("raw", "sin"),
+        self, mappings: Sequence[str | Callable[[Tensor], Tensor]] = ("raw", "sin")
     ) -> None:
         super().__init__()
         for mapping in mappings:

@@ -40,11 +40,7 @@ class FieldAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        dim: int,
-        n_heads: int = 2,
-        *,
-        generator: torch.Generator | None = None,
+        self, dim: int, n_heads: int = 2, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         if dim % n_heads:

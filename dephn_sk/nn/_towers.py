@@ -218,11 +218,7 @@ class TaskTowers(Towers):
             generator=generator,
         )
         super().__init__(
-            n_outputs,
-            first,
-            hidden=hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, first, hidden=hidden, dropout=dropout, generator=generator
         )
 
     @torch.no_grad()
