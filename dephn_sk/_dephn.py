@@ -235,8 +235,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         gates = self.network_.gates
         if gates is None:
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
-        values: NDArray = gates.detach().cpu().numpy().copy()
-        return values
+        return gates.detach().cpu().numpy().copy()
 
     @property
     def gate_history_(self) -> NDArray:
@@ -254,8 +253,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         logits = self.network_.selection_logits
         if logits is None:
             raise AttributeError("selection_gates_ exist for a soft selection alone.")
-        gates: NDArray = expit(logits.detach().cpu().numpy())
-        return gates
+        return expit(logits.detach().cpu().numpy())
 
     @property
     def branch_names_(self) -> list[str]:

@@ -95,9 +95,7 @@ class MMoE(TowerNetwork):
         self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         """Softmax gates of each row, (batch, n_tasks, n_experts)."""
-        x = self.embedding(codes, numbers, bags).flatten(1)
-        gates: Tensor = self.gating(x)
-        return gates
+        return self.gating(self.embedding(codes, numbers, bags).flatten(1))
 
 
 class MMoEClassifier(NetworkClassifier):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -57,14 +58,9 @@ class GroupedLinear(nn.Module):
     ) -> None:
         super().__init__()
         # the input axis first: a shared input meets all groups in one product
-        self.weight = uniform(
-            in_features, n_groups, out_features, fan_in=in_features, generator=generator
-        )
-        self.bias = (
-            uniform(n_groups, out_features, fan_in=in_features, generator=generator)
-            if bias
-            else None
-        )
+        initial = partial(uniform, fan_in=in_features, generator=generator)
+        self.weight = initial(in_features, n_groups, out_features)
+        self.bias = initial(n_groups, out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         width, n_groups, out = self.weight.shape

@@ -149,12 +149,9 @@ class NumericEmbedding(nn.Module):
             self.steps = normal(n_numeric, most, dim, std=init_std / math.sqrt(most))
         if "periodic" in self.parts:
             self.frequencies = normal(n_numeric, n_frequencies, std=frequency_scale)
+            n_waves = 2 * n_frequencies
             self.waves = uniform(
-                n_numeric,
-                2 * n_frequencies,
-                dim,
-                fan_in=2 * n_frequencies,
-                generator=generator,
+                n_numeric, n_waves, dim, fan_in=n_waves, generator=generator
             )
 
     def forward(self, numbers: Tensor) -> Tensor:

@@ -54,8 +54,7 @@ class FieldAttention(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         # the softmax needs the precision of the fields
         with torch.autocast(fields.device.type, enabled=False):
-            attended: Tensor = BlockAttention.apply(fields, *self.folded())
-        return attended
+            return BlockAttention.apply(fields, *self.folded())
 
     def reference(self, fields: Tensor) -> Tensor:
         """The equation, head by head and row by row as torch computes it."""

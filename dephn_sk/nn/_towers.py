@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -70,7 +71,7 @@ class Towers(nn.Module):
         x = self.first(*inputs)
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
-        logits: Tensor = x.transpose(0, 1).flatten(1)
+        logits = x.transpose(0, 1).flatten(1)
         if len(self.outputs) == logits.shape[1]:
             return logits
         return logits[:, self.outputs]
@@ -105,13 +106,11 @@ class GatedLinear(nn.Module):
         super().__init__()
         self.n_tasks = n_tasks
         fan_in = n_branches * width + sum(n * w for n, w in private)
+        initial = partial(uniform, fan_in=fan_in, generator=generator)
         # branches, then width, then (task, output): one product for all tasks
-        self.public = uniform(
-            n_branches, width, n_tasks, out_width, fan_in=fan_in, generator=generator
-        )
+        self.public = initial(n_branches, width, n_tasks, out_width)
         self.private = nn.ParameterList(
-            uniform(n_tasks * n, w, out_width, fan_in=fan_in, generator=generator)
-            for n, w in private
+            initial(n_tasks * n, w, out_width) for n, w in private
         )
         self.bias = nn.Parameter(torch.zeros(n_tasks, 1, out_width))
 
@@ -209,14 +208,9 @@ class TaskTowers(Towers):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        first = GatedLinear(
-            len(n_outputs),
-            n_branches,
-            width,
-            [*hidden, max(n_outputs)][0],
-            private=private,
-            generator=generator,
-        )
+        out_width = [*hidden, max(n_outputs)][0]
+        shape = len(n_outputs), n_branches, width, out_width
+        first = GatedLinear(*shape, private=private, generator=generator)
         super().__init__(
             n_outputs, first, hidden=hidden, dropout=dropout, generator=generator
         )

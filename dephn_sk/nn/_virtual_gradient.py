@@ -270,5 +270,4 @@ def scale_gradient(gates: Tensor, coefficient: Tensor) -> Tensor:
     >>> gates.grad
     tensor([0., 2.])
     """
-    scaled: Tensor = _ScaleGradient.apply(gates, coefficient)
-    return scaled
+    return _ScaleGradient.apply(gates, coefficient)
