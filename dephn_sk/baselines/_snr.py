@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Real
 from typing import Any
@@ -15,7 +16,7 @@ from .._compat import Interval
 from .._parameters import parameter
 from ..nn import Dropout, FieldEmbedding, Towers
 from ..nn._dropout import Randomized
-from ..nn._linear import layer_widths, uniform
+from ..nn._linear import layer_widths, normal, uniform
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 from ._network import NetworkClassifier, TowerNetwork
@@ -62,15 +63,11 @@ class Routing(Randomized):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        fan_in = n_in * in_width
-        self.weight = uniform(
-            n_in, in_width, n_out, out_width, fan_in=fan_in, generator=generator
-        )
-        self.bias = uniform(n_out, out_width, fan_in=fan_in, generator=generator)
+        initial = partial(uniform, fan_in=n_in * in_width, generator=generator)
+        self.weight = initial(n_in, in_width, n_out, out_width)
+        self.bias = initial(n_out, out_width)
         # connections start half open, and not all alike
-        self.log_alpha = nn.Parameter(
-            torch.empty(n_in, n_out).normal_(0, 0.01, generator=generator)
-        )
+        self.log_alpha = normal(n_in, n_out, std=0.01, generator=generator)
 
     def connections(self) -> Tensor:
         """How open each connection is, in [0, 1], (n_in, n_out)."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from ._choice import check_choice
 from ._embedding import FieldEmbedding, Members
 from ._experts import CrossInteraction, DNNExpert, FieldInteraction
 from ._gates import InputGates, TaskGates
@@ -71,34 +73,17 @@ class HeterogeneousInteraction(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        stacked = {"n_layers": n_layers, "generator": generator}
+        linked = {"residual": residual, **stacked}
+        kinds: dict[str, Callable[..., nn.Module]] = {
+            "dnn": partial(DNNExpert, hidden=expert_hidden, dropout=dropout, **linked),
+            "cross": partial(CrossInteraction, rank=cross_rank, **linked),
+            "field": partial(FieldInteraction, **stacked),
+        }
 
         def experts(kind: str, n_experts: int) -> nn.Module:
-            if kind == "dnn":
-                return DNNExpert(
-                    n_experts,
-                    n_fields,
-                    dim,
-                    hidden=expert_hidden,
-                    n_layers=n_layers,
-                    residual=residual,
-                    dropout=dropout,
-                    generator=generator,
-                )
-            if kind == "cross":
-                return CrossInteraction(
-                    n_experts,
-                    n_fields,
-                    dim,
-                    n_layers=n_layers,
-                    rank=cross_rank,
-                    residual=residual,
-                    generator=generator,
-                )
-            if kind == "field":
-                return FieldInteraction(
-                    n_experts, n_fields, dim, n_layers=n_layers, generator=generator
-                )
-            raise ValueError(f"An expert must be one of {EXPERTS}, got {kind!r}.")
+            check_choice("expert", kind, EXPERTS)
+            return kinds[kind](n_experts, n_fields, dim)
 
         self.n_tasks = n_tasks
         self.width = expert_hidden[-1]
@@ -224,13 +209,8 @@ class DEPHN(TaskNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if gate not in GATES:
-            raise ValueError(f"gate must be one of {GATES}, got {gate!r}.")
-        if gate_optimizer not in GATE_OPTIMIZERS:
-            raise ValueError(
-                f"gate_optimizer must be one of {GATE_OPTIMIZERS}, got "
-                f"{gate_optimizer!r}."
-            )
+        check_choice("gate", gate, GATES)
+        check_choice("gate_optimizer", gate_optimizer, GATE_OPTIMIZERS)
         n_fields, dim, n_tasks = embedding.n_fields, embedding.dim, len(n_outputs)
         n_branches = len(public_experts) * len(mappings)
         self.virtual_gradient = virtual_gradient
@@ -285,8 +265,7 @@ class DEPHN(TaskNetwork):
         label_similarity: Tensor | None = None,
     ) -> Tensor:
         read = self._tower_inputs(codes, numbers, bags, label_similarity)
-        logits: Tensor = self.towers(*read)  # [DEPHN] eq. 4 to 6
-        return logits
+        return self.towers(*read)  # [DEPHN] eq. 4 to 6
 
     def _tower_inputs(
         self,
@@ -354,8 +333,7 @@ class DEPHN(TaskNetwork):
         if isinstance(self.gating, TaskGates):
             return None
         public_fields, _ = self.selection(self.embedding(codes, numbers, bags))
-        gates: Tensor = self.gating(public_fields.flatten(1))
-        return gates
+        return self.gating(public_fields.flatten(1))
 
     @property
     def selection_logits(self) -> Tensor | None:

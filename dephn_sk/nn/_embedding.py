@@ -9,9 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from . import _table
+from ._choice import check_choice
 from ._dropout import Dropout, UnseenMask
+from ._linear import normal
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._table import take_rows
+
+BAG_MODES = ("mean", "sum", "max")
 
 
 class Members(NamedTuple):
@@ -87,12 +91,8 @@ class FieldEmbedding(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        modes = [bag_mode] if isinstance(bag_mode, str) else bag_mode
-        for mode in modes:
-            if mode not in ("mean", "sum", "max"):
-                raise ValueError(
-                    f"bag_mode must be 'mean', 'sum' or 'max', got {mode!r}."
-                )
+        for mode in [bag_mode] if isinstance(bag_mode, str) else bag_mode:
+            check_choice("bag_mode", mode, BAG_MODES)
         self.dim = dim
         self.init_std = init_std
         self.bag_modes = (
@@ -107,11 +107,8 @@ class FieldEmbedding(nn.Module):
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
         self.register_buffer("offsets", _field_offsets(self.sizes, self.tables))
-        self.table = nn.Parameter(
-            torch.empty(sum(self.sizes.values()), dim).normal_(
-                0, init_std, generator=generator
-            )
-        )
+        n_rows = sum(self.sizes.values())
+        self.table = normal(n_rows, dim, std=init_std, generator=generator)
         self.numeric = numeric
         self.unseen = UnseenMask(unseen_rate)
         self.dropout = Dropout(dropout)
@@ -222,7 +219,7 @@ class FieldEmbedding(nn.Module):
             total = weights.new_zeros(len(lengths)).index_add(0, row, weights)
             total = total.masked_fill(total == 0, 1.0)  # members that weigh nothing
             weights, mode = weights / total[row], "sum"
-        pooled: Tensor = nn.functional.embedding_bag(
+        return nn.functional.embedding_bag(
             bag.codes + start,
             self.table,
             bag.offsets,
@@ -231,7 +228,6 @@ class FieldEmbedding(nn.Module):
             include_last_offset=True,
             sparse=self.sparse,
         )
-        return pooled
 
     @torch.no_grad()
     def grow(
@@ -263,10 +259,7 @@ class FieldEmbedding(nn.Module):
             moved.append(torch.arange(start, start + size))
             start += sizes[table]
         positions = torch.cat(moved).to(old.device)
-        new = torch.empty(start, self.dim).normal_(
-            0, self.init_std, generator=generator
-        )
-        new = new.to(old)
+        new = normal(start, self.dim, std=self.init_std, generator=generator).to(old)
         new[positions] = old
         self.sizes = sizes
         self.offsets = _field_offsets(sizes, self.tables).to(old.device)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
 
-from ._linear import uniform
+from ._linear import normal, uniform
 from ._table import take_rows
 
 NUMERIC_EMBEDDINGS = ("linear", "bins", "piecewise-linear", "periodic")
@@ -134,21 +134,19 @@ class NumericEmbedding(nn.Module):
         self.register_buffer("inverse_width", padded(inverse, 0.0, most))
         self.register_buffer("offsets", torch.arange(n_numeric) * most)
 
-        def normal(*shape: int, std: float) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).normal_(0, std, generator=generator))
-
+        initial = partial(normal, generator=generator)
         self.missing = nn.Parameter(torch.zeros(self.n_vectors, dim))
         if "linear" in self.parts:
-            self.slope = normal(n_numeric, dim, std=init_std)
-            self.intercept = normal(n_numeric, dim, std=init_std)
+            self.slope = initial(n_numeric, dim, std=init_std)
+            self.intercept = initial(n_numeric, dim, std=init_std)
         if "bins" in self.parts:
-            self.bins = normal(n_numeric * most, dim, std=init_std)
+            self.bins = initial(n_numeric * most, dim, std=init_std)
         if "piecewise-linear" in self.parts:
-            self.origin = normal(n_numeric, 1, dim, std=init_std)
+            self.origin = initial(n_numeric, 1, dim, std=init_std)
             # a random walk over the bins that ends at init_std
-            self.steps = normal(n_numeric, most, dim, std=init_std / math.sqrt(most))
+            self.steps = initial(n_numeric, most, dim, std=init_std / math.sqrt(most))
         if "periodic" in self.parts:
-            self.frequencies = normal(n_numeric, n_frequencies, std=frequency_scale)
+            self.frequencies = initial(n_numeric, n_frequencies, std=frequency_scale)
             n_waves = 2 * n_frequencies
             self.waves = uniform(
                 n_numeric, n_waves, dim, fan_in=n_waves, generator=generator

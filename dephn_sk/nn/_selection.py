@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._attention import BlockAttention
+from ._choice import check_choice
 from ._linear import uniform
 from ._mixture import Mixtures
 
@@ -154,8 +155,7 @@ class FieldSelection(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if mode not in SELECTIONS:
-            raise ValueError(f"mode must be one of {SELECTIONS}, got {mode!r}.")
+        check_choice("mode", mode, SELECTIONS)
         n_structures = 1 + len(private)
         n_attentions = {"soft-private-attention": n_structures, None: 0}.get(mode, 1)
         self.n_structures = n_structures

@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ._choice import check_choice
+
 Coefficient = Callable[[Tensor, Tensor], Tensor]
 
 COMBINATIONS: dict[str, Coefficient] = {
@@ -87,8 +89,7 @@ def label_similarity(
     tensor([[1.0000, 0.5000],
             [0.5000, 1.0000]])
     """
-    if kind not in SIMILARITIES:
-        raise ValueError(f"kind must be one of {SIMILARITIES}, got {kind!r}.")
+    check_choice("kind", kind, SIMILARITIES)
     observed = ~y.isnan()
     root = observed.double()  # of the weights: a pair's weight is a product of two
     if weights is not None:
@@ -207,8 +208,7 @@ def coefficient(
     tensor([[1.],
             [1.]])
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}.")
+    check_choice("reduction", reduction, REDUCTIONS)
     if isinstance(function, str):
         if function not in COEFFICIENTS:
             raise ValueError(
