@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -128,7 +127,5 @@ class DCNClassifier(SingleTaskClassifier):
     """
 
     _network = DCN
+    _renamed = {"n_crosses": "n_layers"}
     reads_vectors = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        return super()._network_parameters() | {"n_crosses": self.n_layers}

@@ -50,9 +50,8 @@ class DNN(SingleTaskNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding)
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], n_outputs, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -85,9 +84,8 @@ class FINT(SingleTaskNetwork):
             FINTLayer(embedding.n_fields, generator=generator)
             for _ in range(n_interactions)
         )
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], n_outputs, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:
@@ -139,6 +137,4 @@ class FINTClassifier(SingleTaskClassifier):
     """
 
     _network = FINT
-
-    def _network_parameters(self) -> dict[str, Any]:
-        return super()._network_parameters() | {"n_interactions": self.n_layers}
+    _renamed = {"n_interactions": "n_layers"}

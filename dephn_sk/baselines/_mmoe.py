@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, InputGates, Members, Towers
-from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 from ._network import NetworkClassifier, TowerNetwork
@@ -62,22 +60,13 @@ class MMoE(TowerNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding)
+        width, last = embedding.width, expert_hidden[-1]
         self.experts = MLP(
-            n_experts,
-            embedding.width,
-            expert_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_experts, width, expert_hidden, dropout=dropout, generator=generator
         )
-        self.gating = InputGates(
-            embedding.width, len(n_outputs), n_experts, generator=generator
-        )
+        self.gating = InputGates(width, len(n_outputs), n_experts, generator=generator)
         self.towers = Towers(
-            n_outputs,
-            expert_hidden[-1],
-            hidden=tower_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
     def _logits(self, fields: Tensor) -> Tensor:
@@ -143,7 +132,3 @@ class MMoEClassifier(NetworkClassifier):
 
     _network = MMoE
     reads_vectors = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        widths = layer_widths(self.expert_hidden, self.n_layers)
-        return super()._network_parameters() | {"expert_hidden": widths}

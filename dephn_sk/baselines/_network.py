@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
 
 
 class FieldNetwork(TaskNetwork):
@@ -43,11 +44,18 @@ class TowerNetwork(FieldNetwork):
 class NetworkClassifier(MultiTaskClassifier):
     """Base of estimators of one network, whose arguments are their parameters."""
 
+    n_layers: int
     _network: ClassVar[Callable[..., TaskNetwork]]
+    # arguments of the network that are parameters of another name
+    _renamed: ClassVar[Mapping[str, str]] = {}
 
     def _network_parameters(self) -> dict[str, Any]:
-        """Arguments of the network, by name; a subclass adds those of other names."""
-        return self._parameters_for(self._network)
+        """Arguments of the network, by name; a subclass may add to them."""
+        renamed = {name: getattr(self, own) for name, own in self._renamed.items()}
+        parameters = self._parameters_for(self._network) | renamed
+        for name in parameters.keys() & {"hidden", "expert_hidden", "bottom_hidden"}:
+            parameters[name] = layer_widths(parameters[name], self.n_layers)
+        return parameters
 
     def build_network(
         self,

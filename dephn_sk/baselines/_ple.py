@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Towers
-from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 from ._network import NetworkClassifier, TowerNetwork
@@ -211,11 +209,5 @@ class PLEClassifier(NetworkClassifier):
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     _network = PLE
+    _renamed = {"n_shared": "n_shared_experts", "n_specific": "n_specific_experts"}
     reads_vectors = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        return super()._network_parameters() | {
-            "n_shared": self.n_shared_experts,
-            "n_specific": self.n_specific_experts,
-            "expert_hidden": layer_widths(self.expert_hidden, self.n_layers),
-        }

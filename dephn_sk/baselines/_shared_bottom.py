@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, Towers
-from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 from ._network import NetworkClassifier, TowerNetwork
@@ -58,15 +56,10 @@ class SharedBottom(TowerNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding)
-        self.bottom = MLP(
-            1, embedding.width, bottom_hidden, dropout=dropout, generator=generator
-        )
+        width, last = embedding.width, bottom_hidden[-1]
+        self.bottom = MLP(1, width, bottom_hidden, dropout=dropout, generator=generator)
         self.towers = Towers(
-            n_outputs,
-            bottom_hidden[-1],
-            hidden=tower_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
     def _logits(self, fields: Tensor) -> Tensor:
@@ -113,8 +106,5 @@ class SharedBottomClassifier(NetworkClassifier):
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     _network = SharedBottom
+    _renamed = {"bottom_hidden": "hidden"}
     reads_vectors = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        widths = layer_widths(self.hidden, self.n_layers)
-        return super()._network_parameters() | {"bottom_hidden": widths}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork
-from ..nn._linear import layer_widths
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._network import FieldNetwork, NetworkClassifier
 
@@ -91,10 +90,6 @@ class SingleTaskClassifier(NetworkClassifier):
     _network: ClassVar[Callable[..., SingleTaskNetwork]]
     # whether the network is given first-order weights, which know the number of logits
     _first_order = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        widths = layer_widths(self.hidden, self.n_layers)
-        return super()._network_parameters() | {"hidden": widths}
 
     def build_network(
         self,

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise
 from numbers import Real
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +15,7 @@ from .._compat import Interval
 from .._parameters import parameter
 from ..nn import Dropout, FieldEmbedding, Towers
 from ..nn._dropout import Randomized
-from ..nn._linear import layer_widths, normal, uniform
+from ..nn._linear import normal, uniform
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
 from ._network import NetworkClassifier, TowerNetwork
@@ -232,7 +231,3 @@ class SNRClassifier(NetworkClassifier):
 
     _network = SNR
     reads_vectors = False
-
-    def _network_parameters(self) -> dict[str, Any]:
-        widths = layer_widths(self.expert_hidden, self.n_layers)
-        return super()._network_parameters() | {"expert_hidden": widths}

@@ -52,9 +52,8 @@ class WideDeep(FirstOrderNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding, first_order)
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], first_order.dim, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -107,14 +108,12 @@ class XDeepFM(FirstOrderNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding, first_order)
-        n_fields = embedding.n_fields
+        n_fields, width = embedding.n_fields, embedding.width
         self.interactions = nn.ModuleList(
             CINLayer(n_fields, n_in, n_maps, generator=generator)
-            for n_in, n_maps in zip([n_fields, *maps], maps, strict=False)
+            for n_in, n_maps in pairwise([n_fields, *maps])
         )
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(
             1, hidden[-1] + sum(maps), first_order.dim, generator=generator
         )
