@@ -73,8 +73,8 @@ class HeterogeneousInteraction(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        stacked = {"n_layers": n_layers, "generator": generator}
-        linked = {"residual": residual, **stacked}
+        stacked: dict[str, Any] = {"n_layers": n_layers, "generator": generator}
+        linked: dict[str, Any] = {"residual": residual, **stacked}
         kinds: dict[str, Callable[..., nn.Module]] = {
             "dnn": partial(DNNExpert, hidden=expert_hidden, dropout=dropout, **linked),
             "cross": partial(CrossInteraction, rank=cross_rank, **linked),
@@ -87,20 +87,16 @@ class HeterogeneousInteraction(nn.Module):
 
         self.n_tasks = n_tasks
         self.width = expert_hidden[-1]
-        self.public_kinds = Counter(public_experts)
-        self.private_kinds = Counter(private_experts)
-        self.public = nn.ModuleList(
-            experts(kind, n) for kind, n in self.public_kinds.items()
-        )
+        shared = self.public_kinds = Counter(public_experts)
+        own = self.private_kinds = Counter(private_experts)
+        self.public = nn.ModuleList(experts(kind, n) for kind, n in shared.items())
         self.projections = nn.ModuleList(
             nn.Identity()
             if kind == "dnn"
             else GroupedLinear(n, n_fields * dim, self.width, generator=generator)
-            for kind, n in self.public_kinds.items()
+            for kind, n in shared.items()
         )
-        self.private = nn.ModuleList(
-            experts(kind, n_tasks * n) for kind, n in self.private_kinds.items()
-        )
+        self.private = nn.ModuleList(experts(k, n_tasks * n) for k, n in own.items())
 
     @property
     def private_sizes(self) -> list[tuple[int, int]]:
@@ -111,16 +107,11 @@ class HeterogeneousInteraction(nn.Module):
     def forward(
         self, public: Tensor, private: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        shared = [
-            project(experts(public))
-            for experts, project in zip(self.public, self.projections, strict=True)
-        ]
+        pairs = zip(self.public, self.projections, strict=True)
+        shared = [project(experts(public)) for experts, project in pairs]
         if not shared:
             shared = [public.new_zeros(0, len(public), self.width)]
-        own = [
-            experts(fields)
-            for experts, fields in zip(self.private, private, strict=True)
-        ]
+        own = [experts(x) for experts, x in zip(self.private, private, strict=True)]
         return shared[0] if len(shared) == 1 else torch.cat(shared), own
 
 
@@ -233,13 +224,9 @@ class DEPHN(TaskNetwork):
             dropout=dropout,
             generator=generator,
         )
+        private = [n_tasks * n for n, _ in self.interaction.private_sizes]
         self.selection = FieldSelection(
-            n_fields,
-            dim,
-            [n_tasks * n for n, _ in self.interaction.private_sizes],
-            mode=selection,
-            n_heads=n_heads,
-            generator=generator,
+            n_fields, dim, private, mode=selection, n_heads=n_heads, generator=generator
         )
         self.mapping = ExplicitMapping(mappings)
         self.gating: TaskGates | InputGates = (
@@ -285,16 +272,12 @@ class DEPHN(TaskNetwork):
         return branches, gates, private
 
     def _virtual_gradient(self, gates: Tensor, label_similarity: Tensor) -> Tensor:
-        if self.virtual_gradient is None:
+        rule, reduction = self.virtual_gradient, self.coefficient_reduction
+        if rule is None:
             return gates
         # mapped gates differ from row to row: tasks are compared by their batch means
         values = gates if gates.dim() == 2 else gates.mean(0)
-        gamma = coefficient(
-            values,
-            label_similarity,
-            self.virtual_gradient,
-            reduction=self.coefficient_reduction,
-        )
+        gamma = coefficient(values, label_similarity, rule, reduction=reduction)
         return scale_gradient(gates, gamma)
 
     def start_from(self, logits: Tensor) -> None:

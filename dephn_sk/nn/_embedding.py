@@ -95,14 +95,13 @@ class FieldEmbedding(nn.Module):
             check_choice("bag_mode", mode, BAG_MODES)
         self.dim = dim
         self.init_std = init_std
-        self.bag_modes = (
-            (bag_mode,) * len(bag_cardinalities)
-            if isinstance(bag_mode, str)
-            else tuple(bag_mode)
-        )
+        n_bags = len(bag_cardinalities)
+        modes = [bag_mode] * n_bags if isinstance(bag_mode, str) else bag_mode
+        self.bag_modes = tuple(modes)
         self.n_categorical = len(cardinalities)
         self.n_numeric = 0 if numeric is None else numeric.n_vectors
-        self.n_fields = len(cardinalities) + self.n_numeric + len(bag_cardinalities)
+        self.n_fields = self.n_categorical + self.n_numeric + n_bags
+        self.numeric_dim = 1 if isinstance(numeric, PlainNumbers) else dim
         rows = [*cardinalities, *bag_cardinalities]
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
@@ -116,9 +115,8 @@ class FieldEmbedding(nn.Module):
     @property
     def width(self) -> int:
         """Of a row's flattened fields."""
-        if isinstance(self.numeric, PlainNumbers):
-            return (self.n_fields - self.n_numeric) * self.dim + self.n_numeric
-        return self.n_fields * self.dim
+        others = self.n_fields - self.n_numeric
+        return others * self.dim + self.n_numeric * self.numeric_dim
 
     @property
     def sparse(self) -> bool:
@@ -182,18 +180,15 @@ class FieldEmbedding(nn.Module):
             Categorical, numeric and multi-valued fields; all vectors of one number are
             one field.
         """
-        if isinstance(self.numeric, PlainNumbers):
-            parts = [self.n_categorical * self.dim, self.n_numeric]
-            codes, sums, bags = values.tensor_split((parts[0], sum(parts)), dim=-1)
-            codes = codes.unflatten(-1, (-1, self.dim)).sum(-1)
-            bags = bags.unflatten(-1, (-1, self.dim)).sum(-1)
-        else:
-            last = self.n_categorical + self.n_numeric
-            codes, sums, bags = values.sum(-1).tensor_split(
-                (self.n_categorical, last), dim=-1
-            )
-        sums = sums.unflatten(-1, (len(self.numeric_vectors) or 1, -1)).sum(-2)
-        return torch.cat([codes, sums, bags], dim=-1)
+        flat = values if isinstance(self.numeric, PlainNumbers) else values.flatten(-2)
+        codes = self.n_categorical * self.dim
+        numbers = codes + self.n_numeric * self.numeric_dim
+        widths = self.dim, self.numeric_dim, self.dim
+        parts = zip(flat.tensor_split((codes, numbers), dim=-1), widths, strict=True)
+        sums = [part.unflatten(-1, (-1, width)).sum(-1) for part, width in parts]
+        n_vectors = len(self.numeric_vectors) or 1
+        sums[1] = sums[1].unflatten(-1, (n_vectors, -1)).sum(-2)
+        return torch.cat(sums, dim=-1)
 
     def forward(
         self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()

@@ -215,8 +215,7 @@ class CrossInteraction(nn.Module):
 
     def forward(self, fields: Tensor) -> Tensor:
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
-        layers = [cast(CrossLayer, layer) for layer in self.layers]
-        parameters = [p for layer in layers for p in layer.folded()]
+        parameters = [p for x in self.layers for p in cast(CrossLayer, x).folded()]
         return CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
 
     def reference(self, fields: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from ._linear import normal, uniform
 from ._table import take_rows
@@ -115,23 +116,16 @@ class NumericEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.n_numeric = n_numeric = len(edges)
-        n_bins = torch.tensor([len(e) - 1 for e in edges])
-        most = int(n_bins.max())
+        most = max(len(e) for e in edges) - 1
         self.vectors = parse_numeric_embedding(kind)
         self.parts = [part for vector in self.vectors for part in vector]
         self.n_vectors = n_numeric * len(self.vectors)
 
-        def padded(columns: Sequence[Tensor], value: float, width: int) -> Tensor:
-            out = torch.full((n_numeric, width), value, dtype=edges[0].dtype)
-            for row, column in zip(out, columns, strict=True):
-                row[: len(column)] = column
-            return out
-
+        padded = partial(pad_sequence, batch_first=True)
         inner = [e[1:-1] for e in edges]  # values beyond the ends join the end bins
-        self.register_buffer("edges", padded(inner, math.inf, most - 1))
-        self.register_buffer("left", padded([e[:-1] for e in edges], 0.0, most))
-        inverse = [1 / e.diff() for e in edges]
-        self.register_buffer("inverse_width", padded(inverse, 0.0, most))
+        self.register_buffer("edges", padded(inner, padding_value=math.inf))
+        self.register_buffer("left", padded([e[:-1] for e in edges]))
+        self.register_buffer("inverse_width", padded([1 / e.diff() for e in edges]))
         self.register_buffer("offsets", torch.arange(n_numeric) * most)
 
         initial = partial(normal, generator=generator)

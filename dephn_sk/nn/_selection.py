@@ -174,8 +174,7 @@ class FieldSelection(nn.Module):
         if not self.gates:
             selected = attended * self.n_structures
         elif len(attended) == 1:
-            logits = [cast(Tensor, gate.logit) for gate in self.gates]
-            values = [logit.sigmoid() for logit in logits]
+            values = [cast(Tensor, gate.logit).sigmoid() for gate in self.gates]
             selected = Mixtures.apply(fields, attended[0], *values)
         else:
             pairs = zip(self.gates, attended, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import cast
@@ -118,9 +118,8 @@ class GatedLinear(nn.Module):
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
     ) -> Tensor:
         x = self._public_product(branches, gates) + self.bias
-        for weight, experts in zip(self.private, private, strict=True):
-            product = torch.bmm(experts, weight)
-            x = x + product.unflatten(0, (self.n_tasks, -1)).sum(1)
+        for own in self._private_terms(private):
+            x = x + own.sum(1)
         return x
 
     def _public_product(self, branches: Tensor, gates: Tensor) -> Tensor:
@@ -135,6 +134,11 @@ class GatedLinear(nn.Module):
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)
 
+    def _private_terms(self, private: Sequence[Tensor]) -> Iterator[Tensor]:
+        """For each kind, (n_tasks, n_experts, batch, out_width)."""
+        for weight, experts in zip(self.private, private, strict=True):
+            yield torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
+
     def terms(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
     ) -> Tensor:
@@ -142,9 +146,7 @@ class GatedLinear(nn.Module):
         by_row = gates.expand(len(branches), *gates.shape[-2:])
         gated = by_row.transpose(0, 1).unsqueeze(-1) * branches
         terms = [torch.einsum("tbkw,kwto->tbko", gated, self.public)]
-        for weight, experts in zip(self.private, private, strict=True):
-            own = torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
-            terms.append(own.transpose(1, 2))
+        terms += [own.transpose(1, 2) for own in self._private_terms(private)]
         return torch.cat(terms, dim=2)
 
     def reference(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -98,8 +98,8 @@ def label_similarity(
     if n_classes is None or max(n_classes) <= 2:
         similarity = _binary_similarity(labels, root, kind)
     else:
-        similarity = _cramers_v(labels, root, n_classes)
-        binary = _levels(tuple(n_classes), y.device).binary
+        task_of, level, binary = _levels(tuple(n_classes), y.device)
+        similarity = _cramers_v(labels, root, task_of, level)
         similarity[binary[:, None], binary] = _binary_similarity(
             labels[:, binary], root[:, binary], kind
         )
@@ -125,28 +125,21 @@ def _binary_similarity(labels: Tensor, root: Tensor, kind: str) -> Tensor:
     return similarity.abs().clamp(max=1.0)
 
 
-class _Levels(NamedTuple):
-    """Task and class of each level of all tasks, and which tasks are binary."""
-
-    task: Tensor
-    level: Tensor
-    binary: Tensor
-
-
 @lru_cache
-def _levels(n_classes: tuple[int, ...], device: torch.device) -> _Levels:
-    """Made once, since a tensor made of Python numbers waits for the device."""
-    return _Levels(
-        torch.tensor([t for t, k in enumerate(n_classes) for _ in range(k)]).to(device),
-        torch.tensor([c for k in n_classes for c in range(k)]).to(device),
-        torch.tensor([t for t, k in enumerate(n_classes) if k <= 2]).long().to(device),
-    )
+def _levels(n_classes: tuple[int, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Task and class of each level of all tasks, and which tasks are binary.
+
+    Made once, since a tensor made of Python numbers waits for the device.
+    """
+    tasks = [t for t, k in enumerate(n_classes) for _ in range(k)]
+    classes = [c for k in n_classes for c in range(k)]
+    binary = [t for t, k in enumerate(n_classes) if k <= 2]
+    return tuple(torch.tensor(x).long().to(device) for x in (tasks, classes, binary))
 
 
-def _cramers_v(labels: Tensor, root: Tensor, n_classes: Sequence[int]) -> Tensor:
+def _cramers_v(labels: Tensor, root: Tensor, task_of: Tensor, level: Tensor) -> Tensor:
     """Cramér's V of class indices, from one contingency table of all tasks."""
-    n_tasks = len(n_classes)
-    task_of, level, _ = _levels(tuple(n_classes), labels.device)
+    n_tasks = labels.shape[1]
     indicator = (labels[:, task_of] == level) * root[:, task_of]
     member = torch.nn.functional.one_hot(task_of, n_tasks).double()
 
@@ -222,8 +215,7 @@ def coefficient(
     difference = (gates.unsqueeze(1) - gates.unsqueeze(0)).abs().clamp(max=1.0)
     pairs = similarity.to(gates).reshape(n_tasks, n_tasks, *[1] * (gates.dim() - 1))
     gamma = function(pairs.expand_as(difference), difference)
-    self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device)
-    self = self.reshape(pairs.shape)
+    self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device).view(pairs.shape)
     gamma = gamma.masked_fill(pairs.isnan(), 1.0)
     if reduction == "product":
         return gamma.masked_fill(self, 1.0).prod(0)
