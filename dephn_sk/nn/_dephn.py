@@ -89,7 +89,7 @@ class HeterogeneousInteraction(nn.Module):
         self.width = expert_hidden[-1]
         shared = self.public_kinds = Counter(public_experts)
         own = self.private_kinds = Counter(private_experts)
-        self.public = nn.ModuleList(experts(kind, n) for kind, n in shared.items())
+        self.public = nn.ModuleList(experts(k, n) for k, n in shared.items())
         self.projections = nn.ModuleList(
             nn.Identity()
             if kind == "dnn"
@@ -251,18 +251,14 @@ class DEPHN(TaskNetwork):
         bags: Sequence[Members] = (),
         label_similarity: Tensor | None = None,
     ) -> Tensor:
-        read = self._tower_inputs(codes, numbers, bags, label_similarity)
+        fields = self.embedding(codes, numbers, bags)
+        read = self._tower_inputs(fields, label_similarity)
         return self.towers(*read)  # [DEPHN] eq. 4 to 6
 
     def _tower_inputs(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None,
-        bags: Sequence[Members],
-        label_similarity: Tensor | None = None,
+        self, fields: Tensor, label_similarity: Tensor | None = None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Branches, gates and private experts: [DEPHN] fig. 2, bottom up."""
-        fields = self.embedding(codes, numbers, bags)
         public_fields, private_fields = self.selection(fields)  # eq. 1, 2
         public, private = self.interaction(public_fields, private_fields)
         branches = self.mapping(public)  # eq. 3
@@ -337,7 +333,8 @@ class DEPHN(TaskNetwork):
         self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`TaskTowers.contributions`."""
-        return self.towers.contributions(*self._tower_inputs(codes, numbers, bags))
+        fields = self.embedding(codes, numbers, bags)
+        return self.towers.contributions(*self._tower_inputs(fields))
 
     @property
     def expert_names(self) -> tuple[str, ...]:

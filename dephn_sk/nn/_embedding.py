@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -139,14 +139,10 @@ class FieldEmbedding(nn.Module):
             Of the same fields and tables; a number's part is linear.
         """
         numeric = None
+        zero: dict[str, Any] = {"init_std": 0.0, "generator": generator}
         if self.numeric is not None:
-            numeric = NumericEmbedding(
-                [torch.tensor([0.0, 1.0])] * self.numeric.n_numeric,
-                n_outputs,
-                kind="linear",
-                init_std=0.0,
-                generator=generator,
-            )
+            edges = [torch.tensor([0.0, 1.0])] * self.numeric.n_numeric
+            numeric = NumericEmbedding(edges, n_outputs, kind="linear", **zero)
         rows = [self.sizes[table] for table in self.tables]
         return FieldEmbedding(
             rows[: self.n_categorical],
@@ -156,8 +152,7 @@ class FieldEmbedding(nn.Module):
             bag_mode=self.bag_modes,
             tables=self.tables,
             unseen_rate=self.unseen.p,
-            init_std=0.0,
-            generator=generator,
+            **zero,
         )
 
     @property

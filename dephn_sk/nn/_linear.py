@@ -63,8 +63,8 @@ class GroupedLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        # the input axis first: a shared input meets all groups in one product
         initial = partial(uniform, fan_in=in_features, generator=generator)
+        # the input axis first: a shared input meets all groups in one product
         self.weight = initial(in_features, n_groups, out_features)
         self.bias = initial(n_groups, out_features) if bias else None
 

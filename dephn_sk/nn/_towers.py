@@ -72,9 +72,9 @@ class Towers(nn.Module):
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
         logits = x.transpose(0, 1).flatten(1)
-        if len(self.outputs) == logits.shape[1]:
-            return logits
-        return logits[:, self.outputs]
+        return (
+            logits if len(self.outputs) == logits.shape[1] else logits[:, self.outputs]
+        )
 
     @torch.no_grad()
     def start_from(self, logits: Tensor) -> None:
@@ -124,12 +124,11 @@ class GatedLinear(nn.Module):
 
     def _public_product(self, branches: Tensor, gates: Tensor) -> Tensor:
         """The public share, (n_tasks, batch, out_width)."""
-        batch = len(branches)
         if gates.dim() == 2:
             # W (G x) = (W G) x: gates that no row changes scale the weights instead
             weight = self.public * gates.T[:, None, :, None]
             x = branches.flatten(1) @ weight.flatten(2).flatten(0, 1)
-            return x.reshape(batch, self.n_tasks, -1).transpose(0, 1)
+            return x.reshape(len(x), self.n_tasks, -1).transpose(0, 1)
         gated = gates.transpose(0, 1).unsqueeze(-1) * branches
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)

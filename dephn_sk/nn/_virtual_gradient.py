@@ -203,11 +203,7 @@ def coefficient(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     if isinstance(function, str):
-        if function not in COEFFICIENTS:
-            raise ValueError(
-                f"function must be one of {sorted(COEFFICIENTS)} or a callable, "
-                f"got {function!r}."
-            )
+        check_choice("function, if no callable,", function, sorted(COEFFICIENTS))
         function = COEFFICIENTS[function]
     n_tasks = len(gates)
     if n_tasks == 1:
