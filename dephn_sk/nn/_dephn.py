@@ -85,7 +85,6 @@ class HeterogeneousInteraction(nn.Module):
             check_choice("expert", kind, EXPERTS)
             return kinds[kind](n_experts, n_fields, dim)
 
-        self.n_tasks = n_tasks
         self.width = expert_hidden[-1]
         shared = self.public_kinds = Counter(public_experts)
         own = self.private_kinds = Counter(private_experts)

@@ -101,7 +101,7 @@ class FieldEmbedding(nn.Module):
         self.n_categorical = len(cardinalities)
         self.n_numeric = 0 if numeric is None else numeric.n_vectors
         self.n_fields = self.n_categorical + self.n_numeric + n_bags
-        self.numeric_dim = 1 if isinstance(numeric, PlainNumbers) else dim
+        self._numeric_dim = 1 if isinstance(numeric, PlainNumbers) else dim
         rows = [*cardinalities, *bag_cardinalities]
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
@@ -116,7 +116,7 @@ class FieldEmbedding(nn.Module):
     def width(self) -> int:
         """Of a row's flattened fields."""
         others = self.n_fields - self.n_numeric
-        return others * self.dim + self.n_numeric * self.numeric_dim
+        return others * self.dim + self.n_numeric * self._numeric_dim
 
     @property
     def sparse(self) -> bool:
@@ -177,8 +177,8 @@ class FieldEmbedding(nn.Module):
         """
         flat = values if isinstance(self.numeric, PlainNumbers) else values.flatten(-2)
         codes = self.n_categorical * self.dim
-        numbers = codes + self.n_numeric * self.numeric_dim
-        widths = self.dim, self.numeric_dim, self.dim
+        numbers = codes + self.n_numeric * self._numeric_dim
+        widths = self.dim, self._numeric_dim, self.dim
         parts = zip(flat.tensor_split((codes, numbers), dim=-1), widths, strict=True)
         sums = [part.unflatten(-1, (-1, width)).sum(-1) for part, width in parts]
         n_vectors = len(self.numeric_vectors) or 1
