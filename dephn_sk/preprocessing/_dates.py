@@ -141,6 +141,6 @@ class DateParts(NumericKind):
         return super().state() | {key: getattr(self, key) for key in own}
 
 
-def _days(instants: NDArray) -> NDArray:
+def _days(instants: Any) -> Any:
     """Days since 1970 with their fractions, NaN where missing."""
     return (instants.astype("datetime64[us]") - np.datetime64(0, "us")) / _DAY

@@ -141,11 +141,11 @@ class Hashing(ColumnKind):
         hashes = stable_hash(object_array(spelt))
         if self.counts.numeric:
             found = [number(text) for text in spelt]
-            whole = [i for i, one in enumerate(found) if isinstance(one, int)]
-            other = [i for i, one in enumerate(found) if isinstance(one, float)]
-            bits = [int(found[i]) % 2**64 for i in whole]
-            hashes[whole] = stable_hash(np.array(bits, dtype=np.uint64))
-            hashes[other] = stable_hash(np.array([found[i] for i in other], float))
+            whole = {i: one for i, one in enumerate(found) if isinstance(one, int)}
+            other = {i: one for i, one in enumerate(found) if isinstance(one, float)}
+            bits = [one % 2**64 for one in whole.values()]
+            hashes[list(whole)] = stable_hash(np.array(bits, dtype=np.uint64))
+            hashes[list(other)] = stable_hash(np.array(list(other.values()), float))
         return hashes
 
     def state(self) -> dict[str, Any]:

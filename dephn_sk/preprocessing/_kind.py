@@ -112,5 +112,5 @@ class ColumnKind(ABC):
     def changed(self, **attributes: Any) -> Self:
         """A copy that shares memory, with other attributes."""
         copied = object.__new__(type(self))
-        vars(copied).update(vars(self) | attributes)
+        copied.__dict__.update(vars(self) | attributes)
         return copied
