@@ -106,7 +106,7 @@ class BareDEPHN(nn.Module):
                 strict=True,
             )
         ]
-        gates = network.gates(public.flatten(1))
+        gates = network.gating(public.flatten(1))
         if label_similarity is not None:
             gates = network._virtual_gradient(gates, label_similarity)
         return network.towers(network.mapping(torch.cat(shared)), gates, own)

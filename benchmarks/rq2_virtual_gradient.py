@@ -62,7 +62,12 @@ SMALL = {
     "dropout": 0.0,
     "tower_hidden": (32,),
 }
-PLAIN = {**SMALL, "private_experts": (), "selection": None}
+PLAIN = {
+    **SMALL,
+    "private_experts": (),
+    "selection": None,
+    "coefficient_reduction": "product",
+}
 CHOSEN = "additive-sqrt"
 
 
@@ -75,7 +80,7 @@ class DecoupledGradient(Callback):
 
     def on_batch_begin(self, net: Any, training: bool = False, **kwargs: Any) -> None:
         if training:
-            self.before_ = net.module_.gates.values.detach().clone()
+            self.before_ = net.module_.gating.values.detach().clone()
 
     def on_batch_end(
         self, net: Any, batch: Any = None, training: bool = False, **kwargs: Any
@@ -83,7 +88,7 @@ class DecoupledGradient(Callback):
         if training:
             similarity = label_similarity(batch.labels, weights=batch.weights)
             gamma = coefficient(self.before_, similarity, CHOSEN)
-            values = net.module_.gates.values.data
+            values = net.module_.gating.values.data
             values.copy_(self.before_ + gamma * (values - self.before_))
 
 
@@ -94,7 +99,7 @@ class StartingGates(Callback):
         self.kind = kind
 
     def on_train_begin(self, net: Any, *args: Any, **kwargs: Any) -> None:
-        values = net.module_.gates.values.data
+        values = net.module_.gating.values.data
         start = torch.full_like(values, 0.5)
         if self.kind == "apart":
             task = torch.arange(values.shape[0]).unsqueeze(1)

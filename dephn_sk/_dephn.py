@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.special import expit
-from sklearn.utils.validation import check_is_fitted
 
 from ._compat import Interval, StrOptions
 from ._estimator import MultiTaskClassifier
@@ -20,7 +19,7 @@ from .nn import DEPHN, FieldEmbedding
 from .nn._dephn import EXPERTS, GATES
 from .nn._mapping import MAPPINGS
 from .nn._virtual_gradient import COEFFICIENTS, REDUCTIONS, SIMILARITIES
-from .training._parameters import AT_LEAST_ONE, tower_hidden, widths
+from .training._parameters import AT_LEAST_ONE, WIDTHS
 
 
 class DEPHNMultiTaskClassifier(MultiTaskClassifier):
@@ -37,23 +36,64 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
     Parameters
     ----------
+    public_experts : tuple of {"dnn", "cross", "field"}
+        Experts shared by all tasks.
+    private_experts : tuple of {"dnn", "cross", "field"}
+        Experts of each task, in the paper ``("cross", "field")``. Its table I compares
+        that with ``public_experts=("dnn", "cross", "field"), private_experts=()`` and
+        with ``public_experts=("cross", "field"), private_experts=("dnn",)``.
+    expert_hidden : tuple of int
+        Widths of a DNN expert's layers; the last is the common width of the public
+        experts. It is repeated where `n_layers` asks for more layers.
+    n_layers : int
+        Layers of each structure; the paper has three. A DNN expert has as many as
+        `expert_hidden`, at least.
+    cross_rank : int or None
+        Rank of the matrices of cross experts; None is full, as in the paper.
+    residual : bool
+        Whether the layers of DNN and cross experts have trainable residual links; field
+        experts always have.
+    selection : {"soft", "soft-private-attention", "attention"} or None
+        What the experts read: a trainable mixture of raw and attended fields, with one
+        attention, as in the paper, or one for each structure; the attended fields; or,
+        with None, the raw ones.
+    n_heads : int
+        Heads of the attention, where `selection` has one; must divide `embedding_dim`.
+    mappings : tuple of str or callable
+        Fixed functions of the public experts' outputs: ``"raw"`` (identity), ``"sin"``,
+        ``"cos"``, ``"square"``, ``"tanh"``, or an elementwise function of a tensor.
+    gate : {"trainable", "mapped"}
+        Gates on the public experts that are parameters, or a softmax of a linear map of
+        the input, as in MMoE. Without public experts there are none, and all that is
+        said of gates has no effect.
+    virtual_gradient : str, callable or None
+        The coefficient by which a gate's gradient is multiplied, as a function of label
+        similarity and gate difference: ``"multiplicative-"`` or ``"additive-"``
+        followed by ``"cos"``, ``"abs"``, ``"square"`` or ``"sqrt"``, or a callable
+        ``(similarity, difference) -> coefficient`` on tensors. Mapped gates are
+        compared by their means over a batch. None leaves the gradient alone, and so
+        does a single task: `label_similarity` and `coefficient_reduction` have no
+        effect then.
+    label_similarity : {"pearson", "cosine"}
+        Similarity of the labels of two binary tasks in a batch; pairs with a multi-
+        class task are compared by Cramér's V.
+    coefficient_reduction : {"mean", "product"}
+        Of the coefficients over the other tasks. The product is the paper's, for few
+        tasks: it reaches up to 2 to the power of their number. Two tasks know no
+        difference.
+    gate_optimizer : {"sgd", "adam"}
+        ``"sgd"`` moves the gates by `gate_learning_rate` times their gradient;
+        ``"adam"`` treats them as all other parameters, which takes most of the effect
+        from the virtual gradient, since Adam divides a gradient by its own scale.
+    gate_learning_rate : float
+        Of the gates under ``gate_optimizer="sgd"``; ``"adam"`` takes `learning_rate`.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
     ----------
-    classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
-        Classes of a 1-D y; of several binary tasks; of several tasks some of which are
-        multi-class.
-    task_names_ : tuple of str
-        Names of the columns of y, or ``"task0"``, ``"task1"``, ...
-    task_rates_ : tuple of float or None
-        Rate of each binary task's second class among its observed labels, weighted as
-        in training; None for a multi-class task.
-    encoder_ : FieldEncoder
-        Encoder fitted on X.
-    net_ : skorch.NeuralNet
-        The trained net; ``net_.module_`` is the :class:`~dephn_sk.nn.DEPHN` network and
-        ``net_.history`` the record of its training.
+    {attributes}
     gate_values_ : ndarray of shape (n_tasks, n_branches)
         Values of trainable gates.
     gate_history_ : ndarray of shape (n_epochs, n_tasks, n_branches)
@@ -62,14 +102,6 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Gates of the soft selection.
     branch_names_ : list of str
         Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``.
-    history_ : DataFrame or dict
-        Losses and scores of each epoch.
-    n_iter_ : int
-        Number of epochs that were run.
-    n_features_in_ : int
-        Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features,)
-        Names of the columns of X, where it has names.
 
     References
     ----------
@@ -93,115 +125,32 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     """
 
     numeric_embedding: str = changed("auto")
-    public_experts: Sequence[str] = parameter(
-        ("dnn",) * 3,
-        ["array-like"],
-        'tuple of {"dnn", "cross", "field"}',
-        "Experts shared by all tasks.",
-    )
-    private_experts: Sequence[str] = parameter(
-        (),
-        ["array-like"],
-        'tuple of {"dnn", "cross", "field"}',
-        """Experts of each task, in the paper ``("cross", "field")``. Its table I
-        compares that with ``public_experts=("dnn", "cross", "field"),
-        private_experts=()`` and with ``public_experts=("cross", "field"),
-        private_experts=("dnn",)``.""",
-    )
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of a DNN expert's layers; the last is the common width of the public
-        experts. It is repeated where `n_layers` asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of each structure; the paper has three.",
-    )
+    public_experts: Sequence[str] = parameter(("dnn",) * 3, ["array-like"])
+    private_experts: Sequence[str] = parameter((), ["array-like"])
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
     cross_rank: int | None = parameter(
-        16,
-        [Interval(Integral, 1, None, closed="left"), None],
-        "int or None",
-        """Rank of the cross experts' matrices; None is full, as in the paper.""",
+        16, [Interval(Integral, 1, None, closed="left"), None]
     )
-    residual: bool = parameter(
-        True,
-        ["boolean"],
-        "bool",
-        "Whether DNN and cross layers have trainable residual links.",
-    )
+    residual: bool = parameter(True, ["boolean"])
     selection: str | None = parameter(
         None,
         [
             StrOptions({"soft", "soft-private-attention", "attention"}),
             None,
         ],
-        '{"soft", "soft-private-attention", "attention"} or None',
-        """What the experts read: a trainable mixture of raw and attended fields, with
-        one attention, as in the paper, or one for each structure; the attended
-        fields; or, with None, the raw ones.""",
     )
-    n_heads: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Heads of the attention; must divide `embedding_dim`.",
-    )
-    mappings: Sequence[Any] = parameter(
-        ("raw", "sin"),
-        ["array-like"],
-        "tuple of str or callable",
-        """Fixed functions of the public experts' outputs: ``"raw"`` (identity),
-        ``"sin"``, ``"cos"``, ``"square"``, ``"tanh"``, or an elementwise function of
-        a tensor.""",
-    )
-    gate: str = parameter(
-        "trainable",
-        [StrOptions(set(GATES))],
-        '{"trainable", "mapped"}',
-        """Gates that are parameters, or a softmax of a linear map of the input, as in
-        MMoE.""",
-    )
+    n_heads: int = parameter(1, AT_LEAST_ONE)
+    mappings: Sequence[Any] = parameter(("raw", "sin"), ["array-like"])
+    gate: str = parameter("trainable", [StrOptions(set(GATES))])
     virtual_gradient: Any = parameter(
-        "additive-sqrt",
-        [StrOptions(set(COEFFICIENTS)), callable, None],
-        "str, callable or None",
-        """The coefficient by which a gate's gradient is multiplied, as a function of
-        label similarity and gate difference: ``"multiplicative-"`` or
-        ``"additive-"`` followed by ``"cos"``, ``"abs"``, ``"square"`` or ``"sqrt"``,
-        or a callable ``(similarity, difference) -> coefficient`` on tensors. None
-        leaves the gradient alone.""",
+        "additive-sqrt", [StrOptions(set(COEFFICIENTS)), callable, None]
     )
-    label_similarity: str = parameter(
-        "pearson",
-        [StrOptions(set(SIMILARITIES))],
-        '{"pearson", "cosine"}',
-        """Similarity of the labels of two binary tasks in a batch; pairs with a multi-
-        class task are compared by Cramér's V.""",
-    )
-    coefficient_reduction: str = parameter(
-        "product",
-        [StrOptions(set(REDUCTIONS))],
-        '{"product", "mean"}',
-        "Over the other tasks.",
-    )
-    gate_optimizer: str = parameter(
-        "sgd",
-        [StrOptions({"sgd", "adam"})],
-        '{"sgd", "adam"}',
-        """``"sgd"`` moves the gates by `gate_learning_rate` times their gradient;
-        ``"adam"`` treats them as all other parameters, which takes most of the
-        effect from the virtual gradient, since Adam divides a gradient by its own
-        scale.""",
-    )
-    gate_learning_rate: float = parameter(
-        0.1,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        'Of the gates under ``gate_optimizer="sgd"``.',
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    label_similarity: str = parameter("pearson", [StrOptions(set(SIMILARITIES))])
+    coefficient_reduction: str = parameter("mean", [StrOptions(set(REDUCTIONS))])
+    gate_optimizer: str = parameter("sgd", [StrOptions({"sgd", "adam"})])
+    gate_learning_rate: float = parameter(0.1, [Interval(Real, 0, None, closed="left")])
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     @classmethod
     def paper_configuration(cls, **changes: Any) -> DEPHNMultiTaskClassifier:
@@ -255,7 +204,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         }
         return cls(**{**paper, **changes})
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -276,13 +225,16 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
             gate=self.gate,
             virtual_gradient=self.virtual_gradient,
             coefficient_reduction=self.coefficient_reduction,
+            label_similarity=self.label_similarity,
+            gate_optimizer=self.gate_optimizer,
+            gate_learning_rate=self.gate_learning_rate,
             tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,
         )
 
-    def _check_choices(self) -> None:
-        super()._check_choices()
+    def check_parameters(self) -> None:
+        super().check_parameters()
         for name in ("public_experts", "private_experts"):
             check_names(name, getattr(self, name), EXPERTS)
         if not len(self.public_experts) + len(self.private_experts):
@@ -299,40 +251,21 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         check_names("mappings", named, MAPPINGS)
         if not len(self.mappings):
             raise ValueError("mappings is empty; ('raw',) maps nothing.")
-        if not len(self.expert_hidden):
-            raise ValueError("expert_hidden is empty; give at least one width.")
-        for name in ("expert_hidden", "tower_hidden"):
-            for width in getattr(self, name):
-                if not isinstance(width, Integral) or width < 1:
-                    raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
-        if self.selection is not None and self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} does not divide "
-                f"embedding_dim={self.embedding_dim}."
-            )
-
-    def _net_options(self) -> dict[str, Any]:
-        return {
-            "similarity": (
-                None if self.virtual_gradient is None else self.label_similarity
-            ),
-            "gate_optimizer": self.gate_optimizer,
-            "gate_learning_rate": self.gate_learning_rate,
-        }
+        check_heads(self)
 
     @property
     def gate_values_(self) -> NDArray:
         """Values of trainable gates, (n_tasks, n_branches)."""
-        check_is_fitted(self)
-        if self.gate != "trainable":
+        gates = self.network_.gates
+        if gates is None:
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
-        return self.net_.module_.gates.values.detach().cpu().numpy().copy()
+        values: NDArray = gates.detach().cpu().numpy().copy()
+        return values
 
     @property
     def gate_history_(self) -> NDArray:
         """Trainable gates after each epoch, (n_epochs, n_tasks, n_branches)."""
-        check_is_fitted(self)
-        if self.gate != "trainable":
+        if self.network_.gates is None:
             raise AttributeError("gate_history_ exists for gate='trainable' alone.")
         return np.array(self.net_.history[:, "gates"])
 
@@ -342,24 +275,23 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
         The public experts' first, then those of each private structure, task by task.
         """
-        check_is_fitted(self)
-        gates = self.net_.module_.selection.gates
-        if not len(gates):
-            raise AttributeError(f"selection={self.selection!r} has no gates.")
-        logits = [gate.logit.detach().cpu().numpy() for gate in gates]
-        return expit(np.concatenate([z.reshape(-1, *z.shape[-2:]) for z in logits]))
+        logits = self.network_.selection_logits
+        if logits is None:
+            raise AttributeError("selection_gates_ exist for a soft selection alone.")
+        gates: NDArray = expit(logits.detach().cpu().numpy())
+        return gates
 
     @property
     def branch_names_(self) -> list[str]:
         """Names of the branches: each public expert under each mapping."""
-        check_is_fitted(self)
-        network = self.net_.module_
-        experts = [
-            f"{kind}{i}"
-            for kind, n in network.interaction.public_kinds.items()
-            for i in range(n)
-        ]
-        return [f"{e} {m}" for e in experts for m in network.mapping.names]
+        return list(self.network_.branch_names)
+
+
+def check_heads(estimator: Any) -> None:
+    """Raise where an attention cannot divide the embedding among its heads."""
+    dim, n_heads = estimator.embedding_dim, estimator.n_heads
+    if estimator.selection is not None and dim % n_heads:
+        raise ValueError(f"n_heads={n_heads} does not divide embedding_dim={dim}.")
 
 
 def _check_callable(parameter: str, function: Any, *values: torch.Tensor) -> None:

@@ -1,14 +1,16 @@
-"""Parameters of an estimator: one line of a class is name, default, constraint, text.
+"""Parameters of an estimator: declared once, in the body and the text of a class.
 
 >>> class Smoother(ParameterTable):
 ...     '''Smooth numbers.
 ...
 ...     Parameters
 ...     ----------
+...     window : int
+...         Rows that are averaged.
 ...     {parameters}
 ...     '''
 ...
-...     window: int = parameter(3, [int], "int", "Rows that are averaged.")
+...     window: int = parameter(3, [int])
 >>> Smoother(window=5).window
 5
 >>> print(Smoother.__doc__)
@@ -23,107 +25,105 @@ window : int, default=3
 from __future__ import annotations
 
 import inspect
-import textwrap
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, dataclass_transform
 
 from ._suggest import did_you_mean
 
+_SAME: Any = object()
+_SECTION = "Parameters\n----------\n"
+_ENTRY = re.compile(r"^(\w+) : (.*)\n((?:    .*\n?|\n(?=    ))*)", re.MULTILINE)
+
 
 @dataclass(frozen=True)
 class Parameter:
-    """What is said of a parameter once.
-
-    Attributes
-    ----------
-    default : object
-    constraint : list or "no_validation"
-        What scikit-learn's validation of parameters takes.
-    kind : str
-        The type, in numpydoc's words.
-    text : str
-        What it is for.
-    """
+    """A default, what scikit-learn's validation takes, and what the docstring says."""
 
     default: Any
     constraint: Any
-    kind: str
-    text: str
+    kind: str = ""
+    text: str = ""
 
     def describe(self, name: str) -> str:
         """Its entry in a docstring.
 
-        >>> print(Parameter(3, [int], "int", "Rows that are averaged.").describe("n"))
+        >>> print(Parameter(3, [int], "int", "    So many.").describe("n"))
         n : int, default=3
-            Rows that are averaged.
+            So many.
         """
-        text = textwrap.indent(inspect.cleandoc(self.text), "    ")
-        return f"{name} : {self.kind}, default={self._shown()}\n{text}"
-
-    def _shown(self) -> str:
-        return (
-            f'"{self.default}"' if isinstance(self.default, str) else repr(self.default)
-        )
+        value = self.default
+        shown = f'"{value}"' if isinstance(value, str) else repr(value)
+        return f"{name} : {self.kind}, default={shown}\n{self.text}"
 
 
-def parameter(default: Any, constraint: Any, kind: str, text: str) -> Any:
+def parameter(default: Any, constraint: Any) -> Any:
     """Declare a parameter in the body of a :class:`ParameterTable`."""
-    return Parameter(default, constraint, kind, text)
+    return Parameter(default, constraint)
 
 
-_SAME = object()
+def changed(default: Any) -> Any:
+    """Declare another default of a parameter of the class above."""
+    return Parameter(default, _SAME)
 
 
-def changed(default: Any = _SAME, text: str = "") -> Any:
-    """Declare another default or text of a parameter of the class above."""
-    return Parameter(default, None, "", text)
+def like(table: type[ParameterTable], name: str, default: Any = _SAME) -> Any:
+    """Declare a parameter as another table has it, with another default or the same."""
+    old = table._parameters[name]
+    return old if default is _SAME else replace(old, default=default)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, changed))
+@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, changed, like))
 class ParameterTable:
     """Base of estimators that declare their parameters in the body of the class.
 
-    From the declarations, its own and then those of the classes above, a subclass gets
-    its `__init__`, with the signature that scikit-learn, `help` and the documentation
-    read, its `_parameter_constraints`, and the text in the place of ``{parameters}``
-    in its docstring; ``{attributes}`` stands for what all of them learn. A subclass
-    with an `__init__` of its own keeps that.
+    From the declarations, its own and then those of the classes above, and from the
+    entries of its docstring, which leave out the defaults, a subclass gets
+
+    - its `__init__`, with the signature that scikit-learn, `help` and the documentation
+      read; a subclass with an `__init__` of its own keeps that;
+    - its `_parameter_constraints`;
+    - a section of all parameters, where its docstring has ``{parameters}`` at the end
+      of that section; ``{attributes}`` stands for what all of them learn.
     """
 
     _attributes: ClassVar[str] = ""
-
     _parameters: ClassVar[Mapping[str, Parameter]] = {}
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         declared = {k: p for k, p in vars(cls).items() if isinstance(p, Parameter)}
-        above: dict[str, Parameter] = {}
-        for base in reversed(cls.__mro__[1:]):
-            above |= getattr(base, "_parameters", {})
+        above = dict(super(cls, cls)._parameters)
         for name, own in declared.items():
             delattr(cls, name)
-            if own.constraint is None:  # `changed`
-                old = above[name]
-                default = old.default if own.default is _SAME else own.default
-                above[name] = replace(old, default=default, text=own.text or old.text)
-        new = {k: p for k, p in declared.items() if p.constraint is not None}
-        cls._parameters = {**new, **{k: p for k, p in above.items() if k not in new}}
-        cls._parameter_constraints = {
-            name: one.constraint for name, one in cls._parameters.items()
-        }
+            if own.constraint is _SAME:
+                above[name] = replace(above[name], default=own.default)
+        new = {k: p for k, p in declared.items() if p.constraint is not _SAME}
+        parameters = {**new, **{k: p for k, p in above.items() if k not in new}}
+        document = inspect.cleandoc(cls.__doc__ or "")
+        start = document.find(_SECTION) + len(_SECTION)
+        for name, kind, text in _ENTRY.findall(document, start):
+            if name in parameters:
+                entry = {"kind": kind, "text": text.rstrip()}
+                parameters[name] = replace(parameters[name], **entry)
+        cls._parameters = parameters
+        cls._parameter_constraints = {k: p.constraint for k, p in parameters.items()}
         if "__init__" not in vars(cls):
-            cls.__init__ = _constructor(cls._parameters)  # type: ignore[method-assign]
-        if cls.__doc__:
-            texts = [one.describe(name) for name, one in cls._parameters.items()]
-            document = inspect.cleandoc(cls.__doc__)
-            document = document.replace("{parameters}", "\n".join(texts))
-            cls.__doc__ = document.replace("{attributes}", cls._attributes)
+            cls.__init__ = _constructor(cls)  # type: ignore[method-assign]
+        end = document.find("{parameters}")
+        if end >= 0:
+            entries = "\n".join(p.describe(k) for k, p in parameters.items())
+            document = (
+                document[:start] + entries + document[end + len("{parameters}") :]
+            )
+        cls.__doc__ = document.replace("{attributes}", cls._attributes) or None
         super().__init_subclass__(**kwargs)
 
 
-def _constructor(parameters: Mapping[str, Parameter]) -> Callable[..., None]:
+def _constructor(cls: type[ParameterTable]) -> Callable[..., None]:
     """An `__init__` that keeps each argument as it is and under its own name."""
+    parameters = cls._parameters
 
     def __init__(self: Any, **given: Any) -> None:
         for name in given:
@@ -135,14 +135,12 @@ def _constructor(parameters: Mapping[str, Parameter]) -> Callable[..., None]:
         for name, one in parameters.items():
             setattr(self, name, given.get(name, one.default))
 
+    __init__.__qualname__ = f"{cls.__qualname__}.__init__"
+    __init__.__module__ = cls.__module__
     keyword = inspect.Parameter.KEYWORD_ONLY
-    __init__.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [
-            inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY),
-            *(
-                inspect.Parameter(name, keyword, default=one.default)
-                for name, one in parameters.items()
-            ),
-        ]
+    itself = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    own = (
+        inspect.Parameter(k, keyword, default=p.default) for k, p in parameters.items()
     )
+    __init__.__signature__ = inspect.Signature([itself, *own])  # type: ignore[attr-defined]
     return __init__

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 from ._compat import HasMethods, StrOptions, _fit_context
 from .tasks import (
     TaskPredictions,
+    Tasks,
     check_sample_weight,
     combine,
     fitted_tasks,
@@ -163,10 +164,10 @@ default=None
                 setattr(self, name, getattr(self.estimator, name))
         return self
 
-    def _task_probabilities(self, X: Any) -> list[NDArray]:
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
         raw = task_probabilities(self.estimator, self.tasks_, X)
-        return [
+        return self.tasks_, [
             calibrator.predict_proba(log_odds(p))
             for calibrator, p in zip(self.calibrators_, raw, strict=True)
         ]

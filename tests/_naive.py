@@ -182,10 +182,10 @@ def tower(towers, task: int, n_outputs: int, branches, gates, private) -> Tensor
     ``branches``: the vectors f_p(e_k) of one row; ``gates``: a value for each;
     ``private``: for each kind, the vectors of the task's own experts.
     """
-    x = towers.bias[task, 0]
+    x = towers.first.bias[task, 0]
     for b, (branch, gate) in enumerate(zip(branches, gates, strict=True)):
-        x = x + (gate * branch) @ towers.public[b, :, task]
-    for weight, experts in zip(towers.private, private, strict=True):
+        x = x + (gate * branch) @ towers.first.public[b, :, task]
+    for weight, experts in zip(towers.first.private, private, strict=True):
         for k, expert in enumerate(experts):
             x = x + expert @ weight[task * len(experts) + k]
     for layer in towers.deeper:
@@ -338,10 +338,10 @@ def dephn(network, kind, edges, *, gates: Tensor | None = None) -> Tensor:
                 )
             if gates is not None:
                 own = gates[i, t]
-            elif hasattr(network.gates, "values"):
-                own = network.gates.values[t]
+            elif hasattr(network.gating, "values"):
+                own = network.gating.values[t]
             else:
-                own = mapped_gates(network.gates, t, torch.cat(list(public)))
+                own = mapped_gates(network.gating, t, torch.cat(list(public)))
             logits.append(tower(network.towers, t, n_outputs, branches, own, private))
         rows.append(torch.cat(logits))
     return torch.stack(rows)

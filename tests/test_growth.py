@@ -50,18 +50,19 @@ def test_growth_alone_changes_no_prediction_and_no_moment():
     X, y = make_log(["u1", "u2"])
     model = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
     before = model.predict_proba(X)
-    table = model.net_.module_.embedding.table
-    moments = model.net_.optimizer_.state[table]["exp_avg"].clone()
-    model.encoder_.partial_fit(make_log(["u1", "u2", "u3"])[0])
+    state = model._fitted.state
+    table, moments = state.network.embedding.table, state.net.optimizer_.state
+    old = moments[table]["exp_avg"].clone()
+    users, *others = model.encoder_.cardinalities_
+    state.grow((users + 1, *others), ())
+    grown = state.network.embedding.table
     positions = torch.arange(len(table))
     positions[3:] += 1  # the cities' rows follow the users'
-    model.net_.grow_embeddings(model.encoder_.cardinalities_, ())
     np.testing.assert_array_equal(model.predict_proba(X), before)
-    grown = model.net_.module_.embedding.table
-    state = model.net_.optimizer_.state[grown]
     assert len(grown) == len(table) + 1
-    torch.testing.assert_close(state["exp_avg"][positions], moments)
-    assert (state["exp_avg"][3] == 0).all()
+    torch.testing.assert_close(grown[positions], table)
+    torch.testing.assert_close(moments[grown]["exp_avg"][positions], old)
+    assert (moments[grown]["exp_avg"][3] == 0).all()
 
 
 def test_a_category_that_comes_later_is_learned():
@@ -83,8 +84,8 @@ def test_new_categories_do_not_change_what_others_learn_first():
     """The first epoch after growth equals one without it where no new row is read."""
     X, y = make_log(["u1", "u2"])
     grown = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
-    grown.encoder_.partial_fit(make_log(["u1", "u2", "u3"])[0])
-    grown.net_.grow_embeddings(grown.encoder_.cardinalities_, ())
+    users, *others = grown.encoder_.cardinalities_
+    grown._fitted.state.grow((users + 1, *others), ())
     plain = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y).partial_fit(X, y)
     np.testing.assert_array_equal(
         grown.partial_fit(X, y).predict_proba(X), plain.predict_proba(X)
@@ -131,9 +132,9 @@ def test_an_encoder_inside_cross_fits_its_target_statistics():
 def test_a_later_batch_may_hold_no_label_of_a_task():
     X, y = make_log(["u1", "u2"])
     model = DEPHNMultiTaskClassifier(**SMALL).partial_fit(X, y)
-    tower = model.net_.module_.towers.public.detach().clone()
+    tower = model.net_.module_.towers.first.public.detach().clone()
     model.partial_fit(X, y.astype(float).assign(buy=np.nan))
-    moved = model.net_.module_.towers.public.detach() - tower
+    moved = model.net_.module_.towers.first.public.detach() - tower
     assert (moved[:, :, 0] != 0).any()
     # AdamW's momentum and decay alone still move the other task a little
     assert moved[:, :, 1].abs().max() <= moved[:, :, 0].abs().max()

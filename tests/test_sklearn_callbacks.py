@@ -147,8 +147,7 @@ def test_an_epoch_after_which_early_stopping_ends_is_ended_too():
     begun = [what for what in listener.heard if what[:2] == ("begin", "epoch")]
     ended = [what for what in listener.heard if what[:2] == ("end", "epoch")]
     assert len(begun) == len(ended) == model.n_iter_
-    best = listener.models[-2]  # of the last epoch, with the best one's weights
-    assert_array_equal(best.predict_proba(X), model.predict_proba(X))
+    assert_array_equal(listener.models[-1].predict_proba(X), model.predict_proba(X))
 
 
 @needs_callbacks
@@ -166,7 +165,7 @@ def test_a_broken_callback_is_torn_down_and_the_net_left_clean():
     with pytest.raises(RuntimeError, match="broken callback"):
         model.fit(X, Y)
     assert listener.heard[-1] == ("teardown", "fit", 3)
-    assert "report" not in dict(model.net_.callbacks_)
+    assert not hasattr(model, "net_")
     listener.broken = None
     model.fit(X, Y)
     by_hand = make_model().fit(X, Y)

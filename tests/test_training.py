@@ -1,5 +1,7 @@
 """Validation sets, early stopping, going on where training stopped, callbacks."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
-from dephn_sk.training import _net
+from dephn_sk.training._evaluation import Validation
 from dephn_sk.training._split import split_rows
 
 SMALL = {
@@ -277,13 +279,12 @@ def test_a_task_weight_of_zero_leaves_the_task_untrained(log):
     np.testing.assert_array_equal(
         one.fit(X, y).predict_proba(X), other.fit(X, y).predict_proba(X)
     )
-    tower = one.net_.module_.towers.public[:, :, 1].detach()
+    tower = one.net_.module_.towers.first.public[:, :, 1].detach()
     start = DEPHNMultiTaskClassifier(
         **{**SMALL, "learning_rate": 1e-12}, max_epochs=1, weight_decay=0
     ).fit(X, y)
-    torch.testing.assert_close(
-        tower, start.net_.module_.towers.public[:, :, 1].detach(), atol=1e-4, rtol=1e-3
-    )
+    before = start.net_.module_.towers.first.public[:, :, 1].detach()
+    torch.testing.assert_close(tower, before, atol=1e-4, rtol=1e-3)
 
 
 def test_training_that_goes_on_never_ends_worse_than_it_began(log):
@@ -325,7 +326,7 @@ def test_a_fixed_parameter_cannot_change_when_training_goes_on(log):
     with pytest.raises(ValueError, match="embedding_dim=8 differs from 4"):
         model.set_params(embedding_dim=8).fit(*log)
     model.set_params(embedding_dim=4, learning_rate=1e-30, weight_decay=0.0)
-    kept = [p for n, p in model.net_.module_.named_parameters() if "gates" not in n]
+    kept = [p for n, p in model.net_.module_.named_parameters() if "gating" not in n]
     before = [p.detach().clone() for p in kept]
     model.fit(*log)
     for a, b in zip(before, kept, strict=True):
@@ -459,10 +460,11 @@ def test_epochs_without_validation_rows_have_no_validation_loss(log):
 @pytest.mark.parametrize("sizes", [[5], [2, 3], [1, 1, 3]])
 def test_what_validation_sees_is_kept_in_one_piece(sizes):
     values = torch.arange(10.0).reshape(5, 2)
-    seen = _net._Seen(5)
+    seen = Validation(SimpleNamespace(n_rows=5), None)
     for part in values.split(sizes):
-        seen.add(part, None, part.double())
+        seen.add(part.mean(0), part, None, part.double())
     whole, absent, double = seen.parts
+    torch.testing.assert_close(seen.total / 5, values.mean(0))
     assert torch.equal(whole, values)
     assert absent is None
     assert torch.equal(double, values.double())

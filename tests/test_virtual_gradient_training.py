@@ -54,6 +54,7 @@ def fit(X, y, sample_weight=None, **options):
         "embedding_dropout": 0.0,
         "unseen_rate": 0.0,
         "dropout": 0.0,
+        "coefficient_reduction": "product",
         "gate_learning_rate": GATE_LEARNING_RATE,
         "learning_rate": 0.01,
         "max_epochs": 1,
@@ -72,7 +73,7 @@ def states(model):
 
 
 def gates(state):
-    return state["gates.values"]
+    return state["gating.values"]
 
 
 def kind_of(model, X, y):
@@ -113,7 +114,7 @@ def hand_gradient(model, state, X, y, weights=None, task_weights=(1, 1, 1)):
             mass += weights[i]
         loss = loss + task_weight * total / mass
         first += k
-    (gradient,) = torch.autograd.grad(loss, network.gates.values)
+    (gradient,) = torch.autograd.grad(loss, network.gating.values)
     return gradient
 
 
@@ -255,7 +256,7 @@ def test_permuting_another_tasks_labels_changes_the_step(gate, label_similarity)
     first, second = (
         states(fit(X, labels, **options)) for labels in (y, permuted(y, "task 1"))
     )
-    name = "gates.values" if gate == "trainable" else "gates.linear.bias"
+    name = "gating.values" if gate == "trainable" else "gating.linear.bias"
     assert torch.equal(first[0][name], second[0][name])
     assert not torch.allclose(first[1][name][0], second[1][name][0], atol=1e-6)
 
@@ -267,7 +268,7 @@ def test_without_virtual_gradient_no_task_feels_anothers_labels(gate):
     first, second = (
         states(fit(X, labels, **options))[1] for labels in (y, permuted(y, "task 1"))
     )
-    name = "gates.values" if gate == "trainable" else "gates.linear.bias"
+    name = "gating.values" if gate == "trainable" else "gating.linear.bias"
     for t in (0, 2):
         assert torch.equal(first[name][t], second[name][t])
     assert not torch.equal(first[name][1], second[name][1])
@@ -280,7 +281,7 @@ def test_the_virtual_gradient_moves_no_other_parameter_of_the_step():
         for function in ("additive-sqrt", None)
     )
     for name, value in virtual.items():
-        assert torch.equal(value, plain[name]) != (name == "gates.values"), name
+        assert torch.equal(value, plain[name]) != (name == "gating.values"), name
 
 
 def test_under_adam_a_constant_factor_of_the_gradient_cancels():

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ._mlp import MLP
@@ -110,6 +109,8 @@ class DCNClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
+    n_layers : int
+        Cross layers, and feed-forward layers, at least.
     {parameters}
 
     Attributes
@@ -131,9 +132,7 @@ class DCNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    n_layers: int = changed(text="Cross layers, and feed-forward layers, at least.")
-
-    _reads_vectors = False
+    reads_vectors = False
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
@@ -96,9 +95,7 @@ class DNNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    n_layers: int = changed(text="Feed-forward layers, at least.")
-
-    _reads_vectors = False
+    reads_vectors = False
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

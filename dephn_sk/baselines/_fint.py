@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
@@ -122,6 +121,8 @@ class FINTClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
+    n_layers : int
+        Field interactions, and feed-forward layers, at least.
     {parameters}
 
     Attributes
@@ -142,10 +143,6 @@ class FINTClassifier(SingleTaskClassifier):
     >>> model.fit(log.data, log.target).predict_proba(log.data).shape
     (500, 3)
     """
-
-    n_layers: int = changed(
-        text="Field interactions, and feed-forward layers, at least."
-    )
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, InputGates, Members
-from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
-from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._mlp import MLP
 
 
-class MMoE(nn.Module):
+class MMoE(TaskNetwork):
     r"""Experts shared by all tasks, a gate and a tower of each task's own.
 
     .. math::
@@ -68,7 +69,7 @@ class MMoE(nn.Module):
             dropout=dropout,
             generator=generator,
         )
-        self.gates = InputGates(
+        self.gating = InputGates(
             embedding.width, len(n_outputs), n_experts, generator=generator
         )
         self.towers = Towers(
@@ -86,16 +87,32 @@ class MMoE(nn.Module):
         bags: Sequence[Members] = (),
     ) -> Tensor:
         x = self.embedding(codes, numbers, bags).flatten(1)
-        experts, scores = self.experts.beside(self.gates.linear, x)
-        mixed = torch.bmm(self.gates(x, scores), experts.transpose(0, 1))
+        experts, scores = self.experts.beside(self.gating.linear, x)
+        mixed = torch.bmm(self.gating(x, scores), experts.transpose(0, 1))
         return self.towers(mixed.transpose(0, 1))
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """The experts."""
+        return tuple(f"expert{k}" for k in range(self.gating.linear.weight.shape[2]))
+
+    def mapped_gates(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor:
+        """Softmax gates of each row, (batch, n_tasks, n_experts)."""
+        x = self.embedding(codes, numbers, bags).flatten(1)
+        gates: Tensor = self.gating(x)
+        return gates
 
 
-class MMoEClassifier(BaselineClassifier):
+class MMoEClassifier(MultiTaskClassifier):
     """Multi-gate Mixture-of-Experts [1]_.
 
     All tasks share the experts; for each row, a softmax gate of each task weighs them.
@@ -103,6 +120,15 @@ class MMoEClassifier(BaselineClassifier):
 
     Parameters
     ----------
+    n_experts : int
+        Experts shared by all tasks.
+    expert_hidden : tuple of int
+        Widths of an expert's layers. The last one is repeated where `n_layers` asks for
+        more layers.
+    n_layers : int
+        Layers of an expert, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -124,24 +150,14 @@ class MMoEClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    n_experts: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "Experts shared by all tasks.",
-    )
-    expert_hidden: Sequence[int] = expert_hidden()
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of an expert, at least.",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    n_experts: int = parameter(3, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    _reads_vectors = False
+    reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from numbers import Integral
 
 import torch
 
-from .._compat import Interval, StrOptions
-from .._parameters import parameter
+from .._compat import StrOptions
+from .._dephn import DEPHNMultiTaskClassifier, check_heads
+from .._estimator import MultiTaskClassifier
+from .._parameters import like, parameter
 from ..nn import DEPHN, FieldEmbedding
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 
 SHARING = ("all-public", "private-dnn", "public-dnn")
 
 
-class MTPHNClassifier(BaselineClassifier):
+class MTPHNClassifier(MultiTaskClassifier):
     """Multi-task PHN: the heterogeneous network [2]_ with gates as in MMoE.
 
     The network of DEPHN [1]_ without its three ideas on gates: they are a softmax of a
@@ -26,6 +26,16 @@ class MTPHNClassifier(BaselineClassifier):
 
     Parameters
     ----------
+    sharing : {"public-dnn", "private-dnn", "all-public"}
+        Of `n_experts` DNN experts, one cross and one field expert, which are public,
+        shared by all tasks, and which are private, of each task its own: ``"public-
+        dnn"`` shares the DNN experts alone and is the setting that the paper takes for
+        DEPHN, ``"private-dnn"`` shares cross and field experts alone, ``"all-public"``
+        shares all.
+    n_experts : int
+        DNN experts, of all tasks or of each.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -49,73 +59,21 @@ class MTPHNClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    sharing: str = parameter(
-        "public-dnn",
-        [StrOptions(set(SHARING))],
-        '{"public-dnn", "private-dnn", "all-public"}',
-        """Of `n_experts` DNN experts, one cross and one field expert, which are public,
-        shared by all tasks, and which are private, of each task its own: ``"public-
-        dnn"`` shares the DNN experts alone and is the setting that the paper takes
-        for DEPHN, ``"private-dnn"`` shares cross and field experts alone,
-        ``"all-public"`` shares all.""",
-    )
-    n_experts: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "DNN experts, of all tasks or of each.",
-    )
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of a DNN expert's layers; the last is the common width of the public
-        experts. It is repeated where `n_layers` asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of each structure.",
-    )
-    cross_rank: int | None = parameter(
-        16,
-        [Interval(Integral, 1, None, closed="left"), None],
-        "int or None",
-        """Rank of the cross experts' matrices; None is full, as in the paper.""",
-    )
-    residual: bool = parameter(
-        True,
-        ["boolean"],
-        "bool",
-        "Whether DNN and cross layers have trainable residual links.",
-    )
-    selection: str | None = parameter(
-        "soft",
-        [
-            StrOptions({"soft", "soft-private-attention", "attention"}),
-            None,
-        ],
-        '{"soft", "soft-private-attention", "attention"} or None',
-        """What the experts read: a trainable mixture of raw and attended fields, with
-        one attention or one for each structure; the attended fields; or, with None,
-        the raw ones.""",
-    )
-    n_heads: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Heads of the attention; must divide `embedding_dim`.",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    sharing: str = parameter("public-dnn", [StrOptions(set(SHARING))])
+    n_experts: int = parameter(3, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = like(DEPHNMultiTaskClassifier, "expert_hidden")
+    n_layers: int = like(DEPHNMultiTaskClassifier, "n_layers")
+    cross_rank: int | None = like(DEPHNMultiTaskClassifier, "cross_rank")
+    residual: bool = like(DEPHNMultiTaskClassifier, "residual")
+    selection: str | None = like(DEPHNMultiTaskClassifier, "selection", default="soft")
+    n_heads: int = like(DEPHNMultiTaskClassifier, "n_heads")
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    def _check_choices(self) -> None:
-        super()._check_choices()
-        if self.selection is not None and self.embedding_dim % self.n_heads:
-            raise ValueError(
-                f"n_heads={self.n_heads} does not divide "
-                f"embedding_dim={self.embedding_dim}."
-            )
+    def check_parameters(self) -> None:
+        super().check_parameters()
+        check_heads(self)
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -136,6 +94,7 @@ class MTPHNClassifier(BaselineClassifier):
             mappings=("raw",),
             gate="mapped",
             virtual_gradient=None,
+            gate_optimizer="adam",
             tower_hidden=self.tower_hidden,
             dropout=self.dropout,
             generator=generator,

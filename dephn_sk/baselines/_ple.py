@@ -7,11 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, Members
-from ..training._parameters import AT_LEAST_ONE, expert_hidden, tower_hidden
-from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._mlp import MLP
 
 
 class CGC(nn.Module):
@@ -85,7 +86,7 @@ class CGC(nn.Module):
         return mixed.transpose(0, 1)
 
 
-class PLE(nn.Module):
+class PLE(TaskNetwork):
     r"""Levels of shared and task-specific experts, a tower of each task's own.
 
     .. math:: \mathrm{logit}_t = h^t(y^L_t), \quad y^0 = E
@@ -164,12 +165,12 @@ class PLE(nn.Module):
             x = level(x)
         return self.towers(x)
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
-class PLEClassifier(BaselineClassifier):
+class PLEClassifier(MultiTaskClassifier):
     """Progressive Layered Extraction [1]_.
 
     Each task has experts of its own beside those that all share; gates mix them, level
@@ -177,6 +178,19 @@ class PLEClassifier(BaselineClassifier):
 
     Parameters
     ----------
+    n_levels : int
+        Levels of experts.
+    n_shared_experts : int
+        Experts that all tasks share, in each level.
+    n_specific_experts : int
+        Experts of each task, in each level.
+    expert_hidden : tuple of int
+        Widths of an expert's layers. The last one is repeated where `n_layers` asks for
+        more layers.
+    n_layers : int
+        Layers of an expert, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -198,36 +212,16 @@ class PLEClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    n_levels: int = parameter(
-        2,
-        AT_LEAST_ONE,
-        "int",
-        "Levels of experts.",
-    )
-    n_shared_experts: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Experts that all tasks share, in each level.",
-    )
-    n_specific_experts: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Experts of each task, in each level.",
-    )
-    expert_hidden: Sequence[int] = expert_hidden()
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of an expert, at least.",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    n_levels: int = parameter(2, AT_LEAST_ONE)
+    n_shared_experts: int = parameter(1, AT_LEAST_ONE)
+    n_specific_experts: int = parameter(1, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    _reads_vectors = False
+    reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

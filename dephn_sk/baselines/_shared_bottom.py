@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, Members
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
+from ..nn._linear import layer_widths
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._mlp import MLP
 
 
-class SharedBottom(nn.Module):
+class SharedBottom(TaskNetwork):
     r"""All tasks read the output of one feed-forward network.
 
     .. math:: \mathrm{logit}_t = h^t(f(E))
@@ -77,18 +78,25 @@ class SharedBottom(nn.Module):
         x = self.embedding(codes, numbers, bags).flatten(1)
         return self.towers(self.bottom(x)[0])
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
-class SharedBottomClassifier(BaselineClassifier):
+class SharedBottomClassifier(MultiTaskClassifier):
     """Shared-bottom network [1]_: all tasks on one feed-forward network.
 
     See :class:`SharedBottom`.
 
     Parameters
     ----------
+    hidden : tuple of int
+        Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.
+    n_layers : int
+        Layers of the shared network, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
 
     Attributes
@@ -109,22 +117,13 @@ class SharedBottomClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Layers of the shared network, at least.",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
+    hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
-    _reads_vectors = False
+    reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

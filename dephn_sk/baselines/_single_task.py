@@ -5,29 +5,31 @@ from __future__ import annotations
 import copy
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, NumericEmbedding
-from ..training._parameters import AT_LEAST_ONE, widths
-from ._baseline import BaselineClassifier
-from ._mlp import layer_widths
+from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
+from ..nn._linear import layer_widths
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
 
 
-class SingleTaskNetwork(nn.Module):
+class SingleTaskNetwork(TaskNetwork):
     """Base of networks for one task: their `output` gives the logits."""
 
     output: GroupedLinear
 
     @torch.no_grad()
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (n_outputs,), for every row."""
-        self.output.bias[0] = logits.to(self.output.bias)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (n_outputs,)."""
+        bias = cast(Tensor, self.output.bias)
+        bias[0] = logits.to(bias)
 
 
-class NetworkPerTask(nn.Module):
+class NetworkPerTask(TaskNetwork):
     """A network for each task, with nothing shared.
 
     The losses are summed over tasks and Adam is elementwise, so that training them side
@@ -50,27 +52,28 @@ class NetworkPerTask(nn.Module):
         logits = [network(codes, numbers, bags) for network in self.networks]
         return torch.cat(logits, dim=1)
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        sizes = [network.output.bias.shape[1] for network in self.networks]
-        for network, own in zip(self.networks, logits.split(sizes), strict=True):
-            network.set_base_rates(own)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        networks = [cast(SingleTaskNetwork, network) for network in self.networks]
+        sizes = [network.output.weight.shape[2] for network in networks]
+        for network, own in zip(networks, logits.split(sizes), strict=True):
+            network.start_from(own)
 
 
-class SingleTaskClassifier(BaselineClassifier):
-    """Base of the systems without a word on several tasks."""
+class SingleTaskClassifier(MultiTaskClassifier):
+    """Base of the systems without a word on several tasks.
 
-    hidden: Sequence[int] = widths(
-        (64, 32),
-        """Widths of the feed-forward layers. The last one is repeated where `n_layers`
-        asks for more layers.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "",
-    )
+    Parameters
+    ----------
+    hidden : tuple of int
+        Widths of the feed-forward layers. The last one is repeated where `n_layers`
+        asks for more layers.
+    n_layers : int
+        Feed-forward layers, at least.
+    """
+
+    hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
 
     @abstractmethod
     def _build_single(
@@ -78,7 +81,7 @@ class SingleTaskClassifier(BaselineClassifier):
     ) -> SingleTaskNetwork:
         """The network of one task."""
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],
@@ -96,29 +99,3 @@ class SingleTaskClassifier(BaselineClassifier):
     def _widths(self) -> list[int]:
         """Widths of the feed-forward layers."""
         return layer_widths(self.hidden, self.n_layers)
-
-    def _first_order(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> FieldEmbedding:
-        """A weight for each category and number: an embedding as wide as the logits."""
-        numeric = None
-        if embedding.numeric is not None:
-            unused = torch.tensor([0.0, 1.0])
-            numeric = NumericEmbedding(
-                [unused] * len(self.encoder_.numeric_names_),
-                n_outputs,
-                kind="linear",
-                init_std=0.0,
-                generator=generator,
-            )
-        return FieldEmbedding(
-            self.encoder_.cardinalities_,
-            n_outputs,
-            numeric=numeric,
-            bag_cardinalities=self.encoder_.bag_cardinalities_,
-            bag_mode=self.encoder_.bag_modes_,
-            tables=self.encoder_.tables_,
-            unseen_rate=self.unseen_rate,
-            init_std=0.0,
-            generator=generator,
-        )

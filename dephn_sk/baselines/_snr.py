@@ -11,13 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from .._compat import Interval
+from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import Dropout, FieldEmbedding, Members
+from ..nn import Dropout, FieldEmbedding, Members, TaskNetwork, Towers
 from ..nn._dropout import Randomized
-from ..nn._linear import uniform
-from ..training._parameters import AT_LEAST_ONE, tower_hidden, widths
-from ._baseline import BaselineClassifier
-from ._mlp import MLP, Towers, layer_widths
+from ..nn._linear import layer_widths, uniform
+from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._mlp import MLP
 
 # of the concrete distribution, and how far it is stretched: the values of [L0]
 TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
@@ -93,8 +93,13 @@ class Routing(Randomized):
         v = torch.addmm(self.bias.flatten(), u.transpose(0, 1).flatten(1), weight)
         return v.reshape(-1, n_out, out_width).transpose(0, 1)
 
+    def reference(self, u: Tensor) -> Tensor:
+        """The equation as it is written."""
+        v = torch.einsum("ji,jwio,jbw->ibo", self.connections(), self.weight, u)
+        return v + self.bias.unsqueeze(1)
 
-class SNR(nn.Module):
+
+class SNR(TaskNetwork):
     r"""Levels of sub-networks with learned connections, a tower of each task's own.
 
     .. math::
@@ -182,12 +187,12 @@ class SNR(nn.Module):
         routings = [*self.routings, self.to_towers]
         return self.l0_penalty * torch.stack([r.n_open() for r in routings]).sum()
 
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Start near the given logits, of shape (sum(n_outputs),), for every row."""
-        self.towers.set_base_rates(logits)
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
 
 
-class SNRClassifier(BaselineClassifier):
+class SNRClassifier(MultiTaskClassifier):
     """Sub-Network Routing [1]_ with transformations, SNR-Trans.
 
     Sub-networks stand in levels; which of them read which, and which the tasks read, is
@@ -197,6 +202,17 @@ class SNRClassifier(BaselineClassifier):
 
     Parameters
     ----------
+    n_experts : int
+        Sub-networks in each level.
+    expert_hidden : tuple of int
+        Width of the sub-networks of each level. The last one is repeated where
+        `n_layers` asks for more levels.
+    n_layers : int
+        Levels, at least.
+    tower_hidden : tuple of int
+        Widths of the towers' hidden layers; ``()`` is a linear tower.
+    l0_penalty : float
+        Price of an open connection, in the loss.
     {parameters}
 
     Attributes
@@ -220,34 +236,15 @@ class SNRClassifier(BaselineClassifier):
     (500, 3)
     """
 
-    n_experts: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "Sub-networks in each level.",
-    )
-    expert_hidden: Sequence[int] = widths(
-        (64, 32),
-        """Width of the sub-networks of each level. The last one is repeated where
-        `n_layers` asks for more levels.""",
-    )
-    n_layers: int = parameter(
-        1,
-        AT_LEAST_ONE,
-        "int",
-        "Levels, at least.",
-    )
-    tower_hidden: Sequence[int] = tower_hidden()
-    l0_penalty: float = parameter(
-        1e-4,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        "Price of an open connection, in the loss.",
-    )
+    n_experts: int = parameter(3, AT_LEAST_ONE)
+    expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
+    n_layers: int = parameter(1, AT_LEAST_ONE)
+    tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
+    l0_penalty: float = parameter(1e-4, [Interval(Real, 0, None, closed="left")])
 
-    _reads_vectors = False
+    reads_vectors = False
 
-    def _build_network(
+    def build_network(
         self,
         embedding: FieldEmbedding,
         n_outputs: list[int],

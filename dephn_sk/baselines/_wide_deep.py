@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._parameters import changed
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
@@ -101,14 +100,12 @@ class WideDeepClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    n_layers: int = changed(text="Feed-forward layers, at least.")
-
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
     ) -> WideDeep:
         return WideDeep(
             embedding,
-            self._first_order(embedding, n_outputs, generator),
+            embedding.first_order(n_outputs, generator=generator),
             hidden=self._widths(),
             dropout=self.dropout,
             generator=generator,

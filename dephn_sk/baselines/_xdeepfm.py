@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._parameters import changed, parameter
+from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
@@ -54,6 +54,10 @@ class CINLayer(nn.Module):
             for rows in row_blocks(len(raw), len(weight), x)
         ]
         return torch.cat(maps).unflatten(0, x.shape[:2])
+
+    def reference(self, x0: Tensor, x: Tensor) -> Tensor:
+        """The equation as it is written, all rows at once."""
+        return torch.einsum("bdi,bdj,ijh->bdh", x, x0, self.weight)
 
 
 class XDeepFM(SingleTaskNetwork):
@@ -146,6 +150,10 @@ class XDeepFMClassifier(SingleTaskClassifier):
 
     Parameters
     ----------
+    n_maps : int
+        Feature maps in each layer of the compressed interaction network.
+    n_layers : int
+        Layers of the compressed interaction network, and feed-forward layers, at least.
     {parameters}
 
     Attributes
@@ -167,23 +175,14 @@ class XDeepFMClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    n_maps: int = parameter(
-        32,
-        AT_LEAST_ONE,
-        "int",
-        """Feature maps in each layer of the compressed interaction network.""",
-    )
-    n_layers: int = changed(
-        text="""Layers of the compressed interaction network, and feed-forward layers,
-        at least."""
-    )
+    n_maps: int = parameter(32, AT_LEAST_ONE)
 
     def _build_single(
         self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
     ) -> XDeepFM:
         return XDeepFM(
             embedding,
-            self._first_order(embedding, n_outputs, generator),
+            embedding.first_order(n_outputs, generator=generator),
             hidden=self._widths(),
             maps=[self.n_maps] * self.n_layers,
             dropout=self.dropout,

@@ -14,9 +14,8 @@ from sklearn.utils import Bunch
 from torch import Tensor, nn
 
 from .._compat import Interval, validate_params
-from ..nn import FieldEmbedding
-from ._fitted import field_names
-from ._network import encoded, output_names, own_network
+from ..nn import TaskNetwork
+from ._fitted import field_names, output_names, own_network, source_of
 
 BLOCK = 1024
 FEWEST_POINTS, MOST_POINTS = 16, 512
@@ -46,8 +45,8 @@ def field_attributions(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted; a Pipeline ends with the classifier.
+    estimator : estimator, Pipeline or search
+        Fitted; a Pipeline or search ends with the classifier.
     X : DataFrame or array-like of shape (n_samples, n_features)
     background : DataFrame or array-like of shape (n_rows, n_features), default=None
         The baseline is the mean of these rows' field vectors. None is zero vectors: a
@@ -90,11 +89,11 @@ def field_attributions(
     >>> result.attributions.shape
     (5, 3, 12)
     """
-    source = encoded(estimator, X)
+    source = source_of(estimator, X)
     path = _Path(own_network(estimator), next(source.batches(1)).inputs)
     start = [torch.zeros_like(v) for v in path.vectors(path.probe)]
     if background is not None:
-        start = path.mean_vectors(encoded(estimator, background))
+        start = path.mean_vectors(source_of(estimator, background))
     baseline = path.logits(start)
     blocks = []
     for batch in source.batches(BLOCK):
@@ -115,11 +114,9 @@ class _Path:
     inputs of one row, for the parts that the vectors replace.
     """
 
-    def __init__(self, network: nn.Module, probe: dict) -> None:
+    def __init__(self, network: TaskNetwork, probe: dict) -> None:
         self.network, self.probe = network, probe
-        self.embeddings = [
-            m for m in network.modules() if isinstance(m, FieldEmbedding)
-        ]
+        self.embeddings = list(network.tables())
         self.given: dict[nn.Module, Tensor] = {}
         self.seen: dict[nn.Module, Tensor] = {}
         for embedding in self.embeddings:
@@ -141,7 +138,7 @@ class _Path:
         for batch in source.batches(BLOCK):
             vectors = self.vectors(batch.inputs)
             total = [t + v.sum(0) for t, v in zip(total, vectors, strict=True)]
-        return [t[None] / len(source) for t in total]
+        return [t[None] / source.n_rows for t in total]
 
     def logits(self, vectors: Sequence[Tensor]) -> Tensor:
         """Of field vectors, (rows, n_outputs)."""
@@ -203,14 +200,16 @@ class _Path:
                     logit, vectors, retain_graph=True, materialize_grads=True
                 )
                 by_output.append(
-                    sum(
-                        embedding.sum_by_field(
-                            step * _weighted(weight, gradient, n_rows)
-                        )
-                        for embedding, gradient, step in zip(
-                            self.embeddings, gradients, steps, strict=True
-                        )
-                    )
+                    torch.stack(
+                        [
+                            embedding.sum_by_field(
+                                step * _weighted(weight, gradient, n_rows)
+                            )
+                            for embedding, gradient, step in zip(
+                                self.embeddings, gradients, steps, strict=True
+                            )
+                        ]
+                    ).sum(0)
                 )
             total = total + torch.stack(by_output, dim=1)
         return total

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
 from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, draw_legend, panels
-from ._fitted import final_estimator
+from ._fitted import network_of, tasks_of
 from ._gate_values import gate_values
 from ._label_similarity import similarity_of_labels
 
@@ -81,8 +81,8 @@ class CoefficientDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
         y : DataFrame or array-like of shape (n_samples, n_tasks)
             Labels, over all of which the similarity is measured.
         X : DataFrame or array-like of shape (n_samples, n_features), default=None
@@ -96,17 +96,16 @@ class CoefficientDisplay:
         -------
         CoefficientDisplay
         """
-        final = final_estimator(estimator)
-        names = final.task_names_
+        tasks, network = tasks_of(estimator), network_of(estimator)
+        names = tasks.names
         gates = gate_values(estimator, X)
-        kind = getattr(final, "label_similarity", "pearson")
-        similarity = similarity_of_labels(final.tasks_, y, kind)
+        similarity = similarity_of_labels(tasks, y, network.wants_label_similarity)
         pairs = list(combinations(range(len(names)), 2))
         display = cls(
             [similarity[j, t] for j, t in pairs],
             [np.abs(gates[j] - gates[t]).clip(max=1) for j, t in pairs],
             pair_names=[f"{names[j]}, {names[t]}" for j, t in pairs],
-            function=getattr(final, "virtual_gradient", None),
+            function=network.virtual_gradient,
         )
         return display.plot(ax=ax, **kwargs)
 
@@ -130,6 +129,9 @@ class CoefficientDisplay:
         self.axes_ = panels(ax, n_rows, n_columns, height=1.4, sharex=True, sharey=True)
         self.figure_ = self.axes_[0, 0].figure
         self.images_, self.points_ = {}, {}
+        similarities, all_differences = map(
+            np.asarray, (self.similarity, self.difference)
+        )
         # a column of panels for each combination of similarity and difference
         for panel, (name, surface) in zip(
             self.axes_.T.flat, surfaces.items(), strict=True
@@ -160,7 +162,7 @@ class CoefficientDisplay:
                     zorder=3,
                 )
                 for i, (similarity, differences, pair) in enumerate(
-                    zip(self.similarity, self.difference, self.pair_names, strict=True)
+                    zip(similarities, all_differences, self.pair_names, strict=True)
                 )
             ]
             weight = "bold" if name == self.function else "normal"

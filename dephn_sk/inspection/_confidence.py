@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._drawing import FONT, draw_legend, panels
-from ._fitted import task_classifier
+from ._fitted import tasks_of
 
 QUANTILES = (0.1, 0.9)
 
@@ -78,7 +78,7 @@ class ConfidenceDisplay:
 
         Parameters
         ----------
-        estimator : estimator, TaskCalibrator or Pipeline
+        estimator : estimator, TaskCalibrator, Pipeline or search
             Fitted on binary tasks.
         X : DataFrame or array-like of shape (n_samples, n_features)
         true_confidence : array-like of shape (n_samples, n_tasks)
@@ -93,12 +93,12 @@ class ConfidenceDisplay:
         -------
         ConfidenceDisplay
         """
-        final = task_classifier(estimator)
+        tasks = tasks_of(estimator)
         probability = estimator.predict_proba(X)
-        if final.tasks_.single:
+        if tasks.single:
             probability = probability[:, 1:]
         return cls.from_predictions(
-            true_confidence, probability, task_names=final.task_names_, ax=ax, **kwargs
+            true_confidence, probability, task_names=tasks.names, ax=ax, **kwargs
         )
 
     @classmethod

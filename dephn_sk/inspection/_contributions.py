@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import Bunch
-from torch import Tensor
-from torch.nn.functional import leaky_relu
 
-from ..nn import TaskTowers
 from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
-from ._fitted import final_estimator
-from ._gate_values import branch_names
-from ._network import encoded, output_names, own_network, recording
+from ._fitted import (
+    final_estimator,
+    output_names,
+    own_network,
+    source_of,
+    tasks_of,
+)
 
 BLOCK = 1024  # rows: the parts of a hidden tower are as many as experts times its width
 
@@ -42,8 +42,8 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
 
     Parameters
     ----------
-    estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
-        Fitted; a Pipeline ends with the classifier.
+    estimator : DEPHNMultiTaskClassifier, MTPHNClassifier, Pipeline or search
+        Fitted; a Pipeline or search ends with the classifier.
     X : DataFrame or array-like of shape (n_samples, n_features)
 
     Returns
@@ -82,75 +82,25 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     >>> result.expert_names[-3:]
     ('dnn2 sin', 'private cross0', 'private field0')
     """
-    final = final_estimator(estimator)
-    network = own_network(final)
-    towers = getattr(network, "towers", None)
-    if not isinstance(towers, TaskTowers):
+    network = own_network(estimator)
+    if not network.expert_names:
         raise TypeError(
             "expert_contributions reads the towers of a DEPHN network, which "
-            f"{type(final).__name__} does not have."
+            f"{type(final_estimator(estimator)).__name__} does not have."
         )
-    exact = copy.deepcopy(towers).cpu().double()
     blocks = []
-    with torch.no_grad(), recording(towers) as seen:
-        for batch in encoded(estimator, X).batches(BLOCK):
-            network(**batch.inputs)
-            (branches, gates, private), _ = seen.pop()
-            branches, gates, *private = (
-                x.cpu().double() for x in (branches, gates, *private)
-            )
-            parts = _tower_input(exact, branches, gates, private)
-            contributions, bias = _through(exact, parts)
-            blocks.append(contributions.numpy())
+    with torch.no_grad():
+        for batch in source_of(estimator, X).batches(BLOCK):
+            inputs: Any = batch.inputs
+            found = network.contributions(**inputs)
+            contributions, bias = (x.numpy() for x in cast(tuple, found))
+            blocks.append(contributions)
     return Bunch(
         contributions=np.concatenate(blocks),
-        bias=bias.numpy(),
-        output_names=output_names(final),
-        expert_names=(*branch_names(final), *_private_names(network)),
+        bias=bias,
+        output_names=output_names(estimator),
+        expert_names=network.expert_names,
     )
-
-
-def _tower_input(
-    towers: TaskTowers, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
-) -> Tensor:
-    """Experts' parts of the first layer, (n_tasks, batch, n_experts, out)."""
-    by_row = gates.unsqueeze(0) if gates.dim() == 2 else gates
-    gated = (
-        by_row.transpose(0, 1).unsqueeze(-1) * branches
-    )  # task, batch, branch, width
-    parts = [torch.einsum("tbkw,kwto->tbko", gated, towers.public)]
-    for weight, experts in zip(towers.private, private, strict=True):
-        own = torch.bmm(experts, weight).unflatten(0, (towers.n_tasks, -1))
-        parts.append(own.transpose(1, 2))
-    return torch.cat(parts, dim=2)
-
-
-def _through(towers: TaskTowers, parts: Tensor) -> tuple[Tensor, Tensor]:
-    """The parts carried to the logits, (batch, n_outputs, n_experts), and the bias."""
-    _, batch, n_experts, _ = parts.shape
-    without, total = towers.bias, towers.bias + parts.sum(2)
-    for layer in towers.deeper:
-        parts = parts * _chord(without, total).unsqueeze(2)
-        flat = parts.flatten(1, 2)
-        linear = layer(flat) - layer(torch.zeros_like(flat[:, :1]))
-        parts = linear.unflatten(1, (batch, n_experts))
-        without, total = layer(leaky_relu(without)), layer(leaky_relu(total))
-    contributions = parts.permute(1, 0, 3, 2).flatten(1, 2)[:, towers.outputs]
-    return contributions, without.flatten()[towers.outputs]
-
-
-def _chord(a: Tensor, b: Tensor) -> Tensor:
-    """Slope of the activation's chord from a to b."""
-    # on one side of the kink the chord is the line itself, and nothing cancels
-    slope = torch.where(b > 0, 1.0, leaky_relu(torch.ones_like(b).neg()).neg())
-    across = a * b < 0
-    chord = (leaky_relu(b) - leaky_relu(a)) / torch.where(across, b - a, 1.0)
-    return torch.where(across, chord, torch.where(b == 0, slope.new_ones(()), slope))
-
-
-def _private_names(network: Any) -> list[str]:
-    kinds = network.interaction.private_kinds
-    return [f"private {kind}{i}" for kind, n in kinds.items() for i in range(n)]
 
 
 class ContributionDisplay:
@@ -205,8 +155,8 @@ class ContributionDisplay:
 
         Parameters
         ----------
-        estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
-            Fitted; a Pipeline ends with the classifier.
+        estimator : DEPHNMultiTaskClassifier, MTPHNClassifier, Pipeline or search
+            Fitted; a Pipeline or search ends with the classifier.
         X : DataFrame or array-like of shape (n_samples, n_features)
         ax : Axes, default=None
             Where to draw. None makes a figure.
@@ -218,13 +168,13 @@ class ContributionDisplay:
         ContributionDisplay
             A multi-class task's contributions are summed over its classes' logits.
         """
-        final = final_estimator(estimator)
+        tasks = tasks_of(estimator)
         result = expert_contributions(estimator, X)
         size = np.abs(result.contributions).mean(axis=0)
-        starts = np.cumsum([0, *final.tasks_.n_outputs[:-1]])
+        starts = np.cumsum([0, *tasks.n_outputs[:-1]])
         display = cls(
             _shares(np.add.reduceat(size, starts, axis=0)),
-            task_names=final.task_names_,
+            task_names=tasks.names,
             expert_names=result.expert_names,
         )
         return display.plot(ax=ax, **kwargs)

@@ -160,7 +160,7 @@ def draw_matrix(
             ha="center",
             va="center",
             fontsize="x-small",
-            color=_ink(image, value),
+            color=_ink(image, float(value)),
         )
     return image, bar, text
 

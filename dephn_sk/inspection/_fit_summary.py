@@ -8,7 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from ._fitted import final_estimator, kept_epoch
+from ._fitted import (
+    encoder_of,
+    final_estimator,
+    history_of,
+    kept_epoch,
+    network_of,
+    tasks_of,
+)
 
 
 class FitSummary:
@@ -49,7 +56,7 @@ class FitSummary:
     def __init__(
         self,
         name: str,
-        tasks: Sequence[tuple[str, Sequence, float | None, float | None]],
+        tasks: Sequence[tuple[str, Any, float | None, float | None]],
         *,
         n_fields: Mapping[str, int],
         n_parameters: int,
@@ -69,27 +76,27 @@ class FitSummary:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
 
         Returns
         -------
         FitSummary
         """
+        tasks, history = tasks_of(estimator), history_of(estimator)
+        best_epoch = kept_epoch(estimator)
+        kept = history[(best_epoch or len(history)) - 1]
+        scores = kept.get("valid_task_score", [None] * len(tasks.names))
         final = final_estimator(estimator)
-        tasks, net = final.tasks_, final.net_
-        best_epoch = kept_epoch(final)
-        kept = net.history[(best_epoch or len(net.history)) - 1]
-        nothing = [None] * len(tasks.names)
-        rates = getattr(final, "task_rates_", nothing)
-        scores = kept.get("valid_task_score", nothing)
-        kinds = [kind for _, kind, *_ in final.encoder_.report_.rows]
+        kinds = [kind for _, kind, *_ in encoder_of(estimator).report_.rows]
         return cls(
             type(final).__name__,
-            list(zip(tasks.names, tasks.classes, rates, scores, strict=True)),
+            list(
+                zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)
+            ),
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-            n_parameters=sum(p.numel() for p in net.module_.parameters()),
-            n_epochs=len(net.history),
+            n_parameters=sum(p.numel() for p in network_of(estimator).parameters()),
+            n_epochs=len(history),
             best_epoch=best_epoch,
         )
 

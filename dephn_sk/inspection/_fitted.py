@@ -1,69 +1,186 @@
-"""The fitted estimator that is looked at, at the end of a pipeline or alone."""
+"""What is read of a fitted estimator, alone or inside a Pipeline or a search.
+
+All of it is what the fit left; parameters that are set afterwards change nothing.
+"""
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from ..nn import TaskNetwork
+from ..preprocessing import Fields
+from ..tasks import TaskPredictions, Tasks
+from ..training import ArraySource
+
+
+def _chain(estimator: Any) -> Iterator[Any]:
+    """An estimator, and one after the other those that predict for it."""
+    while estimator is not None:
+        yield estimator
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        else:
+            check_is_fitted(estimator)
+            estimator = getattr(estimator, "best_estimator_", None)
 
 
 def final_estimator(estimator: Any) -> Any:
-    """The fitted estimator itself, without the steps before it."""
-    return _last_step(estimator, "net_", "a classifier of dephn_sk")
+    """The fitted estimator itself, out of pipelines and searches."""
+    *_, final = _chain(estimator)
+    return _known(final, "net_", "a classifier of dephn_sk")
 
 
 def task_classifier(estimator: Any) -> Any:
-    """The fitted classifier of tasks, calibrated or not, without steps before it."""
-    known = "a classifier or TaskCalibrator of dephn_sk"
-    return _last_step(estimator, "task_names_", known)
+    """The fitted classifier of tasks, calibrated or not, out of pipelines."""
+    *_, final = _chain(estimator)
+    return _known(final, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
 
 
-def _last_step(estimator: Any, attribute: str, known: str) -> Any:
-    final = estimator[-1] if isinstance(estimator, Pipeline) else estimator
-    check_is_fitted(final)
+def _known(final: Any, attribute: str, known: str) -> Any:
     if not hasattr(final, attribute):
         raise TypeError(
-            f"estimator must be {known}, or a Pipeline that ends with one, got "
-            f"{type(final).__name__}."
+            f"estimator must be {known}, or a Pipeline or search that ends with one, "
+            f"got {type(final).__name__}. A search must have refit its best estimator."
         )
     return final
 
 
 def transformed(estimator: Any, X: Any) -> Any:
     """X as the final estimator reads it."""
-    if isinstance(estimator, Pipeline) and len(estimator) > 1:
-        return estimator[:-1].transform(X)
+    for outer in _chain(estimator):
+        if isinstance(outer, Pipeline) and len(outer) > 1:
+            X = outer[:-1].transform(X)
     return X
+
+
+def tasks_of(estimator: Any) -> Tasks:
+    """The tasks that were learned."""
+    return task_classifier(estimator).tasks_
+
+
+def network_of(estimator: Any) -> TaskNetwork:
+    """The network that predicts."""
+    return final_estimator(estimator).network_
+
+
+def own_network(estimator: Any) -> TaskNetwork:
+    """The network for evaluation: our own modules on the memory of the fitted ones.
+
+    Hooks on it meet nobody who predicts at the same time.
+    """
+    network = network_of(estimator)
+    shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
+    for p in network.parameters():
+        shared[id(p)] = nn.Parameter(p.detach(), requires_grad=False)
+    return copy.deepcopy(network, shared).eval()
+
+
+def encoder_of(estimator: Any) -> Any:
+    """The encoder that was fitted to the training rows."""
+    return final_estimator(estimator).encoder_
+
+
+def encode(estimator: Any, X: Any) -> Fields:
+    """The fields of a table, behind the steps of a Pipeline."""
+    dtype = str(next(network_of(estimator).parameters()).dtype).removeprefix("torch.")
+    return encoder_of(estimator).encode(
+        transformed(estimator, X), dtype=np.dtype(dtype)
+    )
+
+
+def source_of(estimator: Any, X: Any) -> ArraySource:
+    """A table as the network reads it."""
+    parameter = next(network_of(estimator).parameters())
+    return ArraySource(
+        encode(estimator, X), device=parameter.device, dtype=parameter.dtype
+    )
+
+
+def column_names(estimator: Any) -> tuple[str, ...]:
+    """Names of the columns that the final estimator reads."""
+    final = final_estimator(estimator)
+    names = getattr(final, "feature_names_in_", None)
+    if names is None:
+        names = [f"x{i}" for i in range(final.n_features_in_)]
+    return tuple(map(str, names))
 
 
 def field_names(estimator: Any) -> tuple[str, ...]:
     """Names of the fields, in the order in which the network reads them."""
-    encoder = final_estimator(estimator).encoder_
+    encoder = encoder_of(estimator)
     return encoder.categorical_names_ + encoder.numeric_names_ + encoder.bag_names_
 
 
 def vector_names(estimator: Any) -> tuple[str, ...]:
     """Names of the fields' vectors: a number may have several."""
-    final = final_estimator(estimator)
-    encoder = final.encoder_
-    kinds = final.numeric_embedding.split("|")
+    encoder = encoder_of(estimator)
     numeric = encoder.numeric_names_
+    kinds = next(network_of(estimator).tables()).numeric_vectors
     if len(kinds) > 1:
         numeric = tuple(f"{name} ({kind})" for kind in kinds for name in numeric)
     return encoder.categorical_names_ + numeric + encoder.bag_names_
 
 
-def of_every_epoch(history: Any, key: str) -> NDArray | None:
-    """What a net's history recorded under a key, or None where some epoch did not."""
+def output_names(estimator: Any) -> tuple[str, ...]:
+    """A name for each logit: that of its binary task, or of the task and the class."""
+    tasks = tasks_of(estimator)
+    names = []
+    for task, n, classes in zip(
+        tasks.names, tasks.n_outputs, tasks.classes, strict=True
+    ):
+        names += [task] if n == 1 else [f"{task}={c}" for c in classes]
+    return tuple(names)
+
+
+class FieldsClassifier(TaskPredictions, BaseEstimator):
+    """A fitted estimator with another way from X to the fields.
+
+    Parameters
+    ----------
+    estimator : estimator
+    encode : callable
+        ``X -> Fields``.
+    """
+
+    def __init__(self, estimator: Any, encode: Callable[[Any], Fields]) -> None:
+        self.estimator = estimator
+        self.encode = encode
+        self.tasks_ = tasks_of(estimator)
+
+    def fit(self, X: Any, y: Any) -> FieldsClassifier:
+        """It is fitted."""
+        return self
+
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+        logits = final_estimator(self.estimator).logits_of(self.encode(X))
+        return self.tasks_, self.tasks_.predict(logits)
+
+
+def history_of(estimator: Any) -> Any:
+    """skorch's record of the epochs."""
+    return final_estimator(estimator).net_.history
+
+
+def recorded(estimator: Any, key: str) -> NDArray | None:
+    """What the history holds under a key, or None where some epoch has nothing."""
+    history = history_of(estimator)
     if not all(key in epoch for epoch in history):
         return None
     return np.array(history[:, key], dtype=float)
 
 
-def kept_epoch(final: Any) -> int | None:
+def kept_epoch(estimator: Any) -> int | None:
     """Epoch, counted from 1, whose weights early stopping kept; None without it."""
-    best = dict(final.net_.callbacks_).get("best_epoch")
-    return getattr(best, "best_epoch_", 0) or None
+    return final_estimator(estimator).kept_epoch_

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
+from torch import Tensor
 
 from .._compat import Interval, validate_params
-from ..nn import DEPHN, InputGates, TaskGates
-from ._fitted import final_estimator
-from ._network import encoded, own_network, recording
+from ._fitted import final_estimator, network_of, own_network, source_of, tasks_of
 
 BLOCK = 4096
 COLLAPSE = 0.9
@@ -25,8 +24,8 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
     X : DataFrame or array-like of shape (n_samples, n_features), default=None
         The rows over which mapped gates are averaged. Trainable gates are the same for
         every row and need none.
@@ -46,37 +45,26 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     >>> gate_values(model, log.data).sum(axis=1).round(3)
     array([1., 1., 1.])
     """
-    final = final_estimator(estimator)
-    gates = getattr(final.net_.module_, "gates", None)
-    if not isinstance(gates, (TaskGates, InputGates)) or not branch_names(final):
-        raise TypeError(f"This {type(final).__name__} has no gates on shared experts.")
-    if isinstance(gates, TaskGates):
-        return gates.values.detach().cpu().numpy().copy()
+    network = network_of(estimator)
+    gates = network.gates
+    if not network.branch_names:
+        name = type(final_estimator(estimator)).__name__
+        raise TypeError(f"This {name} has no gates on shared experts.")
+    if gates is not None:
+        return gates.detach().cpu().numpy().copy()
     if X is None:
         raise ValueError(
             "The gates are mapped from the input, and differ from row to row. Give X, "
             "the rows over which to average them."
         )
-    network = own_network(final)
-    source = encoded(estimator, X)
+    network, source = own_network(estimator), source_of(estimator, X)
     total: Any = 0.0
-    with torch.no_grad(), recording(network.gates) as seen:
+    with torch.no_grad():
         for batch in source.batches(BLOCK):
-            network(**batch.inputs)
-            _, by_row = seen.pop()
+            inputs: Any = batch.inputs
+            by_row = cast(Tensor, network.mapped_gates(**inputs))
             total = total + by_row.cpu().double().sum(0)
-    return (total / len(source)).numpy()
-
-
-def branch_names(estimator: Any) -> list[str]:
-    """Names of the columns of the gates."""
-    final = final_estimator(estimator)
-    network = final.net_.module_
-    if not isinstance(network, DEPHN):
-        return [f"expert{k}" for k in range(final.n_experts)]
-    kinds = network.interaction.public_kinds
-    experts = [f"{kind}{i}" for kind, n in kinds.items() for i in range(n)]
-    return [f"{expert} {name}" for expert in experts for name in network.mapping.names]
+    return (total / source.n_rows).numpy()
 
 
 @validate_params(
@@ -90,8 +78,8 @@ def expert_utilization(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
     X : DataFrame or array-like of shape (n_samples, n_features), default=None
         For mapped gates; see :func:`gate_values`.
     threshold : float in (0, 1], default=0.9
@@ -123,17 +111,17 @@ def expert_utilization(
     >>> result.utilization.shape, result.expert_names
     ((3, 3), ('dnn0', 'dnn1', 'dnn2'))
     """
-    final = final_estimator(estimator)
     gates = np.abs(gate_values(estimator, X))
-    experts = [name.split()[0] for name in branch_names(final)]
+    task_names = tasks_of(estimator).names
+    experts = [name.split()[0] for name in network_of(estimator).branch_names]
     names = tuple(dict.fromkeys(experts))
     used = np.column_stack(
         [gates[:, [e == name for e in experts]].sum(axis=1) for name in names]
     )
     total = used.sum(axis=1, keepdims=True)
     used /= np.where(total > 0, total, 1.0)
-    warn_of_collapse(used, final.task_names_, names, threshold)
-    return Bunch(utilization=used, task_names=final.task_names_, expert_names=names)
+    warn_of_collapse(used, task_names, names, threshold)
+    return Bunch(utilization=used, task_names=task_names, expert_names=names)
 
 
 def warn_of_collapse(

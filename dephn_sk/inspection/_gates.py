@@ -20,8 +20,8 @@ from ._drawing import (
     matrix_width,
     panels,
 )
-from ._fitted import final_estimator, kept_epoch, of_every_epoch
-from ._gate_values import branch_names, expert_utilization, gate_values
+from ._fitted import kept_epoch, network_of, recorded, tasks_of
+from ._gate_values import expert_utilization, gate_values
 
 
 class GateDisplay:
@@ -96,8 +96,8 @@ class GateDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
         X : DataFrame or array-like of shape (n_samples, n_features), default=None
             The rows over which mapped gates are averaged; trainable ones need none.
         kind : {"values", "history"}, default="values"
@@ -111,14 +111,13 @@ class GateDisplay:
         -------
         GateDisplay
         """
-        final = final_estimator(estimator)
         expert_utilization(estimator, X)
         display = cls(
             gate_values(estimator, X),
-            task_names=final.task_names_,
-            branch_names=branch_names(final),
-            history=of_every_epoch(final.net_.history, "gates"),
-            best_epoch=kept_epoch(final),
+            task_names=tasks_of(estimator).names,
+            branch_names=list(network_of(estimator).branch_names),
+            history=recorded(estimator, "gates"),
+            best_epoch=kept_epoch(estimator),
         )
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,14 @@ from sklearn.utils import Bunch
 
 from ..metrics import task_scorer
 from ..preprocessing import Fields
-from ._fitted import field_names, final_estimator, transformed
+from ._fitted import (
+    FieldsClassifier,
+    column_names,
+    encode,
+    encoder_of,
+    field_names,
+    tasks_of,
+)
 
 
 def permutation_importance(
@@ -36,7 +42,7 @@ def permutation_importance(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
+    estimator : estimator, Pipeline or search
         Fitted. Of a Pipeline, the columns that its last step reads are shuffled.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
@@ -78,25 +84,22 @@ default=None
     >>> result["click"].importances.shape
     (12, 5)
     """
-    final = final_estimator(estimator)
-    if final.encoder_.bag_weights:
+    bag_weights = encoder_of(estimator).bag_weights
+    if bag_weights:
         raise ValueError(
             "A column of members' weights cannot be shuffled apart from the members: "
-            f"bag_weights={final.encoder_.bag_weights!r}. Leave the weights out."
+            f"bag_weights={bag_weights!r}. Leave the weights out."
         )
-    fields = final.encoder_.encode(
-        transformed(estimator, X), dtype=np.dtype(final.dtype)
-    )
-    columns = _column_names(final)
+    fields, columns = encode(estimator, X), column_names(estimator)
     # the estimator, reading for each column the number of the row to take it from
-    view = copy.copy(final)
-    view.encoder_ = _RowEncoder(fields, _columns_of_fields(final, columns))
+    encoder = _RowEncoder(fields, _columns_of_fields(estimator, columns))
+    view = FieldsClassifier(estimator, encoder.encode)
     rows = np.repeat(np.arange(len(fields))[:, None], len(columns), axis=1)
     result = _permutation_importance(
         view,
         rows,
         y,
-        scoring=_TaskScores(scoring, final.task_names_),
+        scoring=_TaskScores(scoring, tasks_of(estimator).names),
         n_repeats=n_repeats,
         n_jobs=n_jobs,
         random_state=random_state,
@@ -115,7 +118,7 @@ class _RowEncoder:
         self.fields = fields
         self.columns = columns
 
-    def encode(self, rows: NDArray, dtype: Any = None) -> Fields:
+    def encode(self, rows: NDArray) -> Fields:
         fields = self.fields
         n_codes, n_numbers = fields.codes.shape[1], fields.numbers.shape[1]
         of_field = rows[:, self.columns]
@@ -157,22 +160,14 @@ class _Predicted:
         return self.probabilities
 
 
-def _column_names(final: Any) -> tuple[str, ...]:
-    """Names of the columns of X."""
-    names = getattr(final, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(final.n_features_in_)]
-    return tuple(map(str, names))
-
-
-def _columns_of_fields(final: Any, columns: Sequence[str]) -> list[int]:
+def _columns_of_fields(estimator: Any, columns: Sequence[str]) -> list[int]:
     """For each field, the column that it is made from.
 
     A column of dates makes several fields, whose names start with its own.
     """
     position = {name: i for i, name in enumerate(columns)}
     found = []
-    for field in field_names(final):
+    for field in field_names(estimator):
         if field in position:
             found.append(position[field])
             continue

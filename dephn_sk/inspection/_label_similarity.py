@@ -11,16 +11,18 @@ from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
 from ..nn import label_similarity
-from ..tasks._tasks import Tasks
+from ..tasks import Tasks
 from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
-from ._fitted import final_estimator
+from ._fitted import network_of, tasks_of
 
 
-def similarity_of_labels(tasks: Tasks, y: Any, kind: str) -> NDArray:
-    """Similarity of each pair of tasks, (n_tasks, n_tasks), over the rows of y."""
-    n_classes = tasks.n_levels
+def similarity_of_labels(tasks: Tasks, y: Any, kind: str | None) -> NDArray:
+    """Similarity of each pair of tasks, (n_tasks, n_tasks), over the rows of y.
+
+    Where a network asks for no kind, None, it is Pearson's.
+    """
     labels = torch.from_numpy(tasks.read(y).filled())
-    return label_similarity(labels, kind, n_classes=n_classes).numpy()
+    return label_similarity(labels, kind or "pearson", n_classes=tasks.n_levels).numpy()
 
 
 class LabelSimilarityDisplay:
@@ -93,10 +95,12 @@ class LabelSimilarityDisplay:
     ) -> LabelSimilarityDisplay:
         """Draw the similarity of labels as an estimator measures it.
 
+        By Pearson's correlation where it measures none.
+
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
         y : DataFrame or array-like of shape (n_samples, n_tasks)
             Labels of the estimator's tasks; NaN is not observed.
         ax : Axes, default=None
@@ -108,10 +112,9 @@ class LabelSimilarityDisplay:
         -------
         LabelSimilarityDisplay
         """
-        final = final_estimator(estimator)
-        kind = getattr(final, "label_similarity", "pearson")
-        similarity = similarity_of_labels(final.tasks_, y, kind)
-        return cls(similarity, task_names=final.task_names_).plot(ax=ax, **kwargs)
+        tasks, kind = tasks_of(estimator), network_of(estimator).wants_label_similarity
+        similarity = similarity_of_labels(tasks, y, kind)
+        return cls(similarity, task_names=tasks.names).plot(ax=ax, **kwargs)
 
     def plot(
         self,

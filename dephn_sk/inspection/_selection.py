@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from .._compat import StrOptions, validate_params
 from ._drawing import DIVERGING, draw_matrix, matrix_width, panels
-from ._fitted import final_estimator, vector_names
+from ._fitted import final_estimator, network_of, tasks_of, vector_names
 
 
 def selection_gates(estimator: Any) -> Bunch:
@@ -23,8 +23,8 @@ def selection_gates(estimator: Any) -> Bunch:
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted with soft selection; a Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted with soft selection; a Pipeline or search ends with the estimator.
 
     Returns
     -------
@@ -36,8 +36,7 @@ def selection_gates(estimator: Any) -> Bunch:
         structure_names : tuple of str
             ``"public"``, then each task's private experts, such as ``"click cross0"``.
         field_names : tuple of str
-            A number with several vectors has as many names.
-            The fields.
+            The fields. A number with several vectors has as many names.
 
     Examples
     --------
@@ -57,24 +56,19 @@ def selection_gates(estimator: Any) -> Bunch:
     >>> selection.structure_names[:3]
     ('public', 'click cross0', 'like cross0')
     """
-    final = final_estimator(estimator)
-    network = final.net_.module_
-    gates = getattr(getattr(network, "selection", None), "gates", ())
-    if not len(gates):
+    network = network_of(estimator)
+    logits = network.selection_logits
+    if logits is None:
         raise ValueError(
-            f"{type(final).__name__} was fitted without soft selection, so that there "
-            "are no gates to show. Use selection='soft'."
+            f"{type(final_estimator(estimator)).__name__} was fitted without soft "
+            "selection, so that there are no gates to show. Use selection='soft'."
         )
-    parameters = [gate.logit.detach().cpu().numpy() for gate in gates]
-    parameters = np.concatenate([p.reshape(-1, *p.shape[-2:]) for p in parameters])
-    names = ["public"]
-    for kind, n in network.interaction.private_kinds.items():
-        names += [f"{task} {kind}{i}" for task in final.task_names_ for i in range(n)]
+    parameters = logits.detach().cpu().numpy()
     return Bunch(
         gates=expit(parameters),
         parameters=parameters,
-        structure_names=tuple(names),
-        field_names=vector_names(final),
+        structure_names=network.structure_names(tasks_of(estimator).names),
+        field_names=vector_names(estimator),
     )
 
 
@@ -136,8 +130,8 @@ class SelectionDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted with soft selection; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted with soft selection; a Pipeline or search ends with the estimator.
         scale : {"gate", "parameter"}, default="gate"
             Gates, or their logits, as in the paper's figure.
         ax : Axes, default=None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
 from ._drawing import FONT, count_epochs, draw_legend, mark_epoch, panels
-from ._fitted import final_estimator, kept_epoch, of_every_epoch
+from ._fitted import kept_epoch, recorded, tasks_of
 
 
 class TrainingCurveDisplay:
@@ -80,8 +80,8 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
         metric : {"loss", "score"}, default="loss"
             What to draw; see :meth:`plot`.
         name : str, default=None
@@ -95,14 +95,12 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        final = final_estimator(estimator)
-        history = final.net_.history
         display = cls(
-            of_every_epoch(history, "train_task_loss"),
-            valid_loss=of_every_epoch(history, "valid_task_loss"),
-            valid_score=of_every_epoch(history, "valid_task_score"),
-            task_names=final.task_names_,
-            best_epoch=kept_epoch(final),
+            cast(NDArray, recorded(estimator, "train_task_loss")),
+            valid_loss=recorded(estimator, "valid_task_loss"),
+            valid_score=recorded(estimator, "valid_task_score"),
+            task_names=tasks_of(estimator).names,
+            best_epoch=kept_epoch(estimator),
         )
         return display.plot(ax=ax, metric=metric, name=name, **line_kwargs)
 
@@ -132,13 +130,13 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        curves = [("validation", self.valid_score, "-")]
+        parts = [("validation", self.valid_score, "-")]
         if metric == "loss":
-            curves = [
+            parts = [
                 ("train", self.train_loss, "--"),
                 ("validation", self.valid_loss, "-"),
             ]
-        curves = [(r, np.asarray(v), style) for r, v, style in curves if v is not None]
+        curves = [(r, np.asarray(v), s) for r, v, s in parts if v is not None]
         if not curves:
             raise ValueError(
                 "No score was recorded: it is measured on rows set aside, with "
@@ -149,7 +147,7 @@ class TrainingCurveDisplay:
         self.figure_ = self.axes_[0].figure
         self.lines_ = np.empty((n_tasks, len(curves)), dtype=object)
         for task, panel in enumerate(self.axes_):
-            color = {}
+            color: dict[str, Any] = {}
             for c, (rows, values, style) in enumerate(curves):
                 (line,) = panel.plot(
                     np.arange(1, len(values) + 1),

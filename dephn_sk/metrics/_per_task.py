@@ -105,20 +105,15 @@ def _task_score(task: ObservedTask) -> float:
 
 
 def _per_task(
-    name: str,
-    metric: Callable[[ObservedTask], float],
-    y_true: Any,
-    y_prob: Any,
-    classes: Any,
-    sample_weight: Any,
+    name: str, metric: Callable[[ObservedTask], float], *given: Any
 ) -> NDArray:
-    """The metric of each task; NaN where nothing is observed."""
+    """The metric of each of :func:`iter_tasks`; NaN where nothing is observed."""
     return np.array(
         [
             metric(task)
             if len(task.codes)
             else warn_undefined(name, task.name, "no row is observed")
-            for task in iter_tasks(y_true, y_prob, classes, sample_weight)
+            for task in iter_tasks(*given)
         ]
     )
 

@@ -27,7 +27,7 @@ from ._per_task import (
     task_roc_auc,
     task_score,
 )
-from ._tasks import iter_tasks, split_weights
+from ._tasks import ObservedTask, iter_tasks, split_weights
 
 METRICS: dict[str, Callable[..., NDArray]] = {
     "roc_auc": task_roc_auc,
@@ -110,9 +110,8 @@ class TaskScorer(BaseEstimator):
                 labels, y_prob, classes=classes, sample_weight=sample_weight, **metadata
             )
         else:
-            values = _call_per_task(
-                metric, labels, y_prob, classes, sample_weight, metadata
-            )
+            tasks = iter_tasks(labels, y_prob, classes, sample_weight)
+            values = _call_per_task(metric, tasks, metadata)
         better = metric not in LOSSES if known else self.greater_is_better
         return mean_over_tasks(values) * (1 if better else -1)
 
@@ -133,16 +132,11 @@ def _metric_name(metric: Any) -> str:
 
 
 def _call_per_task(
-    metric: Callable[..., Any],
-    labels: Columns,
-    y_prob: Any,
-    classes: Any,
-    sample_weight: Any,
-    metadata: dict[str, Any],
+    metric: Callable[..., Any], tasks: Iterable[ObservedTask], metadata: dict[str, Any]
 ) -> NDArray:
     """A metric of one task, called with each task's observed rows."""
     values = []
-    for task in iter_tasks(labels, y_prob, classes, sample_weight):
+    for task in tasks:
         task.check_classes()
         kwargs = dict(metadata)
         if task.weight is not None:

@@ -17,11 +17,11 @@ from ._experts import (
 )
 from ._gates import InputGates, TaskGates
 from ._linear import GroupedLinear
-from ._loss import MultiTaskLoss
 from ._mapping import ExplicitMapping
+from ._network import TaskNetwork
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._selection import FieldAttention, FieldSelection, SoftSelectionGate
-from ._towers import TaskTowers
+from ._towers import GatedLinear, TaskTowers, Towers
 from ._virtual_gradient import coefficient, label_similarity, scale_gradient
 
 __all__ = [
@@ -37,16 +37,18 @@ __all__ = [
     "FieldInteraction",
     "FieldLayer",
     "FieldSelection",
+    "GatedLinear",
     "GroupedLinear",
     "HeterogeneousInteraction",
     "InputGates",
     "Members",
-    "MultiTaskLoss",
     "NumericEmbedding",
     "PlainNumbers",
     "SoftSelectionGate",
     "TaskGates",
+    "TaskNetwork",
     "TaskTowers",
+    "Towers",
     "UnseenMask",
     "coefficient",
     "label_similarity",

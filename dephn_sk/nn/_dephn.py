@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,12 +14,14 @@ from ._experts import CrossInteraction, DNNExpert, FieldInteraction
 from ._gates import InputGates, TaskGates
 from ._linear import GroupedLinear
 from ._mapping import ExplicitMapping
+from ._network import TaskNetwork
 from ._selection import FieldSelection
 from ._towers import TaskTowers
 from ._virtual_gradient import Coefficient, coefficient, scale_gradient
 
 EXPERTS = ("dnn", "cross", "field")
 GATES = ("trainable", "mapped")
+GATE_OPTIMIZERS = ("sgd", "adam")
 
 
 class HeterogeneousInteraction(nn.Module):
@@ -137,7 +139,7 @@ class HeterogeneousInteraction(nn.Module):
         return shared[0] if len(shared) == 1 else torch.cat(shared), own
 
 
-class DEPHN(nn.Module):
+class DEPHN(TaskNetwork):
     r"""Different Expression Parallel Heterogeneous Network.
 
     [DEPHN] figure 2: embedding, soft selection, heterogeneous experts, explicit
@@ -176,6 +178,13 @@ class DEPHN(nn.Module):
     virtual_gradient : str, callable or None, default="additive-sqrt"
         The function of :func:`coefficient`; None leaves the gates' gradient alone.
     coefficient_reduction : {"product", "mean"}, default="product"
+        Over the other tasks; see :func:`coefficient`.
+    label_similarity : {"pearson", "cosine"}, default="pearson"
+        What the virtual gradient wants to know of each batch.
+    gate_optimizer : {"sgd", "adam"}, default="sgd"
+        Whether the gates are left to plain gradient descent.
+    gate_learning_rate : float, default=0.1
+        Of that descent.
     tower_hidden : sequence of int, default=()
         Widths of hidden layers of the towers; none is the paper's.
     dropout : float, default=0.0
@@ -207,6 +216,9 @@ class DEPHN(nn.Module):
         gate: str = "trainable",
         virtual_gradient: str | Coefficient | None = "additive-sqrt",
         coefficient_reduction: str = "product",
+        label_similarity: str = "pearson",
+        gate_optimizer: str = "sgd",
+        gate_learning_rate: float = 0.1,
         tower_hidden: Sequence[int] = (),
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
@@ -214,10 +226,19 @@ class DEPHN(nn.Module):
         super().__init__()
         if gate not in GATES:
             raise ValueError(f"gate must be one of {GATES}, got {gate!r}.")
+        if gate_optimizer not in GATE_OPTIMIZERS:
+            raise ValueError(
+                f"gate_optimizer must be one of {GATE_OPTIMIZERS}, got "
+                f"{gate_optimizer!r}."
+            )
         n_fields, dim, n_tasks = embedding.n_fields, embedding.dim, len(n_outputs)
         n_branches = len(public_experts) * len(mappings)
         self.virtual_gradient = virtual_gradient
         self.coefficient_reduction = coefficient_reduction
+        self.gate_optimizer = gate_optimizer
+        self.gate_learning_rate = gate_learning_rate
+        if virtual_gradient is not None and n_branches:
+            self.wants_label_similarity = label_similarity
         self.embedding = embedding
         self.interaction = HeterogeneousInteraction(
             n_fields,
@@ -241,7 +262,7 @@ class DEPHN(nn.Module):
             generator=generator,
         )
         self.mapping = ExplicitMapping(mappings)
-        self.gates: nn.Module = (
+        self.gating: TaskGates | InputGates = (
             TaskGates(n_tasks, n_branches, generator=generator)
             if gate == "trainable"
             else InputGates(n_fields * dim, n_tasks, n_branches, generator=generator)
@@ -263,19 +284,26 @@ class DEPHN(nn.Module):
         bags: Sequence[Members] = (),
         label_similarity: Tensor | None = None,
     ) -> Tensor:
-        fields = self.embedding(codes, numbers, bags)  # [DEPHN] fig. 2, bottom up
+        read = self._tower_inputs(codes, numbers, bags, label_similarity)
+        logits: Tensor = self.towers(*read)  # [DEPHN] eq. 4 to 6
+        return logits
+
+    def _tower_inputs(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None,
+        bags: Sequence[Members],
+        label_similarity: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Branches, gates and private experts: [DEPHN] fig. 2, bottom up."""
+        fields = self.embedding(codes, numbers, bags)
         public_fields, private_fields = self.selection(fields)  # eq. 1, 2
         public, private = self.interaction(public_fields, private_fields)
         branches = self.mapping(public)  # eq. 3
-        gates = self.gates(public_fields.flatten(1))
+        gates = self.gating(public_fields.flatten(1))
         if label_similarity is not None:
             gates = self._virtual_gradient(gates, label_similarity)  # eq. 7 to 9
-        logits: Tensor = self.towers(branches, gates, private)  # eq. 4 to 6
-        return logits
-
-    def set_base_rates(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.set_base_rates(logits)
+        return branches, gates, private
 
     def _virtual_gradient(self, gates: Tensor, label_similarity: Tensor) -> Tensor:
         if self.virtual_gradient is None:
@@ -289,3 +317,76 @@ class DEPHN(nn.Module):
             reduction=self.coefficient_reduction,
         )
         return scale_gradient(gates, gamma)
+
+    def start_from(self, logits: Tensor) -> None:
+        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
+        self.towers.start_from(logits)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """The gates apart, where plain gradient descent moves them."""
+        gates = list(self.gating.parameters())
+        if self.gate_optimizer != "sgd" or not any(p.numel() for p in gates):
+            return super().parameter_groups()
+        apart = set(gates)
+        return [
+            {"params": [p for p in self.parameters() if p not in apart]},
+            {"params": gates, "rule": "sgd", "lr": self.gate_learning_rate},
+        ]
+
+    # ------------------------------------------------------- what inspection shows
+
+    @property
+    def gates(self) -> Tensor | None:
+        """Trainable gates, (n_tasks, n_branches), or None."""
+        return self.gating.values if isinstance(self.gating, TaskGates) else None
+
+    @property
+    def branch_names(self) -> tuple[str, ...]:
+        """Each public expert under each mapping."""
+        kinds = self.interaction.public_kinds
+        experts = [f"{kind}{i}" for kind, n in kinds.items() for i in range(n)]
+        return tuple(f"{e} {m}" for e in experts for m in self.mapping.names)
+
+    def mapped_gates(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> Tensor | None:
+        """Gates that the input decides, (batch, n_tasks, n_branches), or None."""
+        if isinstance(self.gating, TaskGates):
+            return None
+        public_fields, _ = self.selection(self.embedding(codes, numbers, bags))
+        gates: Tensor = self.gating(public_fields.flatten(1))
+        return gates
+
+    @property
+    def selection_logits(self) -> Tensor | None:
+        """Of the public experts' gate first, then those of each private structure."""
+        logits = [cast(Tensor, gate.logit) for gate in self.selection.gates]
+        if not logits:
+            return None
+        return torch.cat([z.reshape(-1, *z.shape[-2:]) for z in logits])
+
+    def structure_names(self, task_names: Sequence[str]) -> tuple[str, ...]:
+        """``"public"``, then each task's private experts, kind by kind."""
+        names = ["public"]
+        for kind, n in self.interaction.private_kinds.items():
+            names += [f"{task} {kind}{i}" for task in task_names for i in range(n)]
+        return tuple(names)
+
+    def contributions(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members] = (),
+    ) -> tuple[Tensor, Tensor]:
+        """See :meth:`TaskTowers.contributions`."""
+        return self.towers.contributions(*self._tower_inputs(codes, numbers, bags))
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """The branches, then each task's private experts."""
+        kinds = self.interaction.private_kinds
+        own = [f"private {kind}{i}" for kind, n in kinds.items() for i in range(n)]
+        return (*self.branch_names, *own)

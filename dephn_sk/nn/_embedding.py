@@ -128,6 +128,50 @@ class FieldEmbedding(nn.Module):
         """Whether the table's gradient is a sparse tensor, since the table is large."""
         return len(self.table) >= _table.SPARSE_ROWS and "max" not in self.bag_modes
 
+    def first_order(
+        self, n_outputs: int, *, generator: torch.Generator | None = None
+    ) -> FieldEmbedding:
+        """A weight for each category and number: as wide as the logits, all zero.
+
+        Parameters
+        ----------
+        n_outputs : int
+        generator : torch.Generator, default=None
+
+        Returns
+        -------
+        FieldEmbedding
+            Of the same fields and tables; a number's part is linear.
+        """
+        numeric = None
+        if self.numeric is not None:
+            numeric = NumericEmbedding(
+                [torch.tensor([0.0, 1.0])] * self.numeric.n_numeric,
+                n_outputs,
+                kind="linear",
+                init_std=0.0,
+                generator=generator,
+            )
+        rows = [self.sizes[table] for table in self.tables]
+        return FieldEmbedding(
+            rows[: self.n_categorical],
+            n_outputs,
+            numeric=numeric,
+            bag_cardinalities=rows[self.n_categorical :],
+            bag_mode=self.bag_modes,
+            tables=self.tables,
+            unseen_rate=self.unseen.p,
+            init_std=0.0,
+            generator=generator,
+        )
+
+    @property
+    def numeric_vectors(self) -> tuple[str, ...]:
+        """What each vector of a number is made of, such as ``"linear+bins"``."""
+        if not isinstance(self.numeric, NumericEmbedding):
+            return ()
+        return tuple("+".join(parts) for parts in self.numeric.vectors)
+
     def sum_by_field(self, values: Tensor) -> Tensor:
         """Sums of values of the shape of the result over the entries of each field.
 
@@ -141,7 +185,6 @@ class FieldEmbedding(nn.Module):
             Categorical, numeric and multi-valued fields; all vectors of one number are
             one field.
         """
-        n_vectors = 1
         if isinstance(self.numeric, PlainNumbers):
             parts = [self.n_categorical * self.dim, self.n_numeric]
             codes, sums, bags = values.tensor_split((parts[0], sum(parts)), dim=-1)
@@ -152,9 +195,7 @@ class FieldEmbedding(nn.Module):
             codes, sums, bags = values.sum(-1).tensor_split(
                 (self.n_categorical, last), dim=-1
             )
-            if self.numeric is not None:
-                n_vectors = len(self.numeric.vectors)
-        sums = sums.unflatten(-1, (n_vectors, -1)).sum(-2)
+        sums = sums.unflatten(-1, (len(self.numeric_vectors) or 1, -1)).sum(-2)
         return torch.cat([codes, sums, bags], dim=-1)
 
     def forward(

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ._cross_stack import CrossStack
 from ._dropout import Dropout
 from ._field_stack import FieldStack
-from ._linear import GroupedLinear, uniform
+from ._linear import GroupedLinear, layer_widths, uniform
 
 
 class DNNLayer(nn.Module):
@@ -100,7 +100,7 @@ class DNNExpert(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        widths = [*hidden, *[hidden[-1]] * (n_layers - len(hidden))]
+        widths = layer_widths(hidden, n_layers)
         self.width = widths[-1]
         self.layers = nn.ModuleList(
             DNNLayer(
@@ -129,9 +129,7 @@ class CrossLayer(nn.Module):
     .. math::
         x_{i+1} = x_0 \odot (\Omega x_i) + x_0 (\omega \cdot x_i) + b + r \odot x_i
 
-    [PHN] figure 2 and table 4; DCN and DCN-V2 together. Since
-    :math:`x_0 (\omega \cdot x_i) = x_0 \odot (\mathbf{1} \omega^\top x_i)`, both
-    products are taken as one with :math:`\Omega + \mathbf{1} \omega^\top`.
+    [PHN] figure 2 and table 4; DCN and DCN-V2 together.
 
     Shape: ``x0, x: (n_experts, batch, width)`` -> the same
 
@@ -175,13 +173,16 @@ class CrossLayer(nn.Module):
         )
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
-        down, up, bias, residual = self.folded()
-        crossed = torch.bmm(x, down) if up is None else x @ down @ up
-        out = torch.addcmul(bias, x0, crossed)
-        return out if residual is None else torch.addcmul(out, residual, x)
+        crossed = x @ self.down if self.up is None else x @ self.down @ self.up
+        out = x0 * crossed + x0 * (x @ self.vector) + self.bias
+        return out if self.residual is None else out + self.residual * x
 
     def folded(self) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-        r"""The matrices of :math:`\Omega + \mathbf{1} \omega^\top`, bias, residual."""
+        r"""The matrices of :math:`\Omega + \mathbf{1} \omega^\top`, bias, residual.
+
+        Since :math:`x_0 (\omega \cdot x_i) = x_0 \odot (\mathbf{1} \omega^\top x_i)`,
+        both products of the equation are one with that matrix.
+        """
         if self.up is None:
             return self.down + self.vector, None, self.bias, self.residual
         down = torch.cat([self.down, self.vector], dim=2)
@@ -231,6 +232,13 @@ class CrossInteraction(nn.Module):
         parameters = [p for layer in layers for p in layer.folded()]
         out: Tensor = CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
         return out
+
+    def reference(self, fields: Tensor) -> Tensor:
+        """Layer by layer."""
+        x = x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
+        for layer in self.layers:
+            x = layer(x0, x)
+        return x
 
 
 class FieldLayer(nn.Module):
@@ -295,3 +303,11 @@ class FieldInteraction(nn.Module):
         parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
         out: Tensor = FieldStack.apply(fields, *parameters)
         return out.flatten(2)
+
+    def reference(self, fields: Tensor) -> Tensor:
+        """Layer by layer."""
+        fields = fields.expand(self.n_experts, -1, -1, -1).transpose(1, 2)
+        v = v0 = fields.flatten(2)
+        for layer in self.layers:
+            v = layer(v0, v)
+        return v.view_as(fields).transpose(1, 2).flatten(2)

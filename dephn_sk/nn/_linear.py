@@ -17,6 +17,15 @@ def uniform(
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
 
 
+def layer_widths(hidden: Sequence[int], n_layers: int) -> list[int]:
+    """At least `n_layers` widths: the last one is repeated.
+
+    >>> layer_widths((128, 64), 3)
+    [128, 64, 64]
+    """
+    return [*hidden, *[hidden[-1]] * (n_layers - len(hidden))]
+
+
 class GroupedLinear(nn.Module):
     r"""One affine map for each group (expert, task), :math:`y_g = x_g W_g + b_g`.
 

@@ -42,7 +42,7 @@ class PlainNumbers(nn.Module):
 
     def __init__(self, n_numeric: int) -> None:
         super().__init__()
-        self.n_vectors = n_numeric
+        self.n_numeric = self.n_vectors = n_numeric
         self.missing = nn.Parameter(torch.zeros(n_numeric))
 
     def forward(self, numbers: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class NumericEmbedding(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        n_numeric = len(edges)
+        self.n_numeric = n_numeric = len(edges)
         n_bins = torch.tensor([len(e) - 1 for e in edges])
         most = int(n_bins.max())
         self.vectors = parse_numeric_embedding(kind)

@@ -61,6 +61,13 @@ class FieldAttention(nn.Module):
             attended: Tensor = BlockAttention.apply(fields, *self.folded())
         return attended
 
+    def reference(self, fields: Tensor) -> Tensor:
+        """The equation, head by head and row by row as torch computes it."""
+        heads = (fields @ self.projections).unflatten(-1, (3, self.n_heads, -1))
+        query, key, value = heads.permute(2, 0, 3, 1, 4)
+        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        return mixed.transpose(1, 2).flatten(2) @ self.output
+
     def folded(self) -> tuple[Tensor, Tensor]:
         r"""Of all heads, :math:`W_q W_k^\top / \sqrt{d_k}` and :math:`W_v W_o`."""
         # wider products of each row, but fewer: that pays while `dim` is small
@@ -105,6 +112,11 @@ class SoftSelectionGate(nn.Module):
     def forward(self, fields: Tensor, attended: Tensor) -> Tensor:
         (mixed,) = Mixtures.apply(fields, attended, self.logit.sigmoid())
         return mixed
+
+    def reference(self, fields: Tensor, attended: Tensor) -> Tensor:
+        """The equation as it is written."""
+        gate = self.logit.sigmoid()
+        return gate * attended + (1 - gate) * fields
 
 
 class FieldSelection(nn.Module):
@@ -174,3 +186,16 @@ class FieldSelection(nn.Module):
             pairs = zip(self.gates, attended, strict=True)
             selected = [gate(fields, own) for gate, own in pairs]
         return selected[0], list(selected[1:])
+
+    def reference(self, fields: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Each structure by the equations of its attention and its gate."""
+        attentions = [cast(FieldAttention, attend) for attend in self.attention]
+        gates = [cast(SoftSelectionGate, gate) for gate in self.gates]
+        attended = [attend.reference(fields) for attend in attentions] or [fields]
+        if len(attended) == 1:
+            attended = attended * self.n_structures
+        if not gates:
+            return attended[0], attended[1:]
+        pairs = zip(gates, attended, strict=True)
+        public, *private = (gate.reference(fields, own) for gate, own in pairs)
+        return public, private

@@ -176,6 +176,11 @@ def coefficient(
     :math:`x = \phi(Y_j, Y_t)` and :math:`y = \min(1, |G^t_{kp} - G^j_{kp}|)` and
     lies in [0, 2]; it is 1 where the similarity is undefined.
 
+    .. note::
+       DEVIATION[DEPHN eq. 8]: ``reduction="mean"``, the estimator's default, puts
+       the mean of :math:`\gamma_{jt}` in the place of their product, under which the
+       gates of many tasks are thrown away or stand still. Two tasks know no difference.
+
     Parameters
     ----------
     gates : Tensor of shape (n_tasks, ...)
@@ -188,7 +193,7 @@ def coefficient(
         ``(similarity, difference) -> coefficient`` on tensors of one shape.
     reduction : {"product", "mean"}, default="product"
         Over the other tasks. The product, which is the paper's, reaches up to
-        :math:`2^{T-1}`.
+        :math:`2^{T-1}`; the mean lies in [0, 2] for any number of tasks.
 
     Returns
     -------
@@ -218,10 +223,11 @@ def coefficient(
     pairs = similarity.to(gates).reshape(n_tasks, n_tasks, *[1] * (gates.dim() - 1))
     gamma = function(pairs.expand_as(difference), difference)
     self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device)
-    gamma = gamma.masked_fill(pairs.isnan() | self.reshape(pairs.shape), 1.0)
+    self = self.reshape(pairs.shape)
+    gamma = gamma.masked_fill(pairs.isnan(), 1.0)
     if reduction == "product":
-        return gamma.prod(0)
-    return (gamma.sum(0) - 1) / (n_tasks - 1)
+        return gamma.masked_fill(self, 1.0).prod(0)
+    return gamma.masked_fill(self, 0.0).sum(0) / (n_tasks - 1)
 
 
 class _ScaleGradient(torch.autograd.Function):

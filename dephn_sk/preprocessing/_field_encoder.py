@@ -45,7 +45,13 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     - A numeric column gets mean 0 and variance 1; missing stays NaN.
     - A column of lists becomes a multi-valued field: a bag of codes in each row.
     - A column of dates becomes numbers: sine and cosine of the time of day and of the
-      weekday, and the age in days.
+      weekday, and the age in days. Dates may come in any time zone, if they had one in
+      `fit`; hours and weekdays are those of the zone of `fit`.
+    - A column of durations becomes a number of days.
+
+    Columns that come in another type than in `fit` are read as what they were, so that
+    ``"1.0"`` is the category 1 and ``"True"`` is True; where that makes no sense, the
+    column is refused.
 
     A transformed frame says by itself which columns hold codes and how many there are:
     their dtype is ``category`` over ``RangeIndex(n, name="code")``, and that of
@@ -60,7 +66,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             default="from_dtype"
         Which columns are categorical: a mask, positions or names. ``"from_dtype"``
         takes text, objects, categories and booleans in a frame, and the columns that
-        do not convert to numbers in an array of objects. None: no column.
+        do not convert to numbers in an array of objects. Objects that are all numbers,
+        and not all whole, are numbers. None: no column.
     min_frequency : int, float or dict, default=None
         Values in fewer rows than this (a share of all rows if it is a float) get code
         0. Rows count by their weight, and lists by their members.
@@ -97,7 +104,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     infinite : {"error", "missing"}, default="error"
         Whether an infinite number is an error or a missing one.
     date_reference : datetime-like or dict, default=None
-        When the age of dates is 0. None: the latest date seen in `fit`.
+        When the age of dates is 0; without a time zone, as the clocks of the column's
+        zone show it. None: the latest date seen in `fit`.
     target_statistics : array-like of bool, int or str, default=None
         Columns, best of high cardinality, to which numeric fields are added: the log
         count of the value and, for each task, the smoothed rate of its labels. Missing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -78,13 +78,11 @@ class Task(ABC):
         """Predictions of logits of shape (n_samples, n_outputs)."""
 
     @abstractmethod
-    def score(
-        self, values: NDArray, prediction: NDArray, weights: NDArray | None = None
-    ) -> float:
+    def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
         """How good predictions are, greater is better; NaN where it is undefined."""
 
     def score_alone(
-        self, values: NDArray, prediction: NDArray, weights: NDArray | None = None
+        self, values: NDArray, prediction: NDArray, weights: NDArray
     ) -> float:
         """The same for a y of this task alone, as scikit-learn judges one."""
         return self.score(values, prediction, weights)
@@ -151,7 +149,7 @@ class ClassTask(Task):
         return (mass / mass.sum()).clip(RAREST, 1 - RAREST)
 
     def score_alone(
-        self, values: NDArray, prediction: NDArray, weights: NDArray | None = None
+        self, values: NDArray, prediction: NDArray, weights: NDArray
     ) -> float:
         return accuracy(values, prediction, weights)
 
@@ -215,9 +213,7 @@ class Binary(ClassTask):
             return np.ones(logits.shape)
         return np.hstack([expit(-logits), expit(logits)])
 
-    def score(
-        self, values: NDArray, prediction: NDArray, weights: NDArray | None = None
-    ) -> float:
+    def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
         return roc_auc(values == 1, prediction[:, -1], weights)
 
 
@@ -253,9 +249,7 @@ class MultiClass(ClassTask):
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         return softmax(logits, axis=1)
 
-    def score(
-        self, values: NDArray, prediction: NDArray, weights: NDArray | None = None
-    ) -> float:
+    def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
         return accuracy(values, prediction, weights)
 
     @property
@@ -269,27 +263,24 @@ class Fraction(Binary):
     No kind of :data:`KINDS`: target statistics alone take it.
     """
 
-    ZERO_AND_ONE: ClassVar[NDArray] = np.array([0.0, 1.0])
-
     @classmethod
     def learn(
         cls, column: Column, classes: NDArray | None = None, single: bool = False
     ) -> Task | None:
-        numbers = column.known.dtype.kind == "f"
-        zero_one = column.known.dtype.kind in "biu" and set(column.distinct) <= {0, 1}
-        return cls(column.name, cls.ZERO_AND_ONE) if numbers or zero_one else None
+        kind = column.known.dtype.kind
+        numbers = kind == "f" or (kind in "biu" and set(column.distinct) <= {0, 1})
+        return cls(column.name, np.array([0.0, 1.0])) if numbers else None
 
     def read(self, column: Column, unseen: float | None = None) -> NDArray[np.float64]:
-        try:
-            values = column.known.astype(np.float64)
-        except (TypeError, ValueError):
-            values = np.array([np.inf])
-        if np.isinf(values).any():
+        bad = known = column.known
+        if known.dtype.kind in "biuf":
+            bad = known[~np.isfinite(known)]
+        if len(bad):
             raise ValueError(
-                f"Task {self.name!r} has the label "
-                f"{column.known[np.isinf(values).argmax()]!r}; it was numbers before."
+                f"Task {self.name!r} has the label {bad[0]!r}, but its labels are "
+                "finite numbers."
             )
-        return values
+        return known.astype(np.float64)
 
     def label_dtype(self, float_dtype: DTypeLike) -> np.dtype:
         return np.dtype(float_dtype)
@@ -299,11 +290,9 @@ class Fraction(Binary):
 KINDS: list[type[Task]] = [Binary, MultiClass]
 
 
-def accuracy(
-    values: NDArray, prediction: NDArray, weights: NDArray | None = None
-) -> float:
+def accuracy(values: NDArray, prediction: NDArray, weights: NDArray) -> float:
     """Weighted share of rows whose most probable class is the right one."""
-    if not len(values) or (weights is not None and not weights.any()):
+    if not weights.any():
         return np.nan
     return float(np.average(prediction.argmax(axis=1) == values, weights=weights))
 

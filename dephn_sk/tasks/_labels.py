@@ -196,6 +196,11 @@ def read_columns(y: Any, parameter: str = "y") -> Columns:
     if isinstance(y, Columns):
         return y
     names: Sequence[Any] | None = None
+    if y is None:
+        raise ValueError(
+            f"This requires {parameter} to be passed, but the target {parameter} is "
+            "None."
+        )
     if type(y).__name__ == "LazyFrame":
         raise TypeError(
             f"{parameter} is a LazyFrame without rows: .collect() it first."

@@ -18,13 +18,13 @@ from ._weights import check_sample_weight, combine
 
 
 class TaskPredictions(ClassifierMixin):
-    """Mixin of fitted estimators that have `tasks_` and `_task_probabilities`."""
+    """Mixin of fitted estimators that have `tasks_` and `_predicted`."""
 
     tasks_: Tasks
 
     @abstractmethod
-    def _task_probabilities(self, X: Any) -> list[NDArray]:
-        """Class probabilities of each task, (n_samples, n_classes)."""
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+        """The tasks, and the class probabilities of each, (n_samples, n_classes)."""
 
     def predict_proba(self, X: Any) -> NDArray | list[NDArray]:
         """Probabilities of the classes of each task.
@@ -41,10 +41,10 @@ ndarray of shape (n_samples, n_classes)
             of each task's second class. Where some of several tasks is multi-class, one
             array for each task, as in scikit-learn's other classifiers.
         """
-        probabilities = self._task_probabilities(X)
-        if self.tasks_.single:
+        tasks, probabilities = self._predicted(X)
+        if tasks.single:
             return probabilities[0]
-        if self.tasks_.binary:
+        if tasks.binary:
             return np.column_stack([p[:, 1] for p in probabilities])
         return probabilities
 
@@ -60,8 +60,8 @@ ndarray of shape (n_samples, n_classes)
         ndarray of shape (n_samples,) or (n_samples, n_tasks)
             Labels as they were given to `fit`.
         """
-        probabilities = self._task_probabilities(X)
-        return self.tasks_.decode(probabilities)
+        tasks, probabilities = self._predicted(X)
+        return tasks.decode(probabilities)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean over tasks of ROC AUC, over the labels that are observed.
@@ -88,7 +88,7 @@ default=None
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
         scores = tasks.score_predictions(
-            self._task_probabilities(X),
+            self._predicted(X)[1],
             labels.values,
             combine(labels, tasks, given, None),
         )

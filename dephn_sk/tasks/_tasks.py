@@ -65,9 +65,9 @@ class Tasks:
                 DataConversionWarning,
                 stacklevel=2,
             )
-        announced = [classes] if single or classes is None else list(classes)
+        announced = [classes] if single else classes
         if classes is None:
-            announced *= len(read.columns)
+            announced = [None] * len(read.columns)
         if len(announced) != len(read.columns):
             raise ValueError(
                 f"classes has {len(announced)} entries, but y has "
@@ -203,7 +203,8 @@ class Tasks:
         """
         losses = [
             task.loss(
-                logits[:, outputs].unflatten(1, (-1, task.n_outputs)), values[:, tasks]
+                logits[:, outputs].reshape(len(values), -1, task.n_outputs),
+                values[:, tasks],
             )
             for tasks, outputs, task in self.groups
         ]
@@ -249,17 +250,16 @@ class Tasks:
         weights: NDArray | None = None,
     ) -> list[float]:
         """The same of predictions of each task."""
+        if weights is None:
+            weights = np.ones(values.shape)
         scores = []
-        for t, (task, prediction) in enumerate(
-            zip(self.tasks, predictions, strict=True)
+        for task, prediction, value, weight in zip(
+            self.tasks, predictions, values.T, weights.T, strict=True
         ):
-            value, weight = values[:, t], None
-            if weights is not None:
-                known = weights[:, t] > 0
-                value, prediction = value[known], prediction[known]
-                weight = weights[known, t].astype(np.float64)
+            rows = weight > 0
             judge = task.score_alone if self.single else task.score
-            scores.append(judge(value, prediction, weight))
+            weight = weight[rows].astype(np.float64)
+            scores.append(judge(value[rows], prediction[rows], weight))
         return scores
 
     # ------------------------------------------------------------ storing

@@ -41,47 +41,52 @@ def check_sample_weight(
     if np.isscalar(sample_weight):
         sample_weight = np.full(n_rows, sample_weight)
     read = read_columns(sample_weight, "sample_weight")
-    shape = (len(read), len(read.columns))[: read.ndim]
     if len(read) != n_rows or (names and len(read.columns) not in (1, len(names))):
+        shape = (len(read), len(read.columns))[: read.ndim]
         tasks = f", a column for each of the tasks {list(names)}" if names else ""
         raise ValueError(
             f"sample_weight has the shape {shape}; it must be ({n_rows},) or "
             f"({n_rows}, {len(names) if names else 'n_tasks'}){tasks}."
         )
-    columns = read.columns
-    if read.ndim == 2 and read.named and names and {*names} != {*read.names}:
-        _refuse_names(read.names, names)
-    elif read.ndim == 2 and read.named and names:
-        columns = tuple(columns[read.names.index(name)] for name in names)
+    columns: Sequence[Column] = read.columns
+    if read.ndim == 2 and read.named and names:
+        columns = _by_name(columns, names)
     weights = np.stack([_numbers(column) for column in columns], axis=1)
-    by_task = [""] if len(columns) == 1 else [f" for {c.name!r}" for c in columns]
+    _check_sizes(weights, columns)
+    if not (zeros or weights.any()):
+        raise ValueError("sample_weight is zero for every row; nothing is left to fit.")
+    return weights
+
+
+def _by_name(columns: Sequence[Column], names: Sequence[str]) -> Sequence[Column]:
+    """Columns of weights in the order of the tasks; one alone may weigh rows."""
+    given = {column.name: column for column in columns}
+    if len(given) == 1 and not given.keys() & {*names}:
+        return columns
+    unknown = [name for name in given if name not in names]
+    missing = [name for name in names if name not in given]
+    if unknown or missing:
+        raise ValueError(
+            f"sample_weight has columns for {list(given)}, but the tasks are "
+            f"{list(names)}: {unknown} are none of them, {missing} are missing."
+        )
+    return [given[name] for name in names]
+
+
+def _check_sizes(weights: NDArray, columns: Sequence[Column]) -> None:
+    """Raise for weights that are no weights, naming row and task."""
     wrong = ~(np.isfinite(weights) & (weights >= 0))
     problem = "weights must not be negative, NaN or infinity"
     if not wrong.any():
         with np.errstate(over="ignore"):
             if weights.sum() < LARGEST_SUM:
-                if not (zeros or weights.any()):
-                    raise ValueError(
-                        "sample_weight is zero for every row; nothing is left to fit."
-                    )
-                return weights
+                return
         wrong = weights == weights.max()
         problem = "weights must be smaller, so that sums over them do not overflow"
     row, t = np.argwhere(wrong)[0]
+    task = f" for {columns[t].name!r}" if len(columns) > 1 else ""
     raise ValueError(
-        f"sample_weight of row {row}{by_task[t]} is {weights[row, t]}; {problem}."
-    )
-
-
-def _refuse_names(given: Sequence[str], names: Sequence[str]) -> None:
-    """Raise for weights of other tasks; one column alone weighs rows."""
-    unknown = [name for name in given if name not in names]
-    missing = [name for name in names if name not in given]
-    if len(given) == 1 and unknown:
-        return
-    raise ValueError(
-        f"sample_weight has columns for {list(given)}, but the tasks are "
-        f"{list(names)}: {unknown} are none of them, {missing} are missing."
+        f"sample_weight of row {row}{task} is {weights[row, t]}; {problem}."
     )
 
 

@@ -1,5 +1,29 @@
-"""How a network learns: from a plan to epochs and a state."""
+"""How a network learns: a plan, epochs and steps, and the state that they change."""
 
-from ._source import ArraySource
+from ._callbacks import CallbackParameters as CallbackParameters
+from ._evaluation import predict_logits as predict_logits
+from ._fitted import FittedAttributes as FittedAttributes
+from ._fitted import FittedModel as FittedModel
+from ._loss import MultiTaskLoss
+from ._parameters import TrainingParameters as TrainingParameters
+from ._plan import FitPlan
+from ._randomness import draw_seed as draw_seed
+from ._sklearn_callbacks import CallbackSupportMixin as CallbackSupportMixin
+from ._sklearn_callbacks import reported_epochs as reported_epochs
+from ._sklearn_callbacks import with_callbacks as with_callbacks
+from ._source import ArraySource, Batch, Order, Source
+from ._state import TrainingState
+from ._threads import threads as threads
+from ._trainer import Trainer
 
-__all__ = ["ArraySource"]
+# public; the rest is what other packages of the library import from here
+__all__ = [
+    "ArraySource",
+    "Batch",
+    "FitPlan",
+    "MultiTaskLoss",
+    "Order",
+    "Source",
+    "Trainer",
+    "TrainingState",
+]

@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 # a growing window holds about the last tenth of the steps
 _RAMP = 9
-_BLOCK = 2**16  # numbers, or rows, that are exchanged at a time
+_BLOCK = 2**16  # rows that are brought up to date at a time
+
+
+def twin(network: Any, weights: Mapping[str, Tensor] | None = None) -> Any:
+    """The same modules and buffers with other parameters, which learn nothing.
+
+    Parameters
+    ----------
+    network : nn.Module
+    weights : dict of str to Tensor, default=None
+        The parameters by name, taken as they are; None copies those of the network.
+
+    Returns
+    -------
+    nn.Module
+        In evaluation mode.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> other = twin(layer, {"weight": torch.ones(1, 2), "bias": torch.zeros(1)})
+    >>> other(torch.ones(1, 2)).item(), other.weight is layer.weight
+    (2.0, False)
+    """
+    shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
+    for name, p in network.named_parameters():
+        value = p.detach().clone() if weights is None else weights[name]
+        shared[id(p)] = nn.Parameter(value, requires_grad=False)
+    return copy.deepcopy(network, shared).eval()
 
 
 class WeightAverage:
     r"""Exponential moving average of parameters along the steps of training.
-
-    Between epochs the parameters hold the averages, and `values` the weights of the
-    last step, from which training goes on.
 
     After step :math:`n = 1, 2, \dots`: :math:`a \leftarrow d_n a + (1 - d_n) w` with
     :math:`d_n = \min(d, (n - 1) / (n - 1 + 9))`: the window grows with the steps at
@@ -25,9 +52,15 @@ class WeightAverage:
 
     Parameters
     ----------
-    parameters : iterable of nn.Parameter
+    network : nn.Module
+        Whose parameters are averaged; they are only read.
     decay : float in [0, 1)
         :math:`d`; a window of about :math:`1 / (1 - d)` steps.
+
+    Attributes
+    ----------
+    network : nn.Module
+        A twin with the averages for parameters, right after :meth:`settle`.
 
     References
     ----------
@@ -36,20 +69,16 @@ class WeightAverage:
 
     Examples
     --------
-    >>> weight = nn.Parameter(torch.tensor([1.0]))
-    >>> average = WeightAverage([weight], decay=0.9)
-    >>> average.update()
-    >>> with torch.no_grad():
-    ...     _ = weight.fill_(11.0)
-    >>> average.update()
-    >>> average.swap()
-    >>> weight.item()
+    >>> layer = nn.Linear(1, 1, bias=False)
+    >>> average = WeightAverage(layer, decay=0.9)
+    >>> for weight in (1.0, 11.0):
+    ...     _ = nn.init.constant_(layer.weight, weight)
+    ...     average.update()
+    >>> average.network.weight.item()
     10.0
     """
 
-    def __init__(self, parameters: Iterable[nn.Parameter], decay: float) -> None:
-        self.parameters = list(parameters)
-        self.values = [p.detach().clone() for p in self.parameters]
+    def __init__(self, network: nn.Module, decay: float) -> None:
         self.decay = decay
         self.n_steps = 0
         # of tables with sparse gradients only rows that move are averaged: the log of
@@ -57,6 +86,15 @@ class WeightAverage:
         self._log_decay = 0.0
         self._since: dict[int, Tensor] = {}
         self._moving: dict[int, tuple[Tensor, Tensor]] = {}
+        self.follow(network)
+
+    def follow(
+        self, network: nn.Module, values: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Average the parameters of this network, from the given averages on."""
+        self.parameters = list(network.parameters())
+        self.network = twin(network, values)
+        self.values = [p.detach() for p in self.network.parameters()]
 
     @torch.no_grad()
     def before_step(self) -> None:
@@ -88,33 +126,13 @@ class WeightAverage:
         self._moving = {}
 
     @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange the weights and their averages."""
-        for i, (parameter, value) in enumerate(
-            zip(self.parameters, self.values, strict=True)
-        ):
-            if i in self._since:
-                for rows in torch.arange(len(value), device=value.device).split(_BLOCK):
-                    value[rows] = self._up_to_date(i, rows)
-                self._since[i].fill_(self._log_decay)
-            for ours, theirs in zip(
-                value.view(-1).split(_BLOCK),
-                parameter.detach().view(-1).split(_BLOCK),
-                strict=True,
-            ):
-                average = ours.clone()
-                ours.copy_(theirs)
-                theirs.copy_(average)
-
-    @torch.no_grad()
-    def grow(self, old: nn.Parameter, new: nn.Parameter, positions: Tensor) -> None:
-        """Take `new` for `old`, whose rows stand at the given positions of it."""
-        i = next(i for i, p in enumerate(self.parameters) if p is old)
-        self.values[i] = new.detach().clone().index_copy_(0, positions, self.values[i])
-        self.parameters[i] = new
-        if i in self._since:
-            since = new.new_full((len(new), 1), self._log_decay)
-            self._since[i] = since.index_copy_(0, positions, self._since[i])
+    def settle(self) -> None:
+        """Bring rows that have not moved of late up to date."""
+        for i, since in self._since.items():
+            value = self.values[i]
+            for rows in torch.arange(len(value), device=value.device).split(_BLOCK):
+                value[rows] = self._up_to_date(i, rows)
+            since.fill_(self._log_decay)
 
     def _up_to_date(self, i: int, rows: Tensor) -> Tensor:
         """Averages of some rows, which have not moved since they were last averaged."""
@@ -124,3 +142,34 @@ class WeightAverage:
         left = (self._log_decay - self._since[i].index_select(0, rows)).exp_()
         weights = table.index_select(0, rows)
         return weights.lerp_(values.index_select(0, rows), left)
+
+    @torch.no_grad()
+    def grow(self, network: nn.Module, positions: Mapping[int, Tensor]) -> None:
+        """Follow tables that have grown: old rows stand at the given positions.
+
+        New rows start from the weights that the network gives them.
+        """
+        names = [name for name, _ in network.named_parameters()]
+        values = dict(zip(names, self.values, strict=True))
+        for i, where in positions.items():
+            new = dict(network.named_parameters())[names[i]].detach().clone()
+            values[names[i]] = new.index_copy_(0, where, self.values[i])
+            if i in self._since:
+                since = new.new_full((len(new), 1), self._log_decay)
+                self._since[i] = since.index_copy_(0, where, self._since[i])
+        self.follow(network, values)
+
+    def state(self) -> dict[str, Any]:
+        """What :meth:`load` restores, as tensors and numbers."""
+        state: dict[str, Any] = {"n_steps": self.n_steps, "log_decay": self._log_decay}
+        state |= {f"since.{i}": since for i, since in self._since.items()}
+        return state | {f"value.{i}": value for i, value in enumerate(self.values)}
+
+    @torch.no_grad()
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on from another average's state."""
+        self.n_steps, self._log_decay = int(state["n_steps"]), state["log_decay"]
+        for i, value in enumerate(self.values):
+            value.copy_(state[f"value.{i}"])
+            if f"since.{i}" in state:
+                self._since[i] = state[f"since.{i}"].clone()

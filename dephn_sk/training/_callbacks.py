@@ -1,20 +1,26 @@
-"""Callbacks of an estimator: nested parameters, copies, and early stopping."""
+"""Callbacks of an estimator: nested parameters, and copies for each net."""
 
 from __future__ import annotations
 
-from copy import deepcopy
+import contextlib
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sklearn.base import clone
-from skorch.callbacks import EarlyStopping
+from sklearn.base import BaseEstimator, clone
 from skorch.callbacks.scoring import ScoringBase
 
+from ._parameters import unchanged
 
-class CallbackParameters:
+
+class CallbackParameters(BaseEstimator):
     """Mixin: ``callbacks__name__parameter`` in `get_params` and `set_params`.
 
     Callbacks that are given as ``(name, callback)`` take part in a search.
     """
+
+    callbacks: Sequence[Any] | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this estimator, and of its named callbacks.
@@ -65,7 +71,7 @@ class CallbackParameters:
             else:
                 self.callbacks = [
                     (name, params[key]) if _name_of(item) == name else item
-                    for item in self.callbacks
+                    for item in self.callbacks or ()
                 ]
         return self
 
@@ -73,74 +79,91 @@ class CallbackParameters:
         given = self.callbacks if isinstance(self.callbacks, (list, tuple)) else ()
         return [item for item in given if _name_of(item) is not None]
 
-    def _copied_callbacks(self) -> list[tuple[str, Any]]:
-        """Fresh callbacks: a net changes those that it is given."""
-        copies = []
-        for i, item in enumerate(self.callbacks or ()):
-            name, callback = (
-                item if _name_of(item) is not None else (f"callback{i}", item)
-            )
-            if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
-                if not callable(callback):
-                    raise ValueError(
-                        "callbacks must hold skorch callbacks, or classes or functions "
-                        f"that make them; got {callback!r}."
-                    )
-                copies.append((name, callback()))
-            elif isinstance(callback, ScoringBase):
-                raise ValueError(
-                    f"The callback {name!r}, {type(callback).__name__}, scores data "
-                    "sets of skorch. Losses and scores of the tasks are in history_; "
-                    "`monitor` says what early stopping watches."
-                )
-            else:
-                copies.append((name, clone(callback, safe=False)))
-        return copies
-
 
 def _name_of(item: Any) -> str | None:
     return item[0] if isinstance(item, tuple) else None
 
 
-class BestEpoch(EarlyStopping):
-    """Stop when the monitored value no longer improves, and keep the best weights.
+@dataclass
+class NetCallbacks:
+    """The callbacks of a net: new ones, and those that go on from another net.
 
-    The copy of the best weights lives only while training, so that it is in no pickle.
+    Attributes
+    ----------
+    names : list of str
+        In order.
+    new, kept : dict of str to Callback
+        New ones are for the net's constructor, which initializes them.
     """
 
-    def __init__(self, *, patience: int = 5, lower_is_better: bool = True) -> None:
-        super().__init__(
-            monitor="valid_monitor",
-            patience=patience,
-            threshold=0,
-            lower_is_better=lower_is_better,
-            sink=_silent,
-            load_best=True,
+    names: list[str]
+    new: dict[str, Any]
+    kept: dict[str, Any]
+
+    def put_into(self, net: Any) -> None:
+        """Give an initialized net all callbacks in order, between skorch's own."""
+        held = dict(net.callbacks_) | self.kept
+        names = ["epoch_timer", *self.names, "print_log"]
+        net.callbacks_ = [(name, held[name]) for name in names]
+
+
+def made(given: Sequence[Any] | None) -> NetCallbacks:
+    """Fresh callbacks: a net changes those that it is given."""
+    items = _named(given)
+    if len(dict(items)) < len(items):
+        names = [name for name, _ in items]
+        raise ValueError(f"callbacks has several entries of one name: {names}.")
+    new = {name: _fresh(name, one) for name, one in items}
+    return NetCallbacks(list(new), new, {})
+
+
+def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
+    """Callbacks of a net that trains on: those given as before keep what they hold."""
+    old, held = dict(_named(before)), dict(net.callbacks_)
+    same = {
+        name
+        for name, one in _named(given)
+        if name in held and name in old and unchanged(one, old[name])
+    }
+    callbacks = made([item for item in _named(given) if item[0] not in same])
+    callbacks.names = [name for name, _ in _named(given)]
+    for name in (*same, "epoch_timer", "print_log"):
+        callbacks.kept[name] = _copy(held[name])
+    return callbacks
+
+
+def _named(given: Sequence[Any] | None) -> list[tuple[str, Any]]:
+    """Callbacks with the name that is given, or one of their place."""
+    return [
+        item if _name_of(item) is not None else (f"callback{i}", item)
+        for i, item in enumerate(given or ())
+    ]
+
+
+def _copy(callback: Any) -> Any:
+    """A copy with what the callback holds; what cannot be copied is shared."""
+    copied = copy.copy(callback)
+    for key, value in vars(callback).items():
+        if key == "lr_scheduler_":
+            continue  # it holds the other optimizer, and is made anew
+        with contextlib.suppress(Exception):
+            setattr(copied, key, copy.deepcopy(value))
+    return copied
+
+
+def _fresh(name: str, callback: Any) -> Any:
+    """A callback that nothing has changed."""
+    if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
+        if not callable(callback):
+            raise ValueError(
+                "callbacks must hold skorch callbacks, or classes or functions that "
+                f"make them; got {callback!r}."
+            )
+        return callback()
+    if isinstance(callback, ScoringBase):
+        raise ValueError(
+            f"The callback {name!r}, {type(callback).__name__}, scores data sets of "
+            "skorch. Losses and scores of the tasks are in history_; `monitor` says "
+            "what early stopping watches."
         )
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        return {"patience": self.patience, "lower_is_better": self.lower_is_better}
-
-    def on_train_begin(self, net: Any, **kwargs: Any) -> None:
-        earlier = getattr(self, "best_value_", None)
-        super().on_train_begin(net, **kwargs)
-        self.watched_ = False
-        if earlier is not None:  # training goes on from the best weights so far
-            self.dynamic_threshold_ = earlier
-            self.best_model_weights_ = deepcopy(net.module_.state_dict())
-
-    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        if "valid_monitor" in net.history[-1]:  # nothing to watch without such rows
-            self.watched_ = True
-            super().on_epoch_end(net, **kwargs)
-
-    def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        if self.watched_:
-            super().on_train_end(net, **kwargs)
-        # epochs that were not watched leave weights whose value is not known
-        self.best_value_ = self.dynamic_threshold_ if self.watched_ else None
-        self.best_model_weights_ = None
-
-
-def _silent(*args: Any) -> None:
-    """Where messages go that nobody asked for."""
+    return clone(callback, safe=False)

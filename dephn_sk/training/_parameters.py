@@ -6,213 +6,271 @@ from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
 
-from .._compat import HasMethods, Interval, StrOptions
+import numpy as np
+
+from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
+from .._suggest import check_names, did_you_mean
+from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
+from ..tasks import Tasks
 from ._precision import PRECISIONS
 
 MONITORS = ("loss", "score")
+# a linear function of every number, and bins of the discrete ones
+AUTO, ALL_OF_AUTO, SCALAR = "auto", "linear+bins+piecewise-linear", "scalar"
+# what may be given anew where training goes on
+FREE = frozenset(
+    {
+        *("learning_rate", "weight_decay", "batch_size", "max_epochs", "callbacks"),
+        *("early_stopping", "n_epochs_no_change", "validation_fraction", "verbose"),
+        *("class_weight", "warm_start", "random_state"),
+        *("device", "precision", "n_threads"),
+    }
+)
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
-WIDTHS = "tuple of int"
+WIDTHS = ["array-like"]
 SHARE = [Interval(Real, 0, 1, closed="left")]
 
 
-def widths(default: tuple[int, ...], text: str) -> Any:
-    """Declare the widths of layers."""
-    return parameter(default, ["array-like"], WIDTHS, text)
-
-
-def expert_hidden() -> Any:
-    """Declare the widths of experts."""
-    return widths(
-        (64, 32),
-        """Widths of an expert's layers. The last one is repeated where `n_layers` asks
-        for more layers.""",
-    )
-
-
-def tower_hidden() -> Any:
-    """Declare the widths of towers."""
-    return widths(
-        (32,), "Widths of the towers' hidden layers; ``()`` is a linear tower."
-    )
+def check_widths(estimator: TrainingParameters) -> None:
+    """Raise for widths that no layer can have, by the parameter's name."""
+    for name, declared in estimator._parameters.items():
+        if declared.constraint is not WIDTHS:
+            continue
+        given = getattr(estimator, name)
+        if not len(given) and name != "tower_hidden":
+            raise ValueError(f"{name} is empty; give at least one width.")
+        for width in given:
+            if not isinstance(width, Integral) or width < 1:
+                raise ValueError(f"{name} must hold integers >= 1, got {width!r}.")
 
 
 class TrainingParameters(ParameterTable):
-    """How fields are embedded, and how a network is trained on them."""
+    """How fields are embedded, and how a network is trained on them.
 
-    embedding_dim: int = parameter(8, AT_LEAST_ONE, "int", "Width of a field's vector.")
-    numeric_embedding: str = parameter(
-        "linear",
-        [str],
-        "str",
-        """How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each
-        quantile bin), ``"piecewise-linear"``, ``"periodic"``, or some of them,
-        joined by ``"+"`` as one vector, their sum, or by ``"|"`` as a vector each.
-        See :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the
-        first three with `n_bins` bins for discrete columns, nine in ten of whose
-        rows hold frequent values; other columns have one bin, which is linear, too.
-        ``"scalar"`` leaves it a number, for networks that read a flat row: DNN, DCN,
-        Shared-Bottom, MMoE, PLE and SNR.""",
-    )
-    n_bins: int = parameter(
-        256,
-        [Interval(Integral, 2, None, closed="left")],
-        "int",
-        "Quantile bins of a numeric column.",
-    )
-    embedding_dropout: float = parameter(
-        0.3, SHARE, "float in [0, 1)", "Dropout of the fields' entries."
-    )
-    unseen_rate: float = parameter(
-        0.02,
-        SHARE,
-        "float in [0, 1)",
-        """Probability with which a categorical value is taken for an unseen one while
-        training, so that the vector of unseen values is trained.""",
-    )
-    dropout: float = parameter(
-        0.2, SHARE, "float in [0, 1)", "Dropout after each hidden activation."
-    )
-    task_weights: Mapping[str, float] | Sequence[float] | str | None = parameter(
-        None,
-        [StrOptions({"uncertainty"}), Mapping, "array-like", None],
-        '"uncertainty", dict, array-like of shape (n_tasks,) or None',
-        """Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns
-        them (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.""",
-    )
-    class_weight: Any = parameter(
-        None,
-        [StrOptions({"balanced"}), Mapping, "array-like", None],
-        'dict, "balanced", list or None',
-        """For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict
-        from task name, or a list, of such entries.""",
-    )
-    max_epochs: int = parameter(
-        20, AT_LEAST_ONE, "int", "Passes over the training data, at most."
-    )
-    batch_size: int | str = parameter(
-        "auto",
-        [*AT_LEAST_ONE, StrOptions({"auto"})],
-        'int or "auto"',
-        """Rows in an optimization step. ``"auto"`` is 1024; where training stops early,
-        the power of two below a 64th of the rows, from 256 to 1024.""",
-    )
-    learning_rate: float = parameter(
-        2e-3, [Interval(Real, 0, None, closed="neither")], "float", "Of AdamW."
-    )
-    weight_decay: float = parameter(
-        1e-5,
-        [Interval(Real, 0, None, closed="left")],
-        "float",
-        "Decoupled weight decay of AdamW.",
-    )
-    weight_averaging: float = parameter(
-        0.999,
-        SHARE,
-        "float in [0, 1)",
-        """Decay of the moving average of the weights over the steps, which validates
-        and is what remains; 0 keeps the last weights.""",
-    )
-    early_stopping: bool | str = parameter(
-        "auto",
-        ["boolean", StrOptions({"auto"})],
-        'bool or "auto"',
-        """Whether to stop when the loss on rows set aside no longer falls, and to keep
-        the weights of the best epoch, of all tasks alike. ``"auto"``: with more than
-        2,000 rows.""",
-    )
-    monitor: str | tuple[str, str] = parameter(
-        "loss",
-        [StrOptions(set(MONITORS)), tuple],
-        '{"loss", "score"} or (one of them, task name)',
-        """What early stopping watches: the loss that is trained on or the mean over
-        tasks of ROC AUC (accuracy of a multi-class task), or that of one task.""",
-    )
-    validation_fraction: float = parameter(
-        0.1,
-        [Interval(Real, 0, 1, closed="neither")],
-        "float in (0, 1)",
-        "Share of rows set aside for early stopping.",
-    )
-    n_epochs_no_change: int = parameter(
-        3,
-        AT_LEAST_ONE,
-        "int",
-        "Epochs without improvement after which training stops.",
-    )
-    warm_start: bool = parameter(
-        False,
-        ["boolean"],
-        "bool",
-        """Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and
+    Parameters
+    ----------
+    embedding_dim : int
+        Width of a field's vector.
+    numeric_embedding : str
+        How a number becomes a vector: ``"linear"``, ``"bins"`` (a row for each quantile
+        bin), ``"piecewise-linear"``, ``"periodic"``, or some of them, joined by ``"+"``
+        as one vector, their sum, or by ``"|"`` as a vector each. See
+        :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the first three
+        with `n_bins` bins for discrete columns, nine in ten of whose rows hold frequent
+        values; other columns have one bin, which is linear, too. ``"scalar"`` leaves it
+        a number, for networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE
+        and SNR.
+    n_bins : int
+        Quantile bins of a numeric column.
+    embedding_dropout : float in [0, 1)
+        Dropout of the fields' entries.
+    unseen_rate : float in [0, 1)
+        Probability with which a categorical value is taken for an unseen one while
+        training, so that the vector of unseen values is trained.
+    dropout : float in [0, 1)
+        Dropout after each hidden activation.
+    task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None
+        Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns them
+        (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.
+    class_weight : dict, "balanced", list or None
+        For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict from
+        task name, or a list, of such entries.
+    max_epochs : int
+        Passes over the training data, at most.
+    batch_size : int or "auto"
+        Rows in an optimization step. ``"auto"`` is 1024; where training stops early,
+        the power of two below a 64th of the rows, from 256 to 1024.
+    learning_rate : float
+        Of AdamW.
+    weight_decay : float
+        Decoupled weight decay of AdamW.
+    weight_averaging : float in [0, 1)
+        Decay of the moving average of the weights over the steps, which validates and
+        is what remains; 0 keeps the last weights.
+    early_stopping : bool or "auto"
+        Whether to stop when the loss on rows set aside no longer falls, and to keep the
+        weights of the best epoch, of all tasks alike. ``"auto"``: with more than 2,000
+        rows.
+    monitor : {"loss", "score"} or (one of them, task name)
+        What early stopping watches: the loss that is trained on or the mean over tasks
+        of ROC AUC (accuracy of a multi-class task), or that of one task.
+    validation_fraction : float in (0, 1)
+        Share of rows set aside for early stopping.
+    n_epochs_no_change : int
+        Epochs without improvement after which training stops.
+    warm_start : bool
+        Whether `fit` goes on from an earlier fit, with its vocabularies, tasks and
         state of training, for `max_epochs` more. It goes on from the weights of the
         last step, so that training in two pieces is training in one; after an early
-        stop, too, with the best weights so far still to be beaten.""",
-    )
-    callbacks: Sequence[Any] | None = parameter(
-        None,
-        [list, tuple, None],
-        "list of skorch callbacks or of (name, callback)",
-        """They are copied. A callback that cannot be copied is given as a class or a
+        stop, too, with the best weights so far still to be beaten.
+    callbacks : list of skorch callbacks or of (name, callback)
+        They are copied. A callback that cannot be copied is given as a class or a
         function that makes it. Those with a name have their parameters searched as
-        ``callbacks__name__parameter``. Where training goes on, callbacks that are
-        given as before go on, too, and others begin.""",
-    )
-    device: str = parameter(
-        "auto",
-        [str],
-        "str",
-        """``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch
-        device.""",
-    )
-    dtype: str = parameter(
-        "float32",
-        [StrOptions(set(DTYPES))],
-        '{"float32", "float64"}',
-        "Of parameters and arithmetic.",
-    )
-    precision: str = parameter(
-        "full",
-        [StrOptions(set(PRECISIONS))],
-        '{"full", "tf32", "bf16"}',
-        """Of matrix products under ``dtype="float32"``, while fitting and predicting.
+        ``callbacks__name__parameter``. Where training goes on, callbacks that are given
+        as before go on, too, and others begin.
+    device : str
+        ``"auto"`` is CUDA where there is a device, otherwise the CPU; or a torch
+        device.
+    dtype : {"float32", "float64"}
+        Of parameters and arithmetic.
+    precision : {"full", "tf32", "bf16"}
+        Of matrix products under ``dtype="float32"``, while fitting and predicting.
         ``"tf32"`` rounds what is multiplied to TensorFloat-32, on CUDA devices that
         have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
         autocast to bfloat16, on any device; parameters, optimizer and loss remain
-        float32.""",
-    )
-    n_threads: int | None = parameter(
-        None,
-        [*AT_LEAST_ONE, None],
-        "int or None",
-        """Threads of torch while fitting and predicting; None leaves torch's setting,
+        float32.
+    n_threads : int or None
+        Threads of torch while fitting and predicting; None leaves torch's setting,
         which joblib's loky workers set to one. Give 1 where several processes or
-        threads fit at once: more threads than cores are far slower than one. A
-        forked process always has one.""",
-    )
-    random_state: Any = parameter(
-        None,
-        ["random_state"],
-        "int, RandomState instance or None",
-        """Seed of initial values, shuffling, dropout, the validation split and the
-        folds of target statistics. The same seed gives the same bytes; global
-        generators are neither read nor moved.""",
-    )
-    verbose: int = parameter(0, ["verbose"], "int", "Print a line for each epoch.")
-    categorical_features: Any = parameter(
-        "from_dtype",
-        [StrOptions({"from_dtype"}), "array-like", None],
-        '"from_dtype", array-like or None',
-        """Which columns are categorical. ``"from_dtype"``: strings, objects, categories
+        threads fit at once: more threads than cores are far slower than one. A forked
+        process always has one.
+    random_state : int, RandomState instance or None
+        Seed of initial values, shuffling, dropout, the validation split and the folds
+        of target statistics. The same seed gives the same bytes; global generators are
+        neither read nor moved.
+    verbose : int
+        Print a line for each epoch.
+    categorical_features : "from_dtype", array-like or None
+        Which columns are categorical. ``"from_dtype"``: strings, objects, categories
         and booleans of a data frame, and columns of an object array that are no
-        numbers; or a boolean mask, indices or column names; None: none.""",
+        numbers; or a boolean mask, indices or column names; None: none.
+    encoder : FieldEncoder or None
+        How columns become fields: an unfitted encoder with settings of its own, such as
+        frequency limits or target statistics, which is copied and fitted within `fit`,
+        cross-fitting included. None: a FieldEncoder with its defaults.
+    """
+
+    # whether the network reads one vector for each field, and not only a flat row
+    reads_vectors = True
+
+    embedding_dim: int = parameter(8, AT_LEAST_ONE)
+    numeric_embedding: str = parameter("linear", [str])
+    n_bins: int = parameter(256, [Interval(Integral, 2, None, closed="left")])
+    embedding_dropout: float = parameter(0.3, SHARE)
+    unseen_rate: float = parameter(0.02, SHARE)
+    dropout: float = parameter(0.2, SHARE)
+    task_weights: Mapping[str, float] | Sequence[float] | str | None = parameter(
+        None, [StrOptions({"uncertainty"}), Mapping, "array-like", None]
     )
-    encoder: Any = parameter(
-        None,
-        [HasMethods(["fit_encode", "encode"]), None],
-        "FieldEncoder or None",
-        """How columns become fields: an unfitted encoder with settings of its own, such
-        as frequency limits or target statistics, which is copied and fitted within
-        `fit`, cross-fitting included. None: a FieldEncoder with its defaults.""",
+    class_weight: Any = parameter(
+        None, [StrOptions({"balanced"}), Mapping, "array-like", None]
     )
+    max_epochs: int = parameter(20, AT_LEAST_ONE)
+    batch_size: int | str = parameter("auto", [*AT_LEAST_ONE, StrOptions({"auto"})])
+    learning_rate: float = parameter(2e-3, [Interval(Real, 0, None, closed="neither")])
+    weight_decay: float = parameter(1e-5, [Interval(Real, 0, None, closed="left")])
+    weight_averaging: float = parameter(0.999, SHARE)
+    early_stopping: bool | str = parameter("auto", ["boolean", StrOptions({"auto"})])
+    monitor: str | tuple[str, str] = parameter(
+        "loss", [StrOptions(set(MONITORS)), tuple]
+    )
+    validation_fraction: float = parameter(
+        0.1, [Interval(Real, 0, 1, closed="neither")]
+    )
+    n_epochs_no_change: int = parameter(3, AT_LEAST_ONE)
+    warm_start: bool = parameter(False, ["boolean"])
+    callbacks: Sequence[Any] | None = parameter(None, [list, tuple, None])
+    device: str = parameter("auto", [str])
+    dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
+    precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
+    n_threads: int | None = parameter(None, [*AT_LEAST_ONE, None])
+    random_state: Any = parameter(None, ["random_state"])
+    verbose: int = parameter(0, ["verbose"])
+    categorical_features: Any = parameter(
+        "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
+    )
+    encoder: Any = parameter(None, [HasMethods(["fit_encode", "encode"]), None])
+
+    def check_parameters(self) -> None:
+        """Raise for what the constraints of single parameters cannot say.
+
+        Raises
+        ------
+        ValueError
+            It names the parameter and the value.
+        """
+        if self.precision != "full" and self.dtype != "float32":
+            raise ValueError(
+                f"precision={self.precision!r} lowers that of float32, but "
+                f"dtype={self.dtype!r}. Set precision='full' or dtype='float32'."
+            )
+        if self.encoder is not None and self.categorical_features != "from_dtype":
+            raise ValueError(
+                f"categorical_features={self.categorical_features!r} is given beside "
+                "an encoder; give it to the encoder."
+            )
+        check_widths(self)
+        self._check_numeric_embedding()
+
+    def _check_numeric_embedding(self) -> None:
+        if self.numeric_embedding == AUTO:
+            return
+        if self.numeric_embedding == SCALAR:
+            if self.reads_vectors:
+                raise ValueError(
+                    f"numeric_embedding={SCALAR!r} gives numbers no vectors, which "
+                    f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
+                )
+            return
+        parts = self.numeric_embedding.replace("|", "+").split("+")
+        options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
+        check_names("numeric_embedding", parts, options)
+
+    def _monitored(self, tasks: Tasks) -> tuple[str, int | None]:
+        """`monitor` as a quantity, and the index of a task or None for all."""
+        if isinstance(self.monitor, str):
+            return self.monitor, None
+        if len(self.monitor) != 2 or self.monitor[0] not in MONITORS:
+            raise ValueError(
+                f"monitor must be one of {MONITORS}, or a pair of it and a task's "
+                f"name; got {self.monitor!r}."
+            )
+        quantity, name = self.monitor
+        return quantity, tasks.position(name, "monitor")
+
+    def _validate_params(self) -> None:
+        """As scikit-learn's, with the nearest valid option in the message."""
+        try:
+            super()._validate_params()  # type: ignore[misc]
+        except InvalidParameterError as error:
+            for name, one in self._parameters.items():
+                value = getattr(self, name)
+                for c in one.constraint:
+                    if isinstance(c, StrOptions) and isinstance(value, str):
+                        hint = did_you_mean(value, c.options)
+                        if hint and not c.is_satisfied_by(value):
+                            raise InvalidParameterError(f"{error}{hint}") from None
+            raise
+
+
+def check_goes_on(new: TrainingParameters, old: TrainingParameters) -> None:
+    """Raise where a parameter differs that cannot change when training goes on."""
+    for name in old._parameters:
+        value, before = getattr(new, name), getattr(old, name)
+        if name not in FREE and not unchanged(value, before):
+            raise ValueError(
+                f"{name}={value!r} differs from {before!r}, with which training began. "
+                "It cannot change when training goes on; clone the estimator to begin "
+                "anew."
+            )
+
+
+def unchanged(new: Any, old: Any) -> bool:
+    """Whether two values of a parameter say the same.
+
+    Objects with parameters of their own, such as callbacks and encoders, are compared
+    by these.
+    """
+    if new is old:
+        return True
+    if type(new) is not type(old):
+        return False
+    if isinstance(new, Mapping):
+        return new.keys() == old.keys() and all(unchanged(new[k], old[k]) for k in new)
+    if isinstance(new, (list, tuple)):
+        return len(new) == len(old) and all(map(unchanged, new, old))
+    if hasattr(new, "get_params"):
+        return unchanged(new.get_params(deep=False), old.get_params(deep=False))
+    return bool(np.all(new == old))

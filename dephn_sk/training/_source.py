@@ -1,14 +1,9 @@
-"""Where batches come from.
-
-A source is anything with a length (its rows) and a method
-``batches(batch_size, seed=None, epoch=0)`` that yields :class:`Batch` objects: in
-order without a seed, otherwise shuffled by (seed, epoch) alone, so that any epoch can
-be drawn again without having drawn the ones before it.
-"""
+"""Where batches come from."""
 
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -19,6 +14,7 @@ from torch import Tensor
 
 from ..nn import Members
 from ..preprocessing import Fields
+from ._randomness import generator_of
 
 
 class Batch(NamedTuple):
@@ -33,7 +29,81 @@ class Batch(NamedTuple):
     weights: Tensor | None = None
 
 
-class ArraySource:
+class Source(ABC):
+    """Rows that come in batches; training knows nothing else of them.
+
+    Attributes
+    ----------
+    n_rows : int
+    device : torch.device
+        On which batches arrive.
+    knows_ranks : bool
+        Whether :meth:`read` gives each of several processes a share of its own.
+    """
+
+    n_rows: int
+    device: torch.device
+    knows_ranks = False
+
+    def batches(
+        self,
+        batch_size: int,
+        *,
+        seed: int | None = None,
+        epoch: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        start: int = 0,
+    ) -> Iterator[Batch]:
+        """Yield all rows once, `batch_size` at a time.
+
+        Parameters
+        ----------
+        batch_size : int
+            Rows of a batch, over all ranks together.
+        seed, epoch : int, default=None, 0
+            They alone decide the order, so that any epoch can be drawn again without
+            the ones before it. Without a seed, rows come in order.
+        rank, world_size : int, default=0, 1
+            Of so many processes, which of them asks: each gets its share of each batch.
+        start : int, default=0
+            So many batches are left out at the beginning.
+
+        Yields
+        ------
+        Batch
+
+        Raises
+        ------
+        ValueError
+            For a world size above one, of a source that does not know of ranks.
+        """
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank={rank} is none of world_size={world_size} ranks.")
+        if world_size > 1 and not self.knows_ranks:
+            raise ValueError(
+                f"{type(self).__name__} does not know of ranks: with "
+                f"world_size={world_size}, each of them would train on all rows."
+            )
+        return self.read(Order(batch_size, seed, epoch, rank, world_size, start))
+
+    @abstractmethod
+    def read(self, order: Order) -> Iterator[Batch]:
+        """The batches in that order, which a source of one's own has to give."""
+
+
+class Order(NamedTuple):
+    """Which rows come when; see :meth:`Source.batches`."""
+
+    batch_size: int
+    seed: int | None = None
+    epoch: int = 0
+    rank: int = 0
+    world_size: int = 1
+    start: int = 0
+
+
+class ArraySource(Source):
     """Batches from arrays in memory, sliced directly and not copied before.
 
     The arrays are moved to a CUDA device once, if that leaves it room to work.
@@ -100,6 +170,7 @@ class ArraySource:
         if rows is not None:
             self._rows = _tensor(rows.astype(row_type(len(self.codes)), copy=False))
         self.rows = None if self._rows is None else self._rows.to(self.home)
+        self.n_rows = len(self.codes if rows is None else rows)
         is_small = labels is not None and labels.dtype.itemsize == 1
         self.labels = (
             _tensor(labels).to(self.home) if is_small else self._floats(labels)
@@ -109,31 +180,26 @@ class ArraySource:
     def _floats(self, array: np.ndarray | None) -> Tensor | None:
         return None if array is None else _tensor(array).to(self.home, self.dtype)
 
-    def __len__(self) -> int:
-        return len(self.codes if self.rows is None else self.rows)
+    knows_ranks = True
 
-    def batches(
-        self, batch_size: int, *, seed: int | None = None, epoch: int = 0
-    ) -> Iterator[Batch]:
-        """Yield all rows once, `batch_size` at a time."""
-        batches = self._batches(batch_size, seed, epoch)
+    def read(self, order: Order) -> Iterator[Batch]:
+        batches = self._slices(order) if order.seed is None else self._shuffled(order)
         return batches if self.home == self.device else sent_ahead(batches, self.device)
 
-    def _batches(
-        self, batch_size: int, seed: int | None, epoch: int
-    ) -> Iterator[Batch]:
-        if seed is None:
-            for start in range(0, len(self), batch_size):
-                yield self._take(slice(start, start + batch_size))
-            return
-        generator = generator_of(seed, "shuffle", epoch)
-        kind = torch.from_numpy(np.empty(0, row_type(len(self)))).dtype
-        order = torch.randperm(len(self), generator=generator, dtype=kind)
-        parts = order.split(batch_size)
-        for here, there in zip(
-            parts, order.to(self.home).split(batch_size), strict=True
-        ):
-            yield self._take(there, self._n_members(here))
+    def _slices(self, order: Order) -> Iterator[Batch]:
+        first = order.start * order.batch_size
+        for begin in range(first, self.n_rows, order.batch_size):
+            end = min(begin + order.batch_size, self.n_rows)
+            yield self._take(slice(begin + order.rank, end, order.world_size))
+
+    def _shuffled(self, order: Order) -> Iterator[Batch]:
+        generator = generator_of(order.seed or 0, "shuffle", order.epoch)
+        kind = torch.from_numpy(np.empty(0, row_type(self.n_rows))).dtype
+        rows = torch.randperm(self.n_rows, generator=generator, dtype=kind)
+        own = slice(order.rank, None, order.world_size)
+        here, there = (r.split(order.batch_size) for r in (rows, rows.to(self.home)))
+        for at, at_home in list(zip(here, there, strict=True))[order.start :]:
+            yield self._take(at_home[own], self._n_members(at[own]))
 
     def _n_members(self, at: Tensor) -> list[int | None]:
         """How many members each bag has in these rows; None where torch may ask."""
@@ -246,18 +312,6 @@ def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     return Batch(inputs, applied(batch.labels), applied(batch.weights))
 
 
-STREAMS = ("initial values", "shuffle", "dropout", "growth")
-
-
-def generator_of(
-    seed: int, stream: str, epoch: int = 0, *, device: str | torch.device = "cpu"
-) -> torch.Generator:
-    """A generator that depends on seed, use and epoch alone."""
-    key = (seed, 1 + STREAMS.index(stream), 1 + epoch)  # numpy drops zeros at the end
-    state = np.random.SeedSequence(key).generate_state(1, np.uint64)[0]
-    return torch.Generator(device).manual_seed(int(state >> 1))
-
-
 def _tensor(array: np.ndarray) -> Tensor:
     """A tensor on the array's memory where torch may write to it, else on a copy."""
     contiguous = np.ascontiguousarray(array)
@@ -282,7 +336,7 @@ def _take_members(
     starts = bag.offsets[:-1][rows]
     lengths = bag.offsets[1:][rows] - starts
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    if isinstance(rows, slice):
+    if isinstance(rows, slice) and rows.step in (None, 1):
         first = int(starts[0])
         where: Tensor | slice = slice(first, first + int(offsets[-1]))
     else:

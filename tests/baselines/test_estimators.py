@@ -136,7 +136,7 @@ def test_pickle_predicts_the_same(cls, table):
 def test_one_optimizer_trains_everything(cls, table):
     X, y = table
     net = small(cls, max_epochs=1).fit(X, y).net_
-    assert net.gate_optimizer_ is None
+    assert net.rules_.keys() == {"adam"}
     trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
     assert trained == {id(p) for p in net.module_.parameters()}
 
@@ -202,7 +202,7 @@ def test_sharing_is_a_row_of_table_1(sharing, public, private, table):
     assert network.interaction.private_kinds == private
     assert network.virtual_gradient is None
     assert network.mapping.names == ("raw",)
-    assert not hasattr(network.gates, "values")  # mapped from the input
+    assert not hasattr(network.gating, "values")  # mapped from the input
     assert model.score(X, y) > 0.8
 
 

@@ -15,6 +15,7 @@ from dephn_sk import baselines
 from dephn_sk.baselines._ple import CGC
 from dephn_sk.baselines._single_task import NetworkPerTask
 from dephn_sk.baselines._snr import Routing
+from dephn_sk.baselines._xdeepfm import CINLayer
 from dephn_sk.nn import FieldEmbedding, Members, NumericEmbedding, use_generator
 
 DIM = 3
@@ -108,8 +109,9 @@ def xdeepfm(network, fields, first):
 def towers(network, n_outputs, inputs):
     logits = []
     for t, (n, x) in enumerate(zip(n_outputs, inputs, strict=True)):
-        hidden = mlp(network.towers.hidden, t, x)
-        logits.append(affine(network.towers.output, t, hidden)[:n])
+        first, last = network.towers.first, network.towers.deeper[0]
+        hidden = relu(affine(first, t, x))
+        logits.append(affine(last, t, hidden)[:n])
     return torch.cat(logits)
 
 
@@ -127,7 +129,7 @@ def mmoe(network, fields, n_outputs):
     x, mixed = fields.flatten(), []
     experts = [mlp(network.experts, k, x) for k in range(3)]
     for t in range(len(n_outputs)):
-        gate = softmax(affine(network.gates.linear, t, x))
+        gate = softmax(affine(network.gating.linear, t, x))
         mixed.append(sum(g * e for g, e in zip(gate, experts, strict=True)))
     return towers(network, n_outputs, mixed)
 
@@ -246,10 +248,11 @@ def test_base_rates_are_the_logits_where_the_last_weights_are_zero(name, kind):
     kind = KINDS[kind]
     network = randomize(build(name, kind)).eval()
     rates = torch.arange(sum(kind.n_outputs), dtype=torch.float64)
-    network.set_base_rates(rates)
+    network.start_from(rates)
     with torch.no_grad():
         for part_name, part in network.named_parameters():
-            if part_name.endswith("output.weight") or "first_order" in part_name:
+            last = part_name.endswith(("output.weight", "towers.deeper.0.weight"))
+            if last or "first_order" in part_name:
                 part.zero_()
     codes, numbers, _ = kind.tensors()
     assert torch.equal(network(codes, numbers), rates.expand(len(codes), -1))
@@ -321,7 +324,7 @@ def test_mmoe_of_one_expert_is_a_shared_bottom():
     shared = {
         name.replace("experts.", "bottom."): value
         for name, value in mixture.state_dict().items()
-        if not name.startswith("gates.")
+        if not name.startswith("gating.")
     }
     bottom.load_state_dict(shared)
     codes, numbers, _ = kind.tensors()
@@ -352,7 +355,25 @@ def test_blocks_of_rows_change_nothing(name, monkeypatch):
     assert_close(network(codes, numbers), whole)
 
 
+@pytest.mark.parametrize("cache", [1, 2**18])
+@pytest.mark.parametrize("batch", [1, 37])
+def test_blocks_of_compressed_interaction_are_the_sum_over_pairs(
+    batch, cache, monkeypatch
+):
+    monkeypatch.setattr("dephn_sk.nn._row_blocks.CACHE", cache)
+    layer = randomize(CINLayer(5, 4, 3))
+    x0, x = (torch.randn(batch, 2, n, dtype=torch.float64) for n in (5, 4))
+    assert_close(layer(x0, x), layer.reference(x0, x), rtol=0, atol=1e-9)
+
+
 # ---------------------------------------------------------- connections of SNR
+
+
+@pytest.mark.parametrize("batch", [1, 37])
+def test_folded_connections_are_the_sum_over_sub_networks(batch):
+    routing = randomize(Routing(3, 2, 5, 4)).eval()
+    u = torch.randn(3, batch, 5, dtype=torch.float64)
+    assert_close(routing(u), routing.reference(u), rtol=0, atol=1e-9)
 
 
 def test_closed_connection_passes_nothing_and_an_open_one_everything():

@@ -6,6 +6,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dephn_sk.baselines import DNNClassifier, MMoEClassifier, WideDeepClassifier
 from dephn_sk.inspection import field_attributions
+from dephn_sk.training import ArraySource
 
 
 def _logits(estimator, X):
@@ -51,7 +52,7 @@ def test_every_class_of_a_task_is_explained(mixed, table):
     X = table[0][:20]
     result = field_attributions(mixed, X)
     assert result.attributions.shape[1] == 1 + 4 == len(result.output_names)
-    network, inputs = mixed.net_.module_, mixed._source(mixed._encode(X))
+    network, inputs = mixed.network_, ArraySource(mixed.encoder_.encode(X))
     (batch,) = inputs.batches(20)
     with torch.no_grad():
         explained = network.eval()(**batch.inputs).numpy() - result.baseline
@@ -77,7 +78,7 @@ def test_attributions_are_the_integral_of_the_gradient(mapped, table):
         vectors = ((i + 0.5) / n * end).requires_grad_()
         public, private = network.selection(vectors)
         shared, own = network.interaction(public, private)
-        gates = network.gates(public.flatten(1))
+        gates = network.gating(public.flatten(1))
         logits = network.towers(network.mapping(shared), gates, own)
         for task in range(2):
             (gradient,) = torch.autograd.grad(
@@ -129,7 +130,7 @@ def test_estimator_is_left_as_it_was(fitted, table):
     assert_array_equal(fitted.predict_proba(X), before)
     for module in fitted.net_.module_.modules():
         assert not module._forward_hooks
-    assert all(p.requires_grad for p in fitted.net_.module_.parameters())
+    assert all(p.grad is None for p in fitted.net_.module_.parameters())
 
 
 def test_tolerance_that_is_not_reached_is_warned_of(fitted, table, monkeypatch):

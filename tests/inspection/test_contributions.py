@@ -80,7 +80,7 @@ def test_linear_contribution_is_what_the_logit_loses_without_the_expert(mixed, t
     before = result.contributions.sum(axis=-1) + result.bias
     closed = copy.deepcopy(mixed)
     with torch.no_grad():
-        closed.net_.module_.gates.values[:, 3] = 0
+        closed.net_.module_.gating.values[:, 3] = 0
     after = expert_contributions(closed, X)
     after = after.contributions.sum(axis=-1) + after.bias
     k = names.index("dnn1 sin")
@@ -93,55 +93,13 @@ def test_private_experts_contribute_to_their_own_task(mixed, table):
     result = expert_contributions(mixed, X)
     changed = copy.deepcopy(mixed)
     with torch.no_grad():
-        changed.net_.module_.towers.private[1][0] *= 2  # the field expert of click
+        _, of_field_experts = changed.net_.module_.towers.first.private
+        of_field_experts[0] *= 2  # click's
     twice = expert_contributions(changed, X)
     k = result.expert_names.index("private field0")
     expected = result.contributions.copy()
     expected[:, 0, k] *= 2
     assert_allclose(twice.contributions, expected, atol=1e-12)
-
-
-def test_hidden_tower_shares_each_unit_by_its_chord():
-    """Against the rule spelled out for every row, unit and expert."""
-    from dephn_sk.inspection._contributions import _through
-    from dephn_sk.nn import TaskTowers
-
-    torch.manual_seed(0)
-    towers = TaskTowers([1], n_branches=3, width=2, hidden=(4,)).double()
-    torch.nn.init.normal_(towers.bias)
-    parts = torch.randn(1, 5, 3, 4, dtype=torch.float64)
-    contributions, bias = (t.detach().numpy() for t in _through(towers, parts))
-
-    def act(x):
-        return x if x > 0 else 0.01 * x
-
-    weight = towers.deeper[0].weight.detach().numpy()[:, 0, 0]
-    b = towers.bias.detach().numpy()[0, 0]
-    for row in range(5):
-        for k in range(3):
-            expected = 0.0
-            for unit in range(4):
-                part = parts[0, row, :, unit].numpy()
-                full = part.sum()
-                slope = (act(b[unit] + full) - act(b[unit])) / full
-                expected += weight[unit] * slope * part[k]
-            assert contributions[row, 0, k] == pytest.approx(expected)
-    head = towers.deeper[0].bias.detach().numpy()[0, 0]
-    without = sum(weight[unit] * act(b[unit]) for unit in range(4)) + head
-    assert bias[0] == pytest.approx(without)
-
-
-@pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])
-def test_experts_that_cancel_leave_finite_contributions(bias):
-    from dephn_sk.inspection._contributions import _through
-    from dephn_sk.nn import TaskTowers
-
-    towers = TaskTowers([1], n_branches=2, width=1, hidden=(1,)).double()
-    torch.nn.init.constant_(towers.bias, bias)
-    parts = torch.tensor([1.0, -1.0], dtype=torch.float64).reshape(1, 1, 2, 1)
-    contributions, _ = _through(towers, parts)
-    assert contributions.isfinite().all()
-    assert contributions.sum() == 0
 
 
 def test_pipeline_is_read_through_its_steps(fitted, table):

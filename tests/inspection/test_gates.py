@@ -13,7 +13,7 @@ from dephn_sk.inspection import GateDisplay, expert_utilization, gate_values
 def _gates_of_each_row(estimator, X):
     """What a forward pass hands to the towers or computes as gates, row by row."""
     seen = []
-    gates = estimator.net_.module_.gates
+    gates = estimator.net_.module_.gating
     handle = gates.register_forward_hook(lambda *args: seen.append(args[-1]))
     for row in range(len(X)):
         estimator.predict_proba(X[row : row + 1])
@@ -42,10 +42,10 @@ def test_gates_of_mmoe_are_shown_for_each_expert(table, small):
     assert np.shape(display.gates) == (2, 4)
     assert display.branch_names == ["expert0", "expert1", "expert2", "expert3"]
     used = []
-    handle = model.net_.module_.gates.register_forward_hook(
+    handle = model.net_.module_.gating.register_forward_hook(
         lambda module, inputs, out: used.append(out.detach().numpy())
     )
-    model.net_.logits(model._source(model._encode(table[0])))
+    model.logits_of(model.encoder_.encode(table[0]))
     handle.remove()
     (gates,) = used  # (rows, tasks, experts), rows filled up to a block
     assert_allclose(display.gates, gates[: len(table[0])].mean(axis=0), rtol=1e-4)
@@ -107,7 +107,7 @@ def test_utilization_takes_the_mappings_of_an_expert_together(fitted):
 def collapsed(table, small):
     model = DEPHNMultiTaskClassifier(**small).fit(*table)
     with torch.no_grad():
-        model.net_.module_.gates.values[1] = torch.tensor([0, 0, -3.0, 0, 0, 0.1])
+        model.net_.module_.gating.values[1] = torch.tensor([0, 0, -3.0, 0, 0, 0.1])
     return model
 
 

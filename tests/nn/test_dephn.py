@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 
 import pytest
@@ -15,10 +16,10 @@ from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
     HeterogeneousInteraction,
-    MultiTaskLoss,
     NumericEmbedding,
     label_similarity,
 )
+from dephn_sk.training import MultiTaskLoss
 
 EDGES = [[-1.0, 0.0, 0.5, 1.5], [-0.5, 0.5]]
 SMALL = {"expert_hidden": (5, 3), "n_layers": 2}
@@ -39,7 +40,7 @@ def losses(network, kind, **options):
     codes, numbers, labels = kind.tensors()
     known = ~labels.isnan()
     logits = network(codes, numbers, **options)
-    loss = MultiTaskLoss(kind.n_outputs)
+    loss = MultiTaskLoss(kind.tasks)
     return loss(logits, labels.nan_to_num(), known.double())
 
 
@@ -88,7 +89,8 @@ def test_network_is_figure_2(name, gate):
         {"n_layers": 1, "expert_hidden": (3,)},
         {"n_layers": 4},
     ],
-    ids=str,
+    # without addresses, which no two processes of tests have in common
+    ids=lambda options: re.sub(" at 0x[0-9a-f]+", "", str(options)),
 )
 def test_network_is_figure_2_with(options):
     assert_is_naive(make_kind(n_rows=3, n_classes=(2, 3)), **options)
@@ -122,10 +124,10 @@ def test_virtual_gradient_is_eq_8_for_the_gates_and_nothing_else(name):
     plain = gradients(network, plain_loss.sum())
     virtual = gradients(network, virtual_loss.sum())
     gamma = naive_coefficient(
-        network.gates.values.detach(), similarity, GAMMA["additive-sqrt"]
+        network.gating.values.detach(), similarity, GAMMA["additive-sqrt"]
     )
-    expected = gamma * plain.pop("gates.values")
-    assert_close(virtual.pop("gates.values"), expected, atol=1e-9, rtol=1e-6)
+    expected = gamma * plain.pop("gating.values")
+    assert_close(virtual.pop("gating.values"), expected, atol=1e-9, rtol=1e-6)
     for parameter, gradient in plain.items():
         assert torch.equal(virtual[parameter], gradient), parameter
 
@@ -170,12 +172,12 @@ def test_virtual_gradient_none_equals_a_coefficient_of_one(gate):
 def test_equal_labels_and_equal_gates_stop_the_gates_and_nothing_else():
     kind = KINDS["all labels equal"]  # x = 1, y = 0: the valley of the additive family
     network = make_network(kind)
-    network.gates.values.data = network.gates.values[:1].repeat(3, 1)
+    network.gating.values.data = network.gating.values[:1].repeat(3, 1)
     similarity = similarity_of(kind)
     assert torch.equal(similarity, torch.ones(3, 3, dtype=torch.float64))
     loss = losses(network, kind, label_similarity=similarity).sum()
     grads = gradients(network, loss)
-    assert not grads.pop("gates.values").any()
+    assert not grads.pop("gating.values").any()
     for name, gradient in grads.items():
         assert gradient.any() or name.endswith("missing"), name
 
@@ -186,7 +188,7 @@ def test_virtual_gradient_of_mapped_gates_scales_what_reaches_the_gate_values():
     similarity, (codes, numbers, _) = similarity_of(kind), kind.tensors()
     upstream = torch.randn(4, 3, dtype=torch.float64)
     fields, _ = network.selection(network.embedding(codes, numbers))
-    gates = network.gates(fields.flatten(1))
+    gates = network.gating(fields.flatten(1))
 
     values = gates.detach().requires_grad_()  # of every row, as if they were leaves
     logits = dephn(network, kind, EDGES, gates=values)
@@ -194,7 +196,7 @@ def test_virtual_gradient_of_mapped_gates_scales_what_reaches_the_gate_values():
     gamma = naive_coefficient(
         gates.mean(0).detach(), similarity, GAMMA["additive-sqrt"]
     )
-    parameters = list(network.gates.parameters())
+    parameters = list(network.gating.parameters())
     expected = torch.autograd.grad(gates, parameters, gamma * plain)
 
     out = network(codes, numbers, label_similarity=similarity)
@@ -270,7 +272,7 @@ def test_the_gates_and_towers_of_a_task_get_no_gradient_from_another():
     for t in range(3):
         similarity = similarity_of(kind)
         loss = losses(network, kind, label_similarity=similarity)[t]
-        gradient = gradients(network, loss)["gates.values"]
+        gradient = gradients(network, loss)["gating.values"]
         assert gradient.any(1).tolist() == [j == t for j in range(3)]
 
 
@@ -300,7 +302,7 @@ def test_permuted_tasks_give_permuted_outputs(gate, tower_hidden):
                 if length in experts:
                     parameter.copy_(parameter.index_select(axis, experts[length]))
                     changed.add(name)
-    assert {"towers.bias", "selection.gates.2.logit"} < changed
+    assert {"towers.first.bias", "selection.gates.2.logit"} < changed
     codes, numbers, _ = kind.tensors()
     expected = network(codes, numbers)[:, order]
     assert_close(permuted(codes, numbers), expected)
@@ -322,8 +324,9 @@ def test_one_task_and_no_private_expert_is_a_gated_dnn():
     layer = network.interaction.public[0].layers[0].linear
     x = network.embedding(codes).flatten(1)
     hidden = torch.nn.functional.leaky_relu(x @ layer.weight[:, 0] + layer.bias[0])
-    gated = network.gates.values[0, 0] * hidden
-    expected = gated @ network.towers.public[0, :, 0] + network.towers.bias[0]
+    gated = network.gating.values[0, 0] * hidden
+    tower = network.towers.first
+    expected = gated @ tower.public[0, :, 0] + tower.bias[0]
     similarity = torch.ones(1, 1, dtype=torch.float64)
     assert_close(network(codes, label_similarity=similarity), expected)
 

@@ -59,14 +59,14 @@ def test_linear_tower_is_eq_4_plus_eq_5():
     for i in range(3):
         for t in range(n_tasks):
             public = sum(
-                towers.public[b, :, t, 0] @ (gates[t, b] * branches[i, b])
+                towers.first.public[b, :, t, 0] @ (gates[t, b] * branches[i, b])
                 for b in range(N_BRANCHES)
             )
             own = sum(
-                towers.private[0][t * n + k, :, 0] @ private[t * n + k, i]
+                towers.first.private[0][t * n + k, :, 0] @ private[t * n + k, i]
                 for k in range(n)
             )
-            assert_close(logits[i, t], public + own + towers.bias[t, 0, 0])
+            assert_close(logits[i, t], public + own + towers.first.bias[t, 0, 0])
 
 
 @pytest.mark.parametrize("mapped", [False, True])
@@ -103,11 +103,48 @@ def test_a_task_does_not_feel_the_gates_of_another():
 def test_base_rates_are_the_logits_where_all_else_is_zero(hidden, n_outputs):
     towers = TaskTowers(n_outputs, N_BRANCHES, WIDTH, hidden=hidden).double()
     rates = torch.arange(1.0, sum(n_outputs) + 1, dtype=torch.float64)
-    towers.set_base_rates(rates)
+    towers.start_from(rates)
     branches, gates, _ = make_inputs(2, len(n_outputs), False)
     zero = torch.zeros_like(branches)
     if not hidden:
         assert torch.equal(towers(zero, gates, []), rates.expand(2, -1))
     else:
-        towers.bias.data.zero_()
+        towers.first.bias.data.zero_()
         assert torch.equal(towers(zero, gates, []), rates.expand(2, -1))
+
+
+def test_hidden_tower_shares_each_unit_by_its_chord():
+    """Against the rule spelled out for every row, unit and expert."""
+    torch.manual_seed(0)
+    towers = TaskTowers([1], n_branches=3, width=2, hidden=(4,)).double()
+    torch.nn.init.normal_(towers.first.bias)
+    parts = torch.randn(1, 5, 3, 4, dtype=torch.float64)
+    contributions, bias = (t.detach().numpy() for t in towers.carry(parts))
+
+    def act(x):
+        return x if x > 0 else 0.01 * x
+
+    weight = towers.deeper[0].weight.detach().numpy()[:, 0, 0]
+    b = towers.first.bias.detach().numpy()[0, 0]
+    for row in range(5):
+        for k in range(3):
+            expected = 0.0
+            for unit in range(4):
+                part = parts[0, row, :, unit].numpy()
+                full = part.sum()
+                slope = (act(b[unit] + full) - act(b[unit])) / full
+                expected += weight[unit] * slope * part[k]
+            assert contributions[row, 0, k] == pytest.approx(expected)
+    head = towers.deeper[0].bias.detach().numpy()[0, 0]
+    without = sum(weight[unit] * act(b[unit]) for unit in range(4)) + head
+    assert bias[0] == pytest.approx(without)
+
+
+@pytest.mark.parametrize("bias", [-1.0, 0.0, 1.0])
+def test_experts_that_cancel_leave_finite_contributions(bias):
+    towers = TaskTowers([1], n_branches=2, width=1, hidden=(1,)).double()
+    torch.nn.init.constant_(towers.first.bias, bias)
+    parts = torch.tensor([1.0, -1.0], dtype=torch.float64).reshape(1, 1, 2, 1)
+    contributions, _ = towers.carry(parts)
+    assert contributions.isfinite().all()
+    assert contributions.sum() == 0

@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.special import expit, log_softmax
 from sklearn.metrics import roc_auc_score
 
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.tasks import KINDS, Binary, Fraction, MultiClass, Tasks, combine
 
 
@@ -302,3 +303,21 @@ def test_a_kind_from_outside_is_learned_stored_and_lost_as_it_says(brier):
     assert_allclose(loss[:, 1], 0.25)
     assert_allclose(loss[:, 0], np.log(2), rtol=1e-6)
     assert isinstance(Tasks.from_state(stored(tasks.state())).tasks[1], Brier)
+
+
+def test_an_estimator_learns_a_kind_from_outside(brier):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 2))
+    click = (X[:, 0] + rng.normal(size=300) > 0).astype(int)
+    y = pd.DataFrame({"click": click, "buy": (X[:, 1] > 0).astype(int)})
+    model = DEPHNMultiTaskClassifier(
+        public_experts=("dnn",),
+        private_experts=(),
+        expert_hidden=(8,),
+        max_epochs=5,
+        random_state=0,
+    ).fit(X, y)
+    first = model.net_.history[0, "train_task_loss"]
+    assert first[0] > 0.5  # log loss of a coin is 0.69, its Brier score 0.25
+    assert first[1] < 0.3
+    assert model.score(X, y) > 0.7

@@ -26,8 +26,10 @@ class Echo(TaskPredictions, BaseEstimator):
         self.tasks_ = Tasks.learn(y)
         return self
 
-    def _task_probabilities(self, X):
-        return self.tasks_.predict(np.asarray(X)[:, : sum(self.tasks_.n_outputs)])
+    def _predicted(self, X):
+        return self.tasks_, self.tasks_.predict(
+            np.asarray(X)[:, : sum(self.tasks_.n_outputs)]
+        )
 
 
 RNG = np.random.default_rng(0)

@@ -28,15 +28,14 @@ def naive_average(weights, decay):
 @pytest.mark.parametrize("n_steps", [1, 2, 40])
 def test_average_is_that_of_a_loop(decay, n_steps):
     weights = np.random.default_rng(0).normal(size=(n_steps, 3))
-    parameter = nn.Parameter(torch.full((3,), 100.0, dtype=torch.float64))
-    average = WeightAverage([parameter], decay)
+    network = nn.ParameterList([torch.full((3,), 100.0, dtype=torch.float64)])
+    average = WeightAverage(network, decay)
     for weight in weights:
-        parameter.data = torch.tensor(weight)
+        network[0].data = torch.tensor(weight)
         average.update()
-    average.swap()
-    assert_allclose(parameter.detach(), naive_average(weights, decay), rtol=1e-12)
-    average.swap()
-    assert_allclose(parameter.detach(), weights[-1], rtol=0)
+    averaged = average.network[0].detach()
+    assert_allclose(averaged, naive_average(weights, decay), rtol=1e-12)
+    assert_allclose(network[0].detach(), weights[-1], rtol=0)
 
 
 class EveryStep(Callback):
@@ -111,16 +110,15 @@ def test_a_table_that_grows_keeps_weights_and_averages():
     pd = pytest.importorskip("pandas")
     X = pd.DataFrame({"id": ["a", "b"] * 50})
     y = np.tile([0, 1, 0, 0, 1], 20)
-    model = make_model(weight_averaging=0.7).fit(X, y)
-    average = model.net_.average_
-    table = model.net_.module_.embedding.table
-    (i,) = (i for i, p in enumerate(average.parameters) if p is table)
-    before = average.parameters[i].detach().clone(), average.values[i].clone()
-    model._grow_fields(pd.DataFrame({"id": ["c", "a"]}), y[:2], None)
-    assert average.parameters[i] is model.net_.module_.embedding.table
-    assert_allclose(average.parameters[i].detach()[:3], before[0], rtol=0)
-    assert_allclose(average.values[i][:3], before[1], rtol=0)
-    assert len(average.values[i]) == 4
+    state = make_model(weight_averaging=0.7).fit(X, y)._fitted.state
+    (table,) = (part.table.detach().clone() for part in state.network.tables())
+    (mean,) = (part.table.detach().clone() for part in state.average.network.tables())
+    state.grow((4,), ())
+    (grown,) = (part.table.detach() for part in state.network.tables())
+    (grown_mean,) = (part.table.detach() for part in state.average.network.tables())
+    assert_allclose(grown[:3], table, rtol=0)
+    assert_allclose(grown_mean[:3], mean, rtol=0)
+    assert len(grown) == len(grown_mean) == 4
 
 
 def test_an_average_of_one_step_is_that_step():

@@ -11,6 +11,7 @@ from _batches import KINDS, make_kind
 from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
+from dephn_sk.training._evaluation import products
 from dephn_sk.training._precision import (
     change_setting,
     has_own_setting,
@@ -47,7 +48,7 @@ MODELS = {name: getattr(baselines, name) for name in BASELINES} | {
 
 
 def logits(model, X):
-    return model._logits(X)
+    return model.logits_of(model.encoder_.encode(X))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -55,7 +56,7 @@ def test_bfloat16_gives_nearly_the_same_logits(name):
     X, y = DATA
     model = MODELS[name](max_epochs=2, random_state=0).fit(X, y)
     full = logits(model, X)
-    model.net_.precision = "bf16"
+    model._fitted.template.precision = "bf16"
     low = logits(model, X)
     assert not np.array_equal(low, full)
     np.testing.assert_allclose(low, full, atol=0.05)
@@ -106,7 +107,7 @@ def test_precision_may_change_when_training_goes_on():
     X, y = DATA
     model = make_model().fit(X, y)
     model.set_params(precision="bf16").partial_fit(X, y)
-    assert model.net_.precision == "bf16"
+    assert model.fitted_params_["precision"] == "bf16"
 
 
 # ------------------------------------------------------------------ torch's settings
@@ -130,10 +131,14 @@ def test_autocast_is_on_within_the_network_alone():
 
 def everything():
     """All that torch says of the precision of products and convolutions."""
-    backends = torch.backends
-    parts = [backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.mkldnn]
-    parts += [backends.cudnn.rnn, backends.mkldnn.matmul, backends]
-    return [getattr(part, "fp32_precision", None) for part in parts]
+    found = [setting()]
+    parts = ("cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul")
+    for name in ("cuda.matmul", *parts):
+        part = torch.backends
+        for step in name.split("."):
+            part = getattr(part, step, None)  # early releases of torch have fewer
+        found.append(getattr(part, "fp32_precision", None))
+    return [*found, getattr(torch.backends, "fp32_precision", None)]
 
 
 @pytest.fixture(params=["highest", "high", "own"])
@@ -181,11 +186,9 @@ def test_the_last_thread_to_leave_restores_the_setting():
 @pytest.mark.parametrize("precision", ["full", "tf32", "bf16"])
 def test_tensor_float_32_is_for_cuda_and_only_if_asked_for(precision):
     before = setting()
-    model = make_model(precision=precision).fit(*DATA)
     for device in ("cpu", "cuda:1"):
-        model.net_.device = device
         asked = device != "cpu" and precision == "tf32"
-        with model.net_._products():
+        with products(torch.device(device), precision):
             assert setting() == (ON if asked else before)
     assert setting() == before
 

@@ -8,7 +8,8 @@ import torch
 
 from dephn_sk.preprocessing import Bag, Fields
 from dephn_sk.training import _source
-from dephn_sk.training._source import STREAMS, ArraySource, fits, generator_of, size_of
+from dephn_sk.training._randomness import STREAMS, generator_of
+from dephn_sk.training._source import ArraySource, fits, size_of
 
 N_ROWS = 10
 LENGTHS = [2, 0, 1, 3, 0, 0, 1, 2, 0, 4]
@@ -54,7 +55,7 @@ def assert_is_rows(batch, rows):
 @pytest.mark.parametrize("batch_size", [1, 3, 5, 10, 99])
 def test_without_a_seed_rows_come_in_order(batch_size):
     source = make_source()
-    assert len(source) == N_ROWS
+    assert source.n_rows == N_ROWS
     starts = range(0, N_ROWS, batch_size)
     for start, batch in zip(starts, source.batches(batch_size), strict=True):
         assert_is_rows(batch, range(start, min(start + batch_size, N_ROWS)))
@@ -133,7 +134,7 @@ def test_a_source_of_some_rows_yields_those_rows_alone(shuffled):
     fields = Fields(codes, codes.astype(np.float32), (bag,))
     rows = np.array([7, 2, 3, 9, 0])
     source = ArraySource(fields, rows[:, None], rows=rows)
-    assert len(source) == 5
+    assert source.n_rows == 5
     seen = []
     for batch in source.batches(2, **shuffled):
         which = batch.labels[:, 0].long().numpy()
@@ -152,8 +153,8 @@ def test_parts_of_a_source_share_its_memory(shuffled):
     labels = rows[:, None] + [0.0, 0.25]
     part = whole.part(rows, labels, labels + 1)
     assert part.codes.data_ptr() == whole.codes.data_ptr()
-    assert len(whole) == N_ROWS
-    assert len(part) == len(rows)
+    assert whole.n_rows == N_ROWS
+    assert part.n_rows == len(rows)
     seen = []
     for batch in part.batches(2, **shuffled):
         which = batch.inputs["codes"][:, 0].tolist()

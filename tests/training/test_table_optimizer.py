@@ -14,7 +14,7 @@ from torch.testing import assert_close
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.nn import FieldEmbedding, Members, _table
-from dephn_sk.training import _net
+from dephn_sk.training import _trainer
 from dephn_sk.training._averaging import WeightAverage
 from dephn_sk.training._table_optimizer import TableAdamW
 
@@ -174,8 +174,10 @@ def test_an_estimator_learns_with_a_large_table(name, every_table_is_large):
     X, y = KINDS[name].table()
     model = DEPHNMultiTaskClassifier(max_epochs=3, batch_size=4, **TINY).fit(X, y)
     again = DEPHNMultiTaskClassifier(max_epochs=3, batch_size=4, **TINY).fit(X, y)
-    table, same = (m.net_.module_.embedding.table for m in (model, again))
-    assert not len(table) or "moments" in model.net_.optimizer_.state[table]
+    table, same = (m.network_.embedding.table for m in (model, again))
+    state = model._fitted.state
+    learning = state.network.embedding.table
+    assert not len(table) or "moments" in state.net.optimizer_.state[learning]
     assert torch.equal(table, same)
     restored = pickle.loads(pickle.dumps(model))
     restored.partial_fit(X, y)
@@ -188,18 +190,14 @@ def test_moments_of_rows_stay_with_them_when_a_table_grows(every_table_is_large)
     X = np.array([["a", "u"], ["b", "v"]] * 10, dtype=object)
     y = np.array([[0, 1], [1, 0]] * 10)
     model = DEPHNMultiTaskClassifier(**TINY).partial_fit(X, y)
-    net = model.net_
-    old = net.optimizer_.state[net.module_.embedding.table]["moments"].clone()
-    first = net.module_.embedding.sizes[0]
-    X[:10] = ["c", "w"]
-    model.encoder_.partial_fit(X)
-    net.grow_embeddings(model.encoder_.cardinalities_, ())
-    new = net.optimizer_.state[net.module_.embedding.table]["moments"]
+    state = model._fitted.state
+    embedding, moments = state.network.embedding, state.net.optimizer_.state
+    old, first = moments[embedding.table]["moments"].clone(), embedding.sizes[0]
+    state.grow([n + 1 for n in model.encoder_.cardinalities_], ())
+    new = moments[embedding.table]["moments"]
     assert torch.equal(new[:first], old[:first])
     assert torch.equal(new[first + 1 : -1], old[first:])
     assert not new[[first, -1]].any()
-    model.partial_fit(X, y)
-    assert new[[first, -1]].all(0).any()
 
 
 # ------------------------------------------------------------------------ averaging
@@ -211,7 +209,8 @@ def test_averages_of_a_large_table_are_those_of_all_its_rows(fold):
     for lazy in (True, False):
         table, bias = make_table(), torch.nn.Parameter(torch.zeros(DIM).double())
         optimizer = TableAdamW([table, bias], **SETTINGS)
-        average = WeightAverage([table, bias], decay=0.7)
+        network = torch.nn.ParameterList([table, bias])
+        average = WeightAverage(network, decay=0.7)
         for i, (rows, upstream) in enumerate(make_steps()):
             optimizer.zero_grad()
             taken = torch.nn.functional.embedding(rows, table, sparse=True)
@@ -221,9 +220,8 @@ def test_averages_of_a_large_table_are_those_of_all_its_rows(fold):
             optimizer.step()
             average.update()
             if i % fold == 0:  # as between epochs
-                average.swap()
-                results.append([table.detach().clone(), bias.detach().clone()])
-                average.swap()
+                average.settle()
+                results.append([p.detach().clone() for p in average.network])
     lazy, whole = results[: len(results) // 2], results[len(results) // 2 :]
     for one, other in zip(lazy, whole, strict=True):
         assert_close(one, other)
@@ -262,7 +260,7 @@ def test_denormal_numbers_are_zero_while_training_alone(before):
     if not torch.set_flush_denormal(before):
         pytest.skip("this processor does not flush denormal numbers")
     try:
-        with _net._no_denormals():
+        with _trainer._no_denormals():
             assert flushed()
         assert flushed() == before
     finally:
@@ -315,7 +313,8 @@ def test_a_step_applies_the_clipped_gradient_of_a_large_table(every_table_is_lar
             callbacks=[("clip", GradientNormClipping(gradient_clip_value=clip))],
             **TINY,
         ).fit(X, y)
-        table = model.net_.module_.embedding.table
-        tables.append(model.net_.optimizer_.state[table]["moments"][:, :-1])
+        state = model._fitted.state
+        moments = state.net.optimizer_.state[state.network.embedding.table]["moments"]
+        tables.append(moments[:, :-1])
     assert not tables[0].any()
     assert tables[1].any()

@@ -1,0 +1,142 @@
+"""What a network says of rows: predictions, and losses and scores of validation."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ..nn import TaskNetwork
+from ..tasks import Tasks
+from ._loss import MultiTaskLoss
+from ._precision import tensor_float_32
+from ._source import Source
+
+PREDICT_BLOCK = 4096
+ROW_MULTIPLE = 64
+LOGIT_LIMIT = 15.0
+
+
+def forward(network: TaskNetwork, inputs: dict[str, Any], precision: str) -> Tensor:
+    """Logits, in the precision of the parameters whatever they were made in."""
+    if precision != "bf16":
+        logits: Tensor = network(**inputs)
+        return logits
+    with torch.autocast(inputs["codes"].device.type, torch.bfloat16):
+        logits = network(**inputs)
+        return logits.float()
+
+
+def products(
+    device: torch.device, precision: str
+) -> contextlib.AbstractContextManager[None]:
+    """Matrix products of the precision that is asked for, as long as it runs."""
+    if device.type == "cuda" and precision == "tf32":
+        return tensor_float_32
+    return contextlib.nullcontext()
+
+
+@torch.inference_mode()
+def predict_logits(
+    network: TaskNetwork, source: Source, precision: str = "full"
+) -> NDArray:
+    """Logits of all rows, (n_rows, sum(n_outputs)), in order.
+
+    Blocks are filled up to a multiple of rows: products of matrices of other heights
+    may differ in the last bit, and a row's prediction must not depend on its
+    neighbours.
+    """
+    with products(source.device, precision):
+        blocks = [
+            forward(network, _fill(batch.inputs), precision)[
+                : len(batch.inputs["codes"])
+            ]
+            for batch in source.batches(PREDICT_BLOCK)
+        ]
+    logits: NDArray = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy()
+    return logits
+
+
+def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
+    """Rows of zeros, and empty bags, up to a multiple of ROW_MULTIPLE."""
+    missing = -len(inputs["codes"]) % ROW_MULTIPLE
+    if not missing:
+        return inputs
+    filled = {
+        key: nn.functional.pad(inputs[key], (0, 0, 0, missing))
+        for key in ("codes", "numbers")
+    }
+    if "bags" in inputs:
+        filled["bags"] = [
+            bag._replace(
+                offsets=torch.cat([bag.offsets, bag.offsets[-1:].expand(missing)])
+            )
+            for bag in inputs["bags"]
+        ]
+    return filled
+
+
+class Validation:
+    """Sums over the rows of a validation set, batch by batch.
+
+    Parameters
+    ----------
+    source : Source
+    tasks : Tasks
+    """
+
+    def __init__(self, source: Source, tasks: Tasks) -> None:
+        self.n_rows = source.n_rows
+        self.tasks = tasks
+        self.total: Tensor | float = 0.0
+        # logits, labels and weights of all rows in one piece of memory each: many small
+        # results, kept between large ones that are freed, would leave it in pieces
+        self.parts: list[Tensor | None] = []
+        self._n_seen = 0
+
+    def add(self, task_loss: Tensor, *parts: Tensor | None) -> None:
+        """Take in a batch: its mean losses, logits, labels and weights."""
+        if not self.parts:
+            self.parts = [
+                None if p is None else p.new_empty(self.n_rows, p.shape[1])
+                for p in parts
+            ]
+        start = self._n_seen
+        for whole, part in zip(self.parts, parts, strict=True):
+            if whole is not None and part is not None:
+                self._n_seen = start + len(part)
+                whole[start : self._n_seen] = part
+        self.total = self.total + task_loss * (self._n_seen - start)
+
+    def record(self, criterion: MultiTaskLoss) -> dict[str, Any]:
+        """What history keeps: the loss, and loss and score of each task.
+
+        The loss of a task of which no label is known is NaN.
+        """
+        task_loss = self.total / self.n_rows
+        logits, labels, weights = (
+            None if whole is None else whole.cpu().numpy() for whole in self.parts
+        )
+        known = True if weights is None else weights.any(axis=0)
+        return {
+            "valid_loss": criterion.total(task_loss).item(),
+            "valid_task_loss": np.where(known, task_loss.cpu(), np.nan).tolist(),
+            "valid_task_score": self.tasks.score(logits, labels, weights),
+        }
+
+
+def monitored(record: dict[str, Any], monitor: tuple[str, int | None]) -> float:
+    """The value of an epoch that early stopping watches; NaN where undefined."""
+    quantity, task = monitor
+    values: list[float] = record[f"valid_task_{quantity}"]
+    if task is not None:
+        return values[task]
+    if quantity == "loss":
+        loss: float = record["valid_loss"]
+        return loss
+    known = [score for score in values if not np.isnan(score)]
+    return float(np.mean(known)) if known else np.nan

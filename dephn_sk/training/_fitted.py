@@ -1,0 +1,244 @@
+"""What a fit leaves behind, all at once, and what a fitted estimator tells of it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from ..nn import TaskNetwork
+from ..preprocessing import FieldEncoder, Fields
+from ..tasks import Tasks
+from ._averaging import twin
+from ._build import build_network, build_state, device_of
+from ._callbacks import made
+from ._evaluation import predict_logits
+from ._net import MultiTaskNet
+from ._source import ArraySource
+from ._state import TrainingState
+
+
+@dataclass(frozen=True)
+class FittedModel:
+    """All that was learned; an estimator holds one, and replaces it as a whole.
+
+    Attributes
+    ----------
+    template : estimator
+        Unfitted, with the parameters of the fit.
+    tasks : Tasks
+    encoder : FieldEncoder
+    edges : list of ndarray
+        Edges of the bins of each number.
+    start : ndarray of shape (sum(n_outputs),)
+        Logits of the base rates.
+    network : TaskNetwork
+        That predicts.
+    state : TrainingState
+        From which training goes on.
+    kept_epoch : int or None
+        Epoch, counted from 1, whose weights early stopping kept.
+    """
+
+    template: Any
+    tasks: Tasks
+    encoder: FieldEncoder
+    edges: list[NDArray]
+    start: NDArray
+    network: TaskNetwork
+    state: TrainingState
+    kept_epoch: int | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain arrays, and what rebuilds the network around them."""
+        state, network = self.state.state(), _arrays(self.network.state_dict())
+        if self.network is self.state.evaluated:  # it is in the state already
+            network = {}
+        stops, batch_size = self.state.stopping is not None, self.net.batch_size
+        return {
+            **{name: getattr(self, name) for name in _REBUILT_FROM},
+            "training": {"stops": stops, "batch_size": batch_size, **_arrays(state)},
+            "weights": network,
+        }
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        vars(self).update({name: kept[name] for name in _REBUILT_FROM})
+        training = _tensors(kept["training"])
+        device, seed = _device(self.template), training["seed"]
+        network = build_network(
+            *(self.template, self.tasks, self.encoder, self.edges, self.start, seed)
+        )
+        state = build_state(
+            self.template,
+            self.tasks,
+            network,
+            made(self.template.callbacks),
+            seed=seed,
+            stops=training.pop("stops"),
+            batch_size=training.pop("batch_size"),
+            device=device,
+        )
+        state.load(training)
+        if kept["weights"]:
+            network = twin(state.network)
+            network.load_state_dict(_tensors(kept["weights"]))
+        else:
+            network = state.evaluated
+        vars(state.net)["module_"] = network.eval()
+        vars(self).update(state=state, network=network)
+
+    @property
+    def net(self) -> MultiTaskNet:
+        """The skorch net around the network."""
+        return self.state.net
+
+    def encode(self, X: Any) -> Fields:
+        """The fields of a table."""
+        return self.encoder.encode(X, dtype=np.dtype(self.template.dtype))
+
+    def logits(self, fields: Fields) -> NDArray[np.float64]:
+        """Logits of all tasks, (n_rows, sum(n_outputs))."""
+        dtype = getattr(torch, self.template.dtype)
+        source = ArraySource(fields, device=self.net.device, dtype=dtype)
+        logits = predict_logits(self.network, source, self.template.precision)
+        return logits.astype(np.float64)
+
+    def trimmed(self) -> FittedModel:
+        """The same without moments, averages, and the weights of the last step."""
+        return replace(self, state=self.state.trimmed(self.network))
+
+
+_REBUILT_FROM = ("template", "tasks", "encoder", "edges", "start", "kept_epoch")
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Tensors as arrays on the same memory, or copies where it is a device's."""
+    return {
+        key: value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        for key, value in values.items()
+    }
+
+
+def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        # a copy where the array is a file's, mapped for reading alone
+        key: torch.from_numpy(value if value.flags.writeable else value.copy())
+        if isinstance(value, np.ndarray)
+        else value
+        for key, value in values.items()
+    }
+
+
+def _device(template: Any) -> torch.device:
+    """The device of the fit, or the CPU where it is not to be had."""
+    try:
+        return device_of(template.device)
+    except ValueError as error:
+        warnings.warn(f"{error} The CPU is used instead.", UserWarning, stacklevel=3)
+        return torch.device("cpu")
+
+
+class FittedAttributes:
+    """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
+
+    _fitted: FittedModel
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_fitted" in vars(self)
+
+    def _learned(self) -> FittedModel:
+        check_is_fitted(self)
+        return self._fitted
+
+    @property
+    def tasks_(self) -> Tasks:
+        """Names, classes and kinds of the tasks."""
+        return self._learned().tasks
+
+    @property
+    def encoder_(self) -> FieldEncoder:
+        """Encoder fitted on X."""
+        return self._learned().encoder
+
+    @property
+    def net_(self) -> MultiTaskNet:
+        """The trained skorch net."""
+        return self._learned().net
+
+    @property
+    def network_(self) -> TaskNetwork:
+        """The network that predicts."""
+        return self._learned().network
+
+    @property
+    def task_rates_(self) -> tuple[float | None, ...]:
+        """Rate of each binary task's second class; None for other tasks."""
+        fitted = self._learned()
+        return fitted.tasks.rates(fitted.start)
+
+    @property
+    def kept_epoch_(self) -> int | None:
+        """Epoch, counted from 1, whose weights early stopping kept; None without it."""
+        return self._learned().kept_epoch
+
+    @property
+    def fitted_params_(self) -> dict[str, Any]:
+        """The parameters with which it was fitted."""
+        params: dict[str, Any] = self._learned().template.get_params(deep=False)
+        return params
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of X."""
+        return self._learned().encoder.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> NDArray:
+        """Names of the columns of X, where it has names."""
+        names: NDArray = self._learned().encoder.feature_names_in_
+        return names
+
+    @property
+    def n_iter_(self) -> int:
+        """Number of epochs that were run."""
+        return len(self._learned().net.history)
+
+    @property
+    def history_(self) -> Any:
+        """Losses and scores of each epoch, a data frame where pandas is installed.
+
+        ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
+        task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
+        (ROC AUC; accuracy of a multi-class task). NaN where an epoch had no validation
+        rows. Without pandas, a dict of lists.
+        """
+        fitted = self._learned()
+        rows = [_epoch(row, fitted.tasks.names) for row in fitted.net.history]
+        names = dict.fromkeys(name for row in rows for name in row)
+        columns = {name: [row.get(name, np.nan) for row in rows] for name in names}
+        try:
+            import pandas as pd
+        except ImportError:
+            return columns
+        return pd.DataFrame(columns)
+
+
+def _epoch(row: dict[str, Any], tasks: tuple[str, ...]) -> dict[str, float]:
+    """One epoch's numbers, with a name for each task's."""
+    flat = {"epoch": row["epoch"], "dur": row.get("dur", np.nan)}
+    for prefix in ("train", "valid"):
+        if f"{prefix}_loss" not in row:
+            continue
+        flat[f"{prefix}_loss"] = row[f"{prefix}_loss"]
+        for what in ("loss", "score"):
+            values = row.get(f"{prefix}_task_{what}", ())
+            for name, value in zip(tasks, values, strict=False):
+                flat[f"{prefix}_{what}_{name}"] = value
+    return flat

@@ -1,0 +1,257 @@
+"""The plan of a fit: all that can be refused, before anything is changed."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+
+from ..nn import TaskNetwork
+from ..preprocessing import FieldEncoder, Fields
+from ..tasks import Tasks, check_task_weights, combine, normalised
+from ._build import build_network, build_state, device_of
+from ._callbacks import NetCallbacks, carried, made
+from ._fitted import FittedModel
+from ._parameters import AUTO, check_goes_on
+from ._randomness import draw_seed, seed_of
+from ._rows import Counted, Rows, check_call
+from ._source import ArraySource, Source
+from ._state import TrainingState
+
+AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
+
+
+@dataclass(frozen=True)
+class FitPlan:
+    """What a fit is going to do; making it changes nothing.
+
+    Attributes
+    ----------
+    template : estimator
+        Unfitted, with the parameters of this fit.
+    tasks : Tasks
+    encoder : FieldEncoder
+        Fitted; one that has grown is another than before.
+    edges : list of ndarray
+        Edges of the bins of each number.
+    start : ndarray of shape (sum(n_outputs),)
+        Logits of the base rates.
+    train : Source
+    valid : Source or None
+    epochs, batch_size, seed : int
+    monitor : (str, int or None)
+        ``"loss"`` or ``"score"``, and the index of a task or None for all.
+    before : FittedModel or None
+        From which training goes on.
+    """
+
+    template: Any
+    tasks: Tasks
+    encoder: FieldEncoder
+    edges: list[NDArray]
+    start: NDArray
+    train: Source
+    valid: Source | None
+    epochs: int
+    batch_size: int
+    seed: int
+    monitor: tuple[str, int | None]
+    before: FittedModel | None = None
+
+    @classmethod
+    def of(
+        cls,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        epochs: int,
+        before: FittedModel | None = None,
+        classes: Any = None,
+        validation: tuple[Any, Any] = (None, None),
+        groups: Any = None,
+        grows: bool = False,
+    ) -> FitPlan:
+        """Read and check everything.
+
+        Where the plan `grows`, new categories get rows, and none are set aside.
+        """
+        template = template_of(estimator)
+        check_call(X, y, validation)
+        if before is not None:
+            check_goes_on(template, before.template)
+        names = before.tasks.names if before else None
+        counted = Counted.read(X, y, sample_weight, groups, names)
+        tasks = before.tasks if before else Tasks.learn(counted.columns, classes)
+        check_task_weights(template.task_weights, tasks)
+        monitor = template._monitored(tasks)
+        # the commit draws from a RandomState; until then a copy is asked
+        state = copy.deepcopy(template.random_state)
+        seed = before.state.seed if before else draw_seed(state)
+        aside = not grows and validation[0] is None
+        rows = Rows.of(
+            counted, template, tasks, seed=seed, sets_aside=aside, first=not before
+        )
+        start = before.start if before else _start(tasks, rows)
+        encoder, fields = _encoded(template, rows, before, grows, seed)
+        edges = before.edges if before else _edges(template, encoder)
+        train, valid = _sources(template, tasks, fields, rows)
+        if validation[0] is not None:
+            valid = _given(template, tasks, encoder, rows, *validation)
+        watched = valid is not None and bool(template.early_stopping)
+        batch_size = _rows_in_batch(template.batch_size, len(rows.train), watched)
+        return cls(
+            *(template, tasks, encoder, edges, start, train, valid),
+            *(epochs, batch_size, seed, monitor, before),
+        )
+
+    @property
+    def precision(self) -> str:
+        """Of matrix products."""
+        precision: str = self.template.precision
+        return precision
+
+    def begin(self) -> TrainingState:
+        """A state to train: a new one, or a copy of the one before."""
+        before, template = self.before, self.template
+        if before is None:
+            network = build_network(
+                *(template, self.tasks, self.encoder, self.edges, self.start, self.seed)
+            )
+            return self._state(network, made(template.callbacks))
+        old, params = before.state, before.template
+        callbacks = carried(old.net, template.callbacks, params.callbacks)
+        state = self._state(copy.deepcopy(old.network), callbacks)
+        state.load(old.state())
+        if template.learning_rate != params.learning_rate:
+            state.restart_schedules(template.learning_rate)
+        state.set_weight_decay(template.weight_decay)
+        sizes = self.encoder.cardinalities_, self.encoder.bag_cardinalities_
+        if sizes != (before.encoder.cardinalities_, before.encoder.bag_cardinalities_):
+            state.grow(*sizes)
+        return state
+
+    def _state(self, network: TaskNetwork, callbacks: NetCallbacks) -> TrainingState:
+        """A state at its beginning, around a network."""
+        return build_state(
+            self.template,
+            self.tasks,
+            network,
+            callbacks,
+            seed=self.seed,
+            stops=self.valid is not None and bool(self.template.early_stopping),
+            batch_size=self.batch_size,
+            device=self.train.device,
+        )
+
+    def undefined_monitor(self) -> str:
+        """What is said where the validation rows do not tell what is watched."""
+        task = self.monitor[1]
+        of = "every task" if task is None else f"task {self.tasks.names[task]!r}"
+        return (
+            f"monitor={self.template.monitor!r} is undefined: the validation rows hold "
+            f"no label, or one class, of {of}. Set aside more rows, or monitor 'loss'."
+        )
+
+
+def template_of(estimator: Any) -> Any:
+    """An unfitted estimator of its own, with the same parameters."""
+    parameters = estimator.get_params(deep=False)
+    if parameters["encoder"] is not None:
+        parameters["encoder"] = clone(parameters["encoder"])
+    template = type(estimator)(**parameters)
+    template.check_parameters()
+    return template
+
+
+def _start(tasks: Tasks, rows: Rows) -> NDArray:
+    """Logits of the rates among the rows that train."""
+    return tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
+
+
+def _encoded(
+    template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
+) -> tuple[FieldEncoder, Fields]:
+    """The encoder of this fit, and the rows' fields."""
+    dtype = np.dtype(template.dtype)
+    if before is not None and grows:
+        grown = copy.deepcopy(before.encoder)
+        return grown, grown.partial_fit_encode(rows.X, rows.y, rows.counted, dtype)
+    if before is not None:
+        return before.encoder, before.encoder.encode(rows.X, dtype=dtype)
+    encoder = _new_encoder(template, seed)
+    fields = encoder.fit_encode(rows.X, rows.y, rows.counted, dtype=dtype)
+    if len(rows.valid) and encoder.target_statistics is not None:
+        # cross-fitted statistics are for the rows that were learned from
+        aside = encoder.encode(rows.aside(), dtype=dtype)
+        fields.numbers[rows.valid] = aside.numbers
+    return encoder, fields
+
+
+def _new_encoder(template: Any, seed: int) -> FieldEncoder:
+    """A copy of the given encoder, or one with defaults; its folds have a seed."""
+    if template.encoder is None:
+        return FieldEncoder(categorical_features=template.categorical_features)
+    encoder: FieldEncoder = clone(template.encoder)
+    if encoder.random_state is None:
+        encoder.set_params(random_state=seed_of(seed, "folds") % 2**31)
+    return encoder
+
+
+def _edges(template: Any, encoder: FieldEncoder) -> list[NDArray]:
+    """Edges of the bins of each number, in the precision of the network."""
+    auto = template.numeric_embedding == AUTO
+    edges = encoder.edges(template.n_bins, discrete_only=auto)
+    return [e.astype(template.dtype) for e in edges]
+
+
+def _sources(
+    template: Any, tasks: Tasks, fields: Fields, rows: Rows
+) -> tuple[Source, Source | None]:
+    """The rows that train, and those that were set aside."""
+    dtype = getattr(torch, template.dtype)
+    table = ArraySource(fields, device=device_of(template.device), dtype=dtype)
+    train, *valid = (
+        table.part(*rows.part(tasks, own, template.dtype))
+        for own in (rows.train, rows.valid)
+        if len(own)
+    )
+    return train, valid[0] if valid else None
+
+
+def _given(
+    template: Any, tasks: Tasks, encoder: FieldEncoder, rows: Rows, X: Any, y: Any
+) -> Source:
+    """A validation set of the user's, whose classes weigh as in the rows that train."""
+    labels = tasks.read(y)
+    weights = normalised(
+        combine(labels, tasks, None, template.class_weight, rates_from=rows.rates)
+    )
+    fields = encoder.encode(X, dtype=np.dtype(template.dtype))
+    return ArraySource(
+        fields,
+        labels.values.astype(tasks.label_dtype(template.dtype), copy=False),
+        None if weights is None else weights.astype(template.dtype),
+        device=device_of(template.device),
+        dtype=getattr(torch, template.dtype),
+    )
+
+
+def _rows_in_batch(batch_size: Any, n_rows: int, stops_early: bool) -> int:
+    """`batch_size`, or what few rows need where validation ends training in time.
+
+    Otherwise more steps would only fit the rows more closely.
+    """
+    if batch_size != "auto":
+        return int(batch_size)
+    least, most = AUTO_BATCH_SIZES
+    if not stops_early:
+        return most
+    power: int = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
+    return min(most, max(least, power))

@@ -1,0 +1,165 @@
+"""The rows of a fit: which of them count, train, or are set aside, and their labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import check_consistent_length
+
+from .._compat import _num_samples, _safe_indexing
+from ..tasks import (
+    Columns,
+    Labels,
+    Tasks,
+    check_observed,
+    check_sample_weight,
+    combine,
+    normalised,
+    read_columns,
+)
+from ._source import row_type
+from ._split import split_rows
+
+AUTO_EARLY_STOPPING = 2_000
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Rows of positive weight, as they were given."""
+
+    X: Any
+    y: Any
+    columns: Columns
+    given: NDArray | None
+    groups: Any
+
+    @classmethod
+    def read(
+        cls, X: Any, y: Any, sample_weight: Any, groups: Any, names: Any = None
+    ) -> Counted:
+        """Leave out rows of weight zero: they shall not count at all."""
+        columns = read_columns(y)
+        given = check_sample_weight(sample_weight, len(columns), names or columns.names)
+        if groups is not None:
+            check_consistent_length(X, groups)
+        if given is None or given.any(axis=1).all():
+            return cls(X, y, columns, given, groups)
+        rows = np.flatnonzero(given.any(axis=1))
+        return cls(
+            _safe_indexing(X, rows),
+            _safe_indexing(y, rows),
+            columns.take(rows),
+            given[rows],
+            None if groups is None else _safe_indexing(groups, rows),
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows that count, with what is known of them.
+
+    Attributes
+    ----------
+    X, y : as they were given
+    labels : Labels
+    given : ndarray of shape (n_rows, 1) or (n_rows, n_tasks), or None
+        Sample weights.
+    weights : ndarray of shape (n_rows, n_tasks)
+        With those of classes; 0 where a label was not observed.
+    train, valid : ndarray of int
+        Which of them train, and which are set aside.
+    """
+
+    X: Any
+    y: Any
+    labels: Labels
+    given: NDArray | None
+    weights: NDArray
+    train: NDArray
+    valid: NDArray
+
+    @classmethod
+    def of(
+        cls,
+        counted: Counted,
+        template: Any,
+        tasks: Tasks,
+        *,
+        seed: int,
+        sets_aside: bool,
+        first: bool,
+    ) -> Rows:
+        """Divide the rows, and weigh them; in a `first` fit each task needs a label."""
+        labels, given = tasks.read(counted.columns), counted.given
+        n_rows = len(labels)
+        train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
+        stops = template.early_stopping
+        stops = n_rows > AUTO_EARLY_STOPPING if stops == "auto" else stops
+        if sets_aside and stops:
+            share = template.validation_fraction
+            train, valid = split_rows(n_rows, share, seed, counted.groups)
+        rates = labels.take(train), None if given is None else given[train]
+        weights = combine(labels, tasks, given, template.class_weight, rates)
+        if first:
+            check_observed(weights, tasks)
+            if len(valid):
+                check_observed(weights[train], tasks, "among the rows to train on")
+        return cls(counted.X, counted.y, labels, given, weights, train, valid)
+
+    @property
+    def rates(self) -> tuple[Labels, NDArray | None]:
+        """Labels and weights of the rows that say how frequent the classes are."""
+        given = None if self.given is None else self.given[self.train]
+        return self.labels.take(self.train), given
+
+    def aside(self) -> Any:
+        """The table of the rows that were set aside."""
+        return _safe_indexing(self.X, self.valid)
+
+    @property
+    def counted(self) -> NDArray | None:
+        """What a row counts in what is learned of columns: nothing if it is set aside.
+
+        None is 1 for each row.
+        """
+        counted = None if self.given is None else self.given.mean(axis=1)
+        if len(self.valid):
+            counted = np.ones(len(self.labels)) if counted is None else counted
+            counted[self.valid] = 0
+        return counted
+
+    def part(self, tasks: Tasks, rows: NDArray, dtype: str) -> tuple[Any, ...]:
+        """Rows, labels, weights as a source keeps them; None is all, or all ones."""
+        whole = len(rows) == len(self.labels)
+        labels = self.labels.values[rows].astype(tasks.label_dtype(dtype), copy=False)
+        weights = normalised(self.weights[rows])
+        return (
+            None if whole else rows,
+            labels,
+            None if weights is None else weights.astype(dtype),
+        )
+
+
+def check_call(X: Any, y: Any, validation: tuple[Any, Any]) -> None:
+    """Raise for what is wrong before a single label is read."""
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None."
+        )
+    check_consistent_length(X, y)
+    if not _num_samples(X):
+        raise ValueError(
+            f"Found array with 0 sample(s) (shape={np.shape(X)}) while a minimum of 1 "
+            "is required."
+        )
+    X_val, y_val = validation
+    if (X_val is None) != (y_val is None):
+        missing = "X_val" if X_val is None else "y_val"
+        raise ValueError(
+            f"{missing} is missing: give both X_val and y_val, or neither."
+        )
+    if X_val is not None:
+        check_consistent_length(X_val, y_val)

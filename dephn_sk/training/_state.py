@@ -1,0 +1,276 @@
+"""Every number that training needs, in one place that can be captured and restored."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from skorch.history import History
+from torch import Tensor
+
+from ..nn import TaskNetwork
+from ._averaging import WeightAverage, twin
+from ._net import MultiTaskNet
+from ._randomness import generator_of
+from ._source import Source
+from ._stopping import BestEpoch
+
+
+class TrainingState:
+    """A network in training, and all that decides its next step.
+
+    Parameters
+    ----------
+    net : MultiTaskNet
+        Initialized around the network that learns.
+    seed : int
+        Of shuffling, dropout and growth.
+    weight_averaging : float
+        Decay of the average of the weights; 0 for none.
+    stopping : BestEpoch, default=None
+        None does not stop early.
+
+    Attributes
+    ----------
+    network : TaskNetwork
+        That learns; it holds the weights of the last step.
+    average : WeightAverage or None
+        Averages of its weights, in tensors of their own.
+    epoch, step : int
+        Whole epochs that are done, and steps within the one that is not.
+    total : Tensor of shape (n_tasks,) or None
+        Losses of that epoch so far, summed over rows.
+    """
+
+    def __init__(
+        self,
+        net: MultiTaskNet,
+        *,
+        seed: int,
+        weight_averaging: float,
+        stopping: BestEpoch | None = None,
+    ) -> None:
+        self.net = net
+        self.network: TaskNetwork = net.module_
+        self.seed = seed
+        self.stopping = stopping
+        self.average = (
+            WeightAverage(self.network, weight_averaging) if weight_averaging else None
+        )
+        self.epoch = self.step = 0
+        self.total: Tensor | None = None
+        self._history: list[dict[str, Any]] | None = None
+        self._schedules: dict[str, Any] = {}
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A record of each epoch."""
+        return list(self.net.history) if self._history is None else self._history
+
+    @property
+    def evaluated(self) -> TaskNetwork:
+        """The network that is validated: with the averages, if there are any."""
+        if self.average is None:
+            return self.network
+        network: TaskNetwork = self.average.network
+        return network
+
+    def best(self) -> TaskNetwork:
+        """The network that is to predict: that of the best epoch, if one was found."""
+        if self.stopping is None or self.stopping.weights is None:
+            return self.evaluated
+        network: TaskNetwork = twin(self.network, self.stopping.weights)
+        return network
+
+    # ------------------------------------------------------------ capture and restore
+
+    def state(self) -> dict[str, Any]:
+        """A flat dict of tensors, which are not copied, and JSON values."""
+        state: dict[str, Any] = {
+            "seed": self.seed,
+            "epoch": self.epoch,
+            "step": self.step,
+            "total": self.total,
+            "history": self.history[: self.epoch],
+            **_prefixed("network", self.network.state_dict()),
+            **_prefixed("criterion", self.net.criterion_.state_dict()),
+        }
+        for rule, optimizer in self.net.rules_.items():
+            state |= _prefixed(f"optimizer.{rule}", dict(_optimizer_state(optimizer)))
+        if self.average is not None:
+            state |= _prefixed("average", self.average.state())
+        if self.stopping is not None:
+            state |= _prefixed("stopping", self.stopping.state())
+            state |= _prefixed("best", self.stopping.weights or {})
+        for name, callback in self.net.callbacks_:
+            schedule = _schedule_of(callback)
+            if schedule is not None:
+                state[f"schedule.{name}"] = _plain(schedule.state_dict())
+        return state
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Go on where the state was taken; its tensors are copied."""
+        self.seed, self.epoch = state["seed"], state["epoch"]
+        self.step, total = state["step"], state["total"]
+        self.total = None if total is None else total.clone()
+        self.net.history = History(state["history"])
+        self.network.load_state_dict(_under("network", state))
+        self.net.criterion_.load_state_dict(_under("criterion", state))
+        for rule, optimizer in self.net.rules_.items():
+            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+        if self.average is not None and "average.n_steps" in state:
+            self.average.load(_under("average", state))
+        elif self.average is not None:  # from the weights that are there now
+            self.average = WeightAverage(self.network, self.average.decay)
+        if self.stopping is not None and "stopping.misses" in state:
+            vars(self.stopping).update(_under("stopping", state))
+            self.stopping.weights = _under("best", state) or None
+            if self.stopping.is_over:  # whoever goes on wants more epochs
+                self.stopping.misses = 0
+        self._schedules = _under("schedule", state)
+
+    def restart_schedules(self, learning_rate: float) -> None:
+        """Begin anew from another learning rate, schedules included."""
+        self._schedules = {}
+        for group in self.net.optimizer_.param_groups:
+            group["lr"] = group["initial_lr"] = learning_rate
+
+    def set_weight_decay(self, weight_decay: float) -> None:
+        """Decay as strongly as that from now on."""
+        for group in self.net.optimizer_.param_groups:
+            group["weight_decay"] = weight_decay
+
+    def begin(self, train: Source) -> None:
+        """Tell callbacks that training begins.
+
+        skorch's schedules begin anew in each training; here they go on.
+        """
+        optimizers = self.net.rules_.values()
+        settings = [dict(g) for one in optimizers for g in one.param_groups]
+        self.net.notify("on_train_begin", X=train, y=None)
+        for name, callback in self.net.callbacks_:
+            saved, schedule = self._schedules.get(name), _schedule_of(callback)
+            if saved is not None and schedule is not None:
+                schedule.load_state_dict(saved)
+                groups = (g for one in optimizers for g in one.param_groups)
+                for group, before in zip(groups, settings, strict=True):
+                    group.update(before)
+        self._schedules = {}
+
+    def keep(self, state: Mapping[str, Any]) -> None:
+        """Keep what a callback that loads a checkpoint has replaced in the net."""
+        self._history = state["history"]
+        for rule, optimizer in self.net.rules_.items():
+            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+
+    def trimmed(self, network: TaskNetwork) -> TrainingState:
+        """The least that training can go on from: weights, history, and seed."""
+        trimmed = copy.copy(self)
+        trimmed.network, trimmed.average, trimmed.total = network, None, None
+        trimmed.step, trimmed._history = 0, None
+        network.requires_grad_(True)
+        trimmed.net = copy.copy(self.net)
+        vars(trimmed.net)["module_"] = network
+        trimmed.net.history = History(self.history[: self.epoch])
+        trimmed.net.initialize_optimizer()
+        if self.stopping is not None:
+            trimmed.stopping = BestEpoch(
+                self.stopping.patience, self.stopping.lower_is_better
+            )
+        return trimmed
+
+    # ------------------------------------------------------------ growth
+
+    @torch.no_grad()
+    def grow(self, cardinalities: Any, bag_cardinalities: Any) -> None:
+        """Room for further codes; rows and the optimizer's state of old ones stay."""
+        generator = generator_of(self.seed, "growth", self.epoch)
+        index = {id(p): i for i, p in enumerate(self.network.parameters())}
+        grown: dict[int, Tensor] = {}
+        for part in self.network.tables():
+            old = part.table
+            where = part.grow(cardinalities, bag_cardinalities, generator=generator)
+            grown[index[id(old)]] = where
+            for optimizer in self.net.rules_.values():
+                _replace(optimizer, old, part.table, where)
+        if self.average is not None:
+            self.average.grow(self.network, grown)
+        if self.stopping is not None:  # a best epoch with smaller tables
+            self.stopping.weights = None
+
+
+def _schedule_of(callback: Any) -> Any:
+    """The learning rate's schedule of a callback, or None."""
+    return getattr(callback, "lr_scheduler_", None)
+
+
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """What of a dict JSON can hold."""
+
+    def fits(value: Any) -> bool:
+        try:
+            json.dumps(value)
+        except TypeError:
+            return False
+        return True
+
+    return {key: value for key, value in values.items() if fits(value)}
+
+
+def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}.{key}": value for key, value in values.items()}
+
+
+def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a prefix, without it."""
+    start = f"{prefix}."
+    return {
+        key.removeprefix(start): value
+        for key, value in state.items()
+        if key.startswith(start)
+    }
+
+
+def _optimizer_state(
+    optimizer: torch.optim.Optimizer,
+) -> Iterator[tuple[str, Any]]:
+    """Moments by the parameter's number, settings by the group's."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for i, parameter in enumerate(parameters):
+        for key, value in optimizer.state.get(parameter, {}).items():
+            yield f"{i}.{key}", value
+    for g, group in enumerate(optimizer.param_groups):
+        for key, value in group.items():
+            if key != "params" and not isinstance(value, Tensor):
+                yield f"group{g}.{key}", value
+
+
+def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+    optimizer.state.clear()
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for key, value in state.items():
+        place, name = key.split(".", 1)
+        if place.startswith("group"):
+            optimizer.param_groups[int(place.removeprefix("group"))][name] = value
+        else:
+            moment = value.clone() if isinstance(value, Tensor) else value
+            optimizer.state[parameters[int(place)]][name] = moment
+
+
+def _replace(
+    optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, where: Tensor
+) -> None:
+    """Let an optimizer have a larger table, whose old rows stand at `where`."""
+    for group in optimizer.param_groups:
+        group["params"] = [new if p is old else p for p in group["params"]]
+    state = optimizer.state.pop(old, None)
+    if state is None:
+        return
+    for key, value in state.items():
+        if value.dim():  # a line for each row
+            larger = value.new_zeros(len(new), *value.shape[1:])
+            state[key] = larger.index_copy_(0, where, value)
+    optimizer.state[new] = state

@@ -1,0 +1,286 @@
+"""Epochs and steps of training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..nn import TaskNetwork, label_similarity, use_generator
+from ._averaging import twin
+from ._evaluation import Validation, forward, monitored, products
+from ._fitted import FittedModel
+from ._plan import FitPlan
+from ._randomness import seed_of
+from ._source import Batch, Source
+from ._state import TrainingState
+from ._stopping import BestEpoch
+
+CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
+
+
+class Trainer:
+    """Trains a state by a plan.
+
+    Parameters
+    ----------
+    state : TrainingState
+        It is changed by training; of a fitted estimator it is a copy.
+    plan : FitPlan
+    """
+
+    def __init__(self, state: TrainingState, plan: FitPlan) -> None:
+        self.state = state
+        self.plan = plan
+        self._generator = torch.Generator(plan.train.device)
+        self._last: TaskNetwork | None = None
+
+    def run(self) -> Iterator[dict[str, Any]]:
+        """Train for the plan's epochs, at most; yield the record of each.
+
+        As in skorch, a KeyboardInterrupt that a callback raises between epochs is its
+        wish to stop; any other ends training.
+        """
+        state, net = self.state, self.state.net
+        state.begin(self.plan.train)
+        with _no_denormals(), products(self.plan.train.device, self.plan.precision):
+            for _ in range(self.plan.epochs):
+                stopped = self._notified("on_epoch_begin") or self._epoch()
+                yield net.history[-1]
+                if stopped:
+                    break
+        self._finish()
+
+    def _epoch(self) -> bool:
+        """One epoch; whether training is over."""
+        state, plan = self.state, self.plan
+        self._train()
+        if state.average is not None:
+            state.average.settle()
+        vars(state.net)["module_"] = state.evaluated
+        if state.evaluated.gates is not None:
+            state.net.history.record("gates", state.evaluated.gates.tolist())
+        self._check_finite()
+        if plan.valid is not None:
+            self._validate(plan.valid)
+        elif state.stopping is not None:  # weights whose value is not known
+            state.stopping = None
+        state.epoch += 1
+        state.step, state.total = 0, None
+        if plan.before is None and plan.valid is None and state.epoch < plan.epochs:
+            self._last = twin(state.evaluated)  # for whoever interrupts the next one
+        stopped = self._notified("on_epoch_end")
+        return stopped or (state.stopping is not None and state.stopping.is_over)
+
+    def _notified(self, event: str) -> bool:
+        """Tell callbacks of an epoch; whether one of them wishes to stop."""
+        given = {"dataset_train": self.plan.train, "dataset_valid": self.plan.valid}
+        try:
+            self.state.net.notify(event, **given)
+        except KeyboardInterrupt:
+            return True
+        return False
+
+    def _finish(self) -> None:
+        """Show the network that predicts; what callbacks load is theirs alone."""
+        state, net = self.state, self.state.net
+        best = state.best().eval()
+        vars(net)["module_"] = best
+        if net.hears("on_train_end"):
+            kept, shown = state.state(), twin(best)
+            vars(net)["module_"] = shown
+            net.notify("on_train_end", X=self.plan.train, y=None)
+            state.keep(kept)
+            if all(map(torch.equal, shown.parameters(), best.parameters())):
+                vars(net)["module_"] = best
+
+    # ------------------------------------------------------------ what is left behind
+
+    def fitted(self) -> FittedModel:
+        """What training has come to."""
+        state = self.state
+        return self._model(state, state.net.module_, state.stopping)
+
+    def snapshot(self) -> FittedModel:
+        """The model as it is shown now, which later epochs leave alone."""
+        state = self.state.trimmed(twin(self.state.net.module_))
+        state.net.callbacks_ = []
+        return self._model(state, state.network, None)
+
+    def interrupted(self) -> FittedModel | None:
+        """The best of the epochs that are whole, or the last where none is watched."""
+        state, network = self.state, self._last
+        if state.stopping is not None and state.stopping.weights is not None:
+            network = state.best()
+        if network is None:
+            return None
+        return self._model(state.trimmed(network), network, state.stopping)
+
+    def _model(
+        self, state: TrainingState, network: TaskNetwork, stopping: BestEpoch | None
+    ) -> FittedModel:
+        plan = self.plan
+        return FittedModel(
+            *(plan.template, plan.tasks, plan.encoder, plan.edges, plan.start),
+            network=network,
+            state=state,
+            kept_epoch=stopping.epoch or None if stopping is not None else None,
+        )
+
+    # ------------------------------------------------------------ steps
+
+    def _train(self) -> None:
+        """The steps of an epoch that are not yet done, and its loss."""
+        state, net, source = self.state, self.state.net, self.plan.train
+        vars(net)["module_"] = state.network
+        state.network.train()
+        hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
+        use_generator(state.network, self._generator)
+        for batch in source.batches(
+            self.plan.batch_size, seed=state.seed, epoch=state.epoch, start=state.step
+        ):
+            if hooks:
+                net.notify("on_batch_begin", batch=batch, training=True)
+            step = self._step(batch)
+            loss = step["task_loss"] * len(batch.labels)
+            state.total = loss if state.total is None else state.total + loss
+            state.step += 1
+            if hooks:
+                self._batch_ends("train", batch, step)
+        state.network.eval()
+        self._record_batches("train", hooks, batch)
+        task_loss = state.total / source.n_rows
+        total = net.criterion_.total(task_loss).item()
+        self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
+
+    def _step(self, batch: Batch) -> dict[str, Any]:
+        """One step of the optimizers, [DEPHN] section III-E."""
+        state, net = self.state, self.state.net
+        self._generator.manual_seed(
+            seed_of(state.seed, "dropout", state.epoch, state.step)
+        )
+        for optimizer in net.rules_.values():
+            optimizer.zero_grad()
+        step = self._losses(batch, self._inputs(batch))
+        penalty = state.network.penalty()
+        (step["loss"] if penalty is None else step["loss"] + penalty).backward()
+        if net.hears("on_grad_computed"):
+            named = list(net.parameters_with_gradients())
+            net.notify(
+                "on_grad_computed", named_parameters=named, batch=batch, training=True
+            )
+        if state.average is not None:
+            state.average.before_step()
+        for optimizer in net.rules_.values():
+            optimizer.step()
+        if state.average is not None:
+            state.average.update()
+        return {key: value.detach() for key, value in step.items()}
+
+    def _inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the network reads; labels reach its gates here, while training only."""
+        kind = self.state.network.wants_label_similarity
+        if kind is None:
+            return batch.inputs
+        similarity = label_similarity(
+            batch.labels,
+            kind,
+            weights=batch.weights,
+            n_classes=self.plan.tasks.n_levels,
+        )
+        return {**batch.inputs, "label_similarity": similarity}
+
+    def _losses(self, batch: Batch, inputs: dict[str, Any]) -> dict[str, Any]:
+        network, criterion = self.state.net.module_, self.state.net.criterion_
+        logits = forward(network, inputs, self.plan.precision)
+        task_loss = criterion(logits, batch.labels, batch.weights)
+        loss = criterion.total(task_loss)
+        return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
+
+    # ------------------------------------------------------------ what an epoch gave
+
+    def _validate(self, source: Source) -> None:
+        """Losses and scores on the validation rows, and the value that is watched."""
+        state, net = self.state, self.state.net
+        with torch.inference_mode():
+            record = self._seen(source).record(net.criterion_)
+        value = monitored(record, self.plan.monitor)
+        if np.isnan(value):
+            raise ValueError(self.plan.undefined_monitor())
+        self._record({**record, "valid_monitor": value})
+        if state.stopping is not None:
+            state.stopping.see(value, state.epoch + 1, state.evaluated)
+
+    def _seen(self, source: Source) -> Validation:
+        """Losses and logits of the validation rows, batch by batch."""
+        net = self.state.net
+        seen = Validation(source, self.plan.tasks)
+        hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
+        for batch in source.batches(self.plan.batch_size):
+            if hooks:
+                net.notify("on_batch_begin", batch=batch, training=False)
+            step = self._losses(batch, batch.inputs)
+            seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
+            if hooks:
+                self._batch_ends("valid", batch, step)
+        self._record_batches("valid", hooks, batch)
+        return seen
+
+    def _batch_ends(self, prefix: str, batch: Batch, step: dict[str, Any]) -> None:
+        net = self.state.net
+        net.history.record_batch(f"{prefix}_loss", step["loss"].item())
+        net.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
+        net.notify("on_batch_end", batch=batch, training=prefix == "train", **step)
+
+    def _record_batches(self, prefix: str, hooks: bool, last: Batch) -> None:
+        """How many batches there were; callbacks such as Checkpoint read a last one."""
+        history = self.state.net.history
+        if not hooks:
+            history.new_batch()
+            history.record_batch(f"{prefix}_batch_size", len(last.labels))
+        source = self.plan.train if prefix == "train" else self.plan.valid
+        n_batches = -(-source.n_rows // self.plan.batch_size)
+        history.record(f"{prefix}_batch_count", n_batches)
+
+    def _record(self, values: dict[str, Any]) -> None:
+        """Keep an epoch's numbers, and whether its loss is the lowest so far."""
+        history = self.state.net.history
+        for key, value in values.items():
+            history.record(key, value)
+            if key in ("train_loss", "valid_loss"):
+                earlier = [row.get(key, np.inf) for row in history[:-1]]
+                history.record(f"{key}_best", value < min(earlier, default=np.inf))
+
+    @torch.inference_mode()
+    def _check_finite(self) -> None:
+        """Raise where training has diverged; the loss is from before the last step."""
+        loss = self.state.net.history[-1, "train_loss"]
+        few = min(self.plan.batch_size, CHECKED_ROWS)
+        batch = next(iter(self.plan.train.batches(few)))
+        logits = forward(self.state.evaluated, batch.inputs, self.plan.precision)
+        finite = bool(logits.isfinite().all())
+        if finite and np.isfinite(loss):
+            return
+        raise ValueError(
+            f"Training diverged in epoch {self.state.epoch + 1}: the loss is {loss}, "
+            f"and the predictions are {'finite' if finite else 'not finite'}. Lower "
+            "learning_rate (or gate_learning_rate, where there is one)."
+        )
+
+
+@contextlib.contextmanager
+def _no_denormals() -> Iterator[None]:
+    """Take numbers below 1e-38 for zero.
+
+    The moments of rows that have not come for a thousand steps decay to such numbers,
+    and arithmetic on them takes many times as long.
+    """
+    before = (torch.tensor(1e-40) * 1).item() == 0  # torch sets it, but does not tell
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(before)
