@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,12 +87,12 @@ class Distribution:
             return 0.0
         return float(2.0 ** (_SIGN_AND_EXPONENT - self.bits))
 
-    @cached_property
+    @property
     def values(self) -> NDArray[np.float64]:
         """The smallest number of each bucket, or that it could hold."""
         return self._numbers(self.keys)
 
-    @cached_property
+    @property
     def centres(self) -> NDArray[np.float64]:
         """The middle of each bucket."""
         if self.bits == _WORD:
