@@ -63,7 +63,7 @@ class TableEncoding:
         self.tasks: Tasks | None = None
         self.settings.check(
             [name for name, kind in self.kinds.items() if kind.has_codes],
-            self.bag_names,
+            self.bags,
             [name for name, kind in self.kinds.items() if kind.one_value],
         )
         self._check_tables()
@@ -143,7 +143,7 @@ class TableEncoding:
                 learners[table] = learn(totals[table])
             kinds[name] = kind.holding(learners[table])
         new = object.__new__(type(self))
-        vars(new).update(vars(self) | {"kinds": kinds})
+        new.__dict__.update(vars(self) | {"kinds": kinds})
         return new
 
     def _learn_statistics(
@@ -159,7 +159,7 @@ class TableEncoding:
         if not isinstance(y, Labels):
             self.tasks = Tasks.learn(y, kinds=[Fraction, *TASK_KINDS])
         labels = self._read(y, len(columns[0]))
-        folds, crossed = None, []
+        folds, crossed = None, list[tuple[str, NDArray]]()
         if cross_fit:
             folds = find_folds(columns, weight, labels, self.settings)
         self.statistics = {
@@ -197,7 +197,7 @@ class TableEncoding:
             yield by_name[name], one
 
     def _check_names(self) -> None:
-        taken = set(self.categorical_names + self.bag_names)
+        taken = {*self.categorical_names, *self.bags}
         for kind in self._numeric():
             for field in kind.scales:
                 if field in taken:
@@ -261,10 +261,10 @@ class TableEncoding:
         return tuple(name for name, kind in kinds if kind.has_codes and kind.one_value)
 
     @property
-    def bag_names(self) -> tuple[str, ...]:
+    def bags(self) -> dict[str, MultiValued]:
         """The multi-valued fields."""
         kinds = self.kinds.items()
-        return tuple(name for name, kind in kinds if isinstance(kind, MultiValued))
+        return {name: kind for name, kind in kinds if isinstance(kind, MultiValued)}
 
     @property
     def scales(self) -> dict[str, Scale]:
@@ -299,7 +299,7 @@ class TableEncoding:
 
     def report(self) -> Iterator[tuple[str, str, int | None, float | None, float]]:
         """A row of the report for each field."""
-        for name in (*self.categorical_names, *self.bag_names):
+        for name in (*self.categorical_names, *self.bags):
             kind = self.kinds[name]
             shares = kind.rare_share, kind.missing_share
             yield name, kind.role, kind.cardinality, *shares
