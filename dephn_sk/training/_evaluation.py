@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..nn import TaskNetwork
 from ..tasks import Tasks
@@ -67,7 +67,10 @@ def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
     if not missing:
         return inputs
     filled = {
-        key: nn.functional.pad(inputs[key], (0, 0, 0, missing))
+        # pad refuses a table without columns before torch 2.7
+        key: torch.cat(
+            [inputs[key], inputs[key].new_zeros(missing, inputs[key].shape[1])]
+        )
         for key in ("codes", "numbers")
     }
     if "bags" in inputs:

@@ -69,7 +69,7 @@ class MultiTaskNet(NeuralNet):
             for rule, own in groups.items()
             if any(p.numel() for group in own for p in group["params"])
         }
-        vars(self)["rules_"] = rules  # skorch looks after optimizer_ alone
+        self.rules_ = rules
         self.optimizer_ = rules.get("adam") or next(iter(rules.values()))
         return self
 

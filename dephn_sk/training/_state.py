@@ -196,7 +196,7 @@ class TrainingState:
         network.requires_grad_(True)
         trimmed.net = copy.copy(self.net)
         trimmed.net.callbacks_ = []
-        vars(trimmed.net)["module_"] = network
+        trimmed.net.module_ = network
         trimmed.net.history = History(self.history[: self.epoch])
         trimmed.net.initialize_optimizer()
         if self.stopping is not None:
