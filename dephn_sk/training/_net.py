@@ -101,7 +101,7 @@ class MultiTaskNet(NeuralNet):
         return vars(self).copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""

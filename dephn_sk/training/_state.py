@@ -64,7 +64,7 @@ class TrainingState:
             WeightAverage(self.network, weight_averaging) if weight_averaging else None
         )
         self.epoch = self.step = 0
-        self.total: Tensor | None = None
+        self.total: Any = None
         self._history: list[dict[str, Any]] | None = None
         self.schedules: dict[str, Any] = {}
 

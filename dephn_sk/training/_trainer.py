@@ -59,7 +59,8 @@ class Trainer:
     def _epoch(self) -> bool:
         """One epoch; whether a callback wishes to stop."""
         state, plan = self.state, self.plan
-        self._train()
+        with torch.random.fork_rng(devices=[]):
+            self._train()
         if state.average is not None:
             state.average.settle()
         state.net.module_ = state.evaluated
@@ -164,9 +165,9 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""
         state, net = self.state, self.state.net
-        self._generator.manual_seed(
-            seed_of(state.seed, "dropout", state.epoch, state.step)
-        )
+        seed = seed_of(state.seed, "dropout", state.epoch, state.step)
+        for generator in (self._generator, torch.default_generator):
+            generator.manual_seed(seed)  # the latter for torch's own layers
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
         step = self._losses(batch, self._inputs(batch))
