@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 import pydoc
 import re
+from pathlib import Path
 
 import pytest
 
