@@ -157,6 +157,31 @@ def test_rows_of_weight_zero_have_no_influence(by_time, fractions):
         assert_array_equal(one, two)
 
 
+@pytest.mark.parametrize(
+    ("seen", "held_out"),
+    [
+        ([1.0, 2.0, 3.0], [2.0, 0.5]),
+        ([1, 2, 3], [2, 2**63]),
+        ([1, 2, 3], [2, "text"]),
+        (["a", "b", "a"], ["b", 5]),
+        ([1.5, 2, 3], [2, "text"]),
+        ([True, False], [True, "text"]),
+    ],
+)
+def test_values_are_of_the_type_of_the_rows_that_count(seen, held_out):
+    vocabularies = []
+    for last in held_out:
+        column = [*seen, last]
+        objects = any(isinstance(one, str) for one in [*seen, *held_out])
+        X = pd.DataFrame({"c": pd.Series(column, dtype=object if objects else None)})
+        weight = [1.0] * len(seen) + [0.0]
+        fitted = FieldEncoder(categorical_features=["c"]).fit(X, sample_weight=weight)
+        vocabularies.append(fitted.vocabulary_["c"])
+    one, two = vocabularies
+    assert_array_equal(one, two)
+    assert one.dtype == two.dtype
+
+
 def test_rows_of_weight_zero_have_the_statistics_of_rows_to_come():
     X, y = table()
     weight = np.repeat([1.0, 0.0], 40)
