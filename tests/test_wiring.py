@@ -7,6 +7,7 @@ finds the same under all of them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -26,6 +27,7 @@ from dephn_sk.nn._mapping import MAPPINGS
 from dephn_sk.nn._numeric_embedding import NUMERIC_EMBEDDINGS
 from dephn_sk.preprocessing import FieldEncoder
 from dephn_sk.training import FitPlan, Trainer
+from dephn_sk.training._parameters import FREE
 
 BASELINES = [getattr(baselines, n) for n in baselines.__all__ if "Classifier" in n]
 ESTIMATORS = [DEPHNMultiTaskClassifier, *BASELINES]
@@ -60,13 +62,14 @@ ACTIVE: dict[str, dict[str, Any]] = {
 class Begun:
     """A fit that has been planned and begun."""
 
-    def __init__(self, cls: type, **params: Any) -> None:
+    def __init__(self, cls: type, before: Any = None, **params: Any) -> None:
         options = {**SMALL, **ACTIVE.get(cls.__name__, {}), **params}
-        self.model = cls(**options)
+        self.model = cls(**options) if before is None else before.set_params(**params)
+        fitted = before._fitted if before is not None else None
         # of columns that are all numbers, none needs be categorical
         plain = options.get("categorical_features", "") is None
         table = X[["code", "size"]] if plain else X
-        self.plan = FitPlan.of(self.model, table, Y, epochs=1)
+        self.plan = FitPlan.of(self.model, table, Y, epochs=1, before=fitted)
         self.state = self.plan.begin()
         self.net, self.network = self.state.net, self.state.network
 
@@ -542,6 +545,30 @@ def test_numbers_stay_numbers_where_a_network_reads_flat_rows(cls):
     else:
         seen = Begun(cls, numeric_embedding="scalar")
         assert isinstance(seen.embedding.numeric, PlainNumbers)
+
+
+# --------------------------------------------------------- what is given anew goes on
+
+# a seed given anew decides nothing: shuffling and dropout go on as they began
+TAKEN_OVER = sorted(FREE - {"random_state"})
+
+
+@pytest.mark.parametrize("name", TAKEN_OVER)
+def test_a_parameter_that_is_given_anew_is_taken_over(name):
+    row = COMMON[name]
+    given = {k: v for k, v in row.given.items() if k in FREE}
+    start = {**SMALL, "max_epochs": 1, "early_stopping": True}
+    before = DEPHNMultiTaskClassifier(**start).fit(X, Y)
+    for value, found in row.values:
+        if value == "meta":
+            continue  # weights cannot be copied to where nothing is
+        model = copy.deepcopy(before)
+        options = {"warm_start": True, "early_stopping": "auto", **given, name: value}
+        if name in ("max_epochs", "warm_start"):
+            model.set_params(**options).fit(X, Y)
+            assert model.n_iter_ == (1 + value if name == "max_epochs" else found)
+        else:
+            assert row.probe(Begun(type(model), model, **options)) == found, value
 
 
 # ---------------------------------------------------------- options that change a step
