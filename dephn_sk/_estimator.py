@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
 from sklearn.utils.metaestimators import available_if
 
-from ._compat import _fit_context
+from ._compat import BaseEstimator, _fit_context
 from .nn import FieldEmbedding, TaskNetwork
 from .preprocessing import Fields
 from .tasks import TaskPredictions, Tasks

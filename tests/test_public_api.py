@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 from pathlib import Path
 
@@ -198,6 +199,19 @@ def test_every_parameter_of_an_estimator_has_constraints_and_stores_alone(module
     if all(defaults[p].default is not inspect.Parameter.empty for p in parameters):
         instance = estimator()
         assert vars(instance) == {p: defaults[p].default for p in parameters}
+
+
+@pytest.mark.parametrize(("module", "name"), ESTIMATORS)
+def test_help_shows_each_parameter_with_its_default_and_says_what_it_is_for(
+    module, name
+):
+    estimator = lookup(module, name)
+    shown = pydoc.plain(pydoc.render_doc(estimator))
+    texts = section(inspect.getdoc(estimator), "Parameters")
+    for parameter in inspect.signature(estimator).parameters.values():
+        assert str(parameter) in shown
+        entry = rf"^(?:\w+, )*{parameter.name}\b.* : .+\n +\S"
+        assert re.search(entry, texts, re.MULTILINE), parameter
 
 
 def test_every_string_option_of_the_classifier_is_documented():

@@ -148,7 +148,7 @@ def _condensed(
     keys: NDArray[np.int64], mass: NDArray, bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """Sorted buckets of at most so many bits, as many as leave at most `MOST`."""
-    order = np.argsort(keys, kind="stable")  # fast, as they are sorted in parts
+    order = np.argsort(keys, kind="stable")  # fast, since they are sorted in parts
     keys, mass = keys[order], mass[order]
     changed = (keys[1:] ^ keys[:-1]).view(np.uint64)
     if len(changed) >= MOST:
@@ -169,7 +169,8 @@ def _count_leading_bits(
     Looks at some more bits at a time, in tables of counts: far faster than sorting.
     """
     length, offset = _FIRST_BITS, np.int64(2 ** (_FIRST_BITS - 1))
-    bucket = (words >> (_WORD - length)) + offset
+    bucket = words >> (_WORD - length)
+    bucket += offset
     present, mass = _occupied(bucket, weight)
     prefixes = present - offset
     while length < _WORD and len(present) <= MOST:
@@ -179,12 +180,17 @@ def _count_leading_bits(
         places = np.zeros(int(present[-1]) + 1, dtype=np.int64)
         places[present] = np.arange(len(present)) << more
         bucket = places[bucket]
-        bucket += (words >> (_WORD - length)) & np.int64(2**more - 1)
+        bits = words >> (_WORD - length)
+        bits &= np.int64(2**more - 1)
+        bucket += bits
         present, mass = _occupied(bucket, weight)
         prefixes = (prefixes[present >> more] << more) | (present & (2**more - 1))
         if len(present) <= MOST and (one := _one_each(words, bucket)) is not None:
-            return _in_order(one[present]), mass, _WORD
-    return _in_order(prefixes << (_WORD - length)) & _mask(length), mass, length
+            prefixes, length = one[present], _WORD
+    keys = _in_order(prefixes << (_WORD - length)) & _mask(length)
+    negative = int(np.searchsorted(prefixes, 0))  # their words order the other way
+    order = np.append(np.arange(negative)[::-1], np.arange(negative, len(keys)))
+    return keys[order], mass[order], length
 
 
 def _one_each(
