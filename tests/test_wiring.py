@@ -21,7 +21,7 @@ from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier, MultiTaskClassifier, baselines
 from dephn_sk._compat import StrOptions
-from dephn_sk.nn import Dropout, InputGates, PlainNumbers, TaskGates
+from dephn_sk.nn import Dropout, InputGates, PlainNumbers, TaskGates, use_generator
 from dephn_sk.nn._dephn import EXPERTS
 from dephn_sk.nn._mapping import MAPPINGS
 from dephn_sk.nn._numeric_embedding import NUMERIC_EMBEDDINGS
@@ -578,7 +578,7 @@ def step_of(**options: Any) -> SimpleNamespace:
     """Gradients and loss of the first step."""
     seen = Begun(DEPHNMultiTaskClassifier, batch_size=60, dropout=0.0, **options)
     trainer = Trainer(seen.state, seen.plan)
-    seen.network.train()
+    use_generator(seen.network.train(), trainer._generator)
     (batch,) = seen.plan.train.batches(60)
     step = trainer._step(batch)
     gates = [p.grad.clone() for p in seen.network.gating.parameters()]

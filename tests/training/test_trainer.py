@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import pickle
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from skorch.callbacks import Callback, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.baselines import SNRClassifier
-from dephn_sk.nn import Dropout, UnseenMask, label_similarity
+from dephn_sk.nn import Dropout, UnseenMask, label_similarity, use_generator
 from dephn_sk.training import FitPlan, Trainer
 
 N_ROWS = 120
@@ -107,7 +107,7 @@ def orders(**changes: Any) -> list[list[float]]:
 def test_the_seed_decides_the_order_of_rows():
     first = orders()
     assert orders() == first != orders(random_state=1)
-    epochs = [sum(first[4 * e : 4 * e + 4], []) for e in range(3)]
+    epochs = [list(chain(*first[4 * e : 4 * e + 4])) for e in range(3)]
     assert epochs[0] != epochs[1] != epochs[2] != epochs[0]
     assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
 
@@ -149,7 +149,7 @@ def first_step(model: Any) -> tuple[Any, list[torch.Tensor], Any]:
     """The network's gradients of the first step, and its batch."""
     trainer = begun(model.set_params(batch_size=N_ROWS, **QUIET))
     (batch,) = trainer.plan.train.batches(N_ROWS)
-    trainer.state.network.train()
+    use_generator(trainer.state.network.train(), trainer._generator)
     trainer._step(batch)
     gradients = [p.grad.clone() for p in trainer.state.network.parameters()]
     return trainer.plan.begin().network.train(), gradients, batch
