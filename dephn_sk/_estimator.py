@@ -46,8 +46,7 @@ class MultiTaskClassifier(  # type: ignore[override]
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines :meth:`build_network`, and declares further parameters as those
-    of the base are declared. In its docstring, ``{parameters}`` and ``{attributes}``
-    stand for what is said of them.
+    of the base are declared; from that it gets its constructor and its docstring.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ finds the same under all of them.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -20,12 +21,13 @@ from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier, MultiTaskClassifier, baselines
 from dephn_sk._compat import StrOptions
-from dephn_sk.nn import Dropout, InputGates, PlainNumbers, TaskGates
+from dephn_sk.nn import Dropout, InputGates, PlainNumbers, TaskGates, use_generator
 from dephn_sk.nn._dephn import EXPERTS
 from dephn_sk.nn._mapping import MAPPINGS
 from dephn_sk.nn._numeric_embedding import NUMERIC_EMBEDDINGS
 from dephn_sk.preprocessing import FieldEncoder
 from dephn_sk.training import FitPlan, Trainer
+from dephn_sk.training._parameters import FREE
 
 BASELINES = [getattr(baselines, n) for n in baselines.__all__ if "Classifier" in n]
 ESTIMATORS = [DEPHNMultiTaskClassifier, *BASELINES]
@@ -60,13 +62,14 @@ ACTIVE: dict[str, dict[str, Any]] = {
 class Begun:
     """A fit that has been planned and begun."""
 
-    def __init__(self, cls: type, **params: Any) -> None:
+    def __init__(self, cls: type, before: Any = None, **params: Any) -> None:
         options = {**SMALL, **ACTIVE.get(cls.__name__, {}), **params}
-        self.model = cls(**options)
+        self.model = cls(**options) if before is None else before.set_params(**params)
+        fitted = before._fitted if before is not None else None
         # of columns that are all numbers, none needs be categorical
         plain = options.get("categorical_features", "") is None
         table = X[["code", "size"]] if plain else X
-        self.plan = FitPlan.of(self.model, table, Y, epochs=1)
+        self.plan = FitPlan.of(self.model, table, Y, epochs=1, before=fitted)
         self.state = self.plan.begin()
         self.net, self.network = self.state.net, self.state.network
 
@@ -544,6 +547,30 @@ def test_numbers_stay_numbers_where_a_network_reads_flat_rows(cls):
         assert isinstance(seen.embedding.numeric, PlainNumbers)
 
 
+# --------------------------------------------------------- what is given anew goes on
+
+# a seed given anew decides nothing: shuffling and dropout go on as they began
+TAKEN_OVER = sorted(FREE - {"random_state"})
+
+
+@pytest.mark.parametrize("name", TAKEN_OVER)
+def test_a_parameter_that_is_given_anew_is_taken_over(name):
+    row = COMMON[name]
+    given = {k: v for k, v in row.given.items() if k in FREE}
+    start = {**SMALL, "max_epochs": 1, "early_stopping": True}
+    before = DEPHNMultiTaskClassifier(**start).fit(X, Y)
+    for value, found in row.values:
+        if value == "meta":
+            continue  # weights cannot be copied to where nothing is
+        model = copy.deepcopy(before)
+        options = {"warm_start": True, "early_stopping": "auto", **given, name: value}
+        if name in ("max_epochs", "warm_start"):
+            model.set_params(**options).fit(X, Y)
+            assert model.n_iter_ == (1 + value if name == "max_epochs" else found)
+        else:
+            assert row.probe(Begun(type(model), model, **options)) == found, value
+
+
 # ---------------------------------------------------------- options that change a step
 
 
@@ -551,7 +578,7 @@ def step_of(**options: Any) -> SimpleNamespace:
     """Gradients and loss of the first step."""
     seen = Begun(DEPHNMultiTaskClassifier, batch_size=60, dropout=0.0, **options)
     trainer = Trainer(seen.state, seen.plan)
-    seen.network.train()
+    use_generator(seen.network.train(), trainer._generator)
     (batch,) = seen.plan.train.batches(60)
     step = trainer._step(batch)
     gates = [p.grad.clone() for p in seen.network.gating.parameters()]
