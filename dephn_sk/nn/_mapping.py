@@ -46,7 +46,7 @@ class ExplicitMapping(nn.Module):
         super().__init__()
         for mapping in mappings:
             if not callable(mapping):
-                check_choice("mappings, if no callables,", mapping, sorted(MAPPINGS))
+                check_choice("mappings (if not callable)", mapping, sorted(MAPPINGS))
         self.mappings = tuple(mappings)
 
     @property

@@ -203,7 +203,7 @@ def coefficient(
     """
     check_choice("reduction", reduction, REDUCTIONS)
     if isinstance(function, str):
-        check_choice("function, if no callable,", function, sorted(COEFFICIENTS))
+        check_choice("function (if not callable)", function, sorted(COEFFICIENTS))
         function = COEFFICIENTS[function]
     n_tasks = len(gates)
     if n_tasks == 1:
