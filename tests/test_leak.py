@@ -343,6 +343,17 @@ def test_edges_are_quantiles_of_the_weighted_rows():
     assert not np.array_equal(weighted.edges[0], plain.edges[0])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_edges_are_numbers_that_rows_hold(dtype):
+    """So that a row whose number equals an edge is in the bin that begins there."""
+    plan = plan_of(make_model(dtype=dtype, numeric_embedding="bins"), *table())
+    numbers = trained_on(plan)[1]
+    assert numbers.dtype == dtype
+    for column, edges in zip(numbers.T, plan.edges, strict=True):
+        assert edges.dtype == dtype
+        assert np.isin(edges[:-1], column).all()
+
+
 def test_auto_bins_discrete_numbers_alone():
     X, y = table()
     X = X[["price", "count"]]

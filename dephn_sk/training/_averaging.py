@@ -97,7 +97,9 @@ class WeightAverage:
     ) -> None:
         """Average the parameters of this network, from the given averages on."""
         self.parameters = list(network.parameters())
-        self.network = twin(network, {**dict(network.named_buffers()), **(values or {})})
+        self.network = twin(
+            network, {**dict(network.named_buffers()), **(values or {})}
+        )
         self.values = [p.detach() for p in self.network.parameters()]
 
     @torch.no_grad()

@@ -218,8 +218,7 @@ def _new_encoder(template: Any, seed: int) -> FieldEncoder:
 def _edges(template: Any, encoder: FieldEncoder) -> list[NDArray]:
     """Edges of the bins of each number, in the precision of the network."""
     auto = template.numeric_embedding == AUTO
-    edges = encoder.edges(template.n_bins, discrete_only=auto)
-    return [e.astype(template.dtype) for e in edges]
+    return encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
 
 
 def _sources(
