@@ -384,3 +384,14 @@ def test_statistics_of_a_row_set_aside_come_from_the_rows_that_train():
     (batch,) = plan.train.batches(N_ROWS)
     trained = plan.encoder.encode(X.drop(index=rows).reset_index(drop=True))
     assert not np.array_equal(batch.inputs["numbers"], trained.numbers)
+
+
+def test_the_seed_decides_the_folds_of_an_encoder_without_one():
+    def statistics(encoder_seed: int | None = None, **changes: Any) -> list[float]:
+        model = make_model(early_stopping=False, **changes)
+        model.encoder.set_params(random_state=encoder_seed)
+        return trained_on(plan_of(model, *table()))[1].tolist()
+
+    first = statistics()
+    assert statistics() == first != statistics(random_state=1)
+    assert statistics(5) == statistics(5, random_state=1) != first
