@@ -235,6 +235,22 @@ def test_rows_of_weight_zero_leave_no_trace(change, early_stopping):
 
 
 @every_change
+def test_rows_of_weight_zero_do_not_grow_a_table(change):
+    model = make_model(encoder=FieldEncoder(delimiters={"tags": "|"}))
+    before = model.partial_fit(*table())._fitted
+    rows = np.arange(10, 25)
+    X, y = table(change, rows)
+    left = np.delete(np.arange(N_ROWS), rows)
+    plan = plan_of(model, X, y, before=before, grows=True, sample_weight=silent(rows))
+    without = plan_of(
+        *(model, X.iloc[left].reset_index(drop=True), y.iloc[left]),
+        before=before,
+        grows=True,
+    )
+    assert_same(without, plan)
+
+
+@every_change
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_rows_of_weight_zero_are_as_if_they_were_not_there(change, early_stopping):
     model, rows = make_model(early_stopping=early_stopping), np.arange(10, 25)
