@@ -48,7 +48,7 @@ __all__ = [
 ]
 
 
-class BaseEstimator(base.BaseEstimator):  # type: ignore[misc]
+class BaseEstimator(base.BaseEstimator):
     """scikit-learn's; its pickle says by which version of this library it was made."""
 
     def __getstate__(self) -> dict[str, Any]:

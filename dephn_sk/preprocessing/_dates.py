@@ -40,8 +40,6 @@ class DateParts(NumericKind):
         time zone, a reference without one is what its clocks show.
     """
 
-    role = "number"
-
     def __init__(
         self,
         name: str,

@@ -190,7 +190,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     tags   bag       3  0.0%     0.0%
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),

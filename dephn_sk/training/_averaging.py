@@ -97,9 +97,8 @@ class WeightAverage:
     ) -> None:
         """Average the parameters of this network, from the given averages on."""
         self.parameters = list(network.parameters())
-        self.network = twin(
-            network, {**dict(network.named_buffers()), **(values or {})}
-        )
+        shared = dict(network.named_buffers())
+        self.network = twin(network, {**shared, **(values or {})})
         self.values = [p.detach() for p in self.network.parameters()]
 
     @torch.no_grad()

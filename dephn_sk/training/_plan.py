@@ -85,6 +85,7 @@ class FitPlan:
         template = template_of(estimator)
         check_call(X, y, validation)
         if before is not None:
+            template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
         names = before.tasks.names if before else None
         counted = Counted.read(X, y, sample_weight, groups, names)

@@ -181,7 +181,7 @@ def test_labels_that_were_read_are_not_read_again():
         "user_buy_rate",
     )
     encoder.partial_fit(X, tasks.read(y))
-    with pytest.raises(TypeError, match="must be Labels, as in fit"):
+    with pytest.raises(TypeError, match="give Labels again"):
         encoder.partial_fit(X, y)
 
 
