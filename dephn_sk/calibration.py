@@ -128,15 +128,7 @@ default=None
         ValueError
             Where a task has no observed row of one of its classes.
         """
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError:
-            raise NotFittedError(
-                f"TaskCalibrator calibrates a fitted estimator, and this "
-                f"{type(self.estimator).__name__} is not. Fit it first. If it was, and "
-                "something cloned it, give FrozenEstimator(estimator)."
-            ) from None
-        tasks = fitted_tasks(self.estimator)
+        tasks = _tasks_of(self.estimator)
         labels = tasks.read(y)
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)
@@ -187,6 +179,19 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> NDArray:
         return X
+
+
+def _tasks_of(estimator: Any) -> Tasks:
+    """The tasks of a fitted estimator."""
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise NotFittedError(
+            f"TaskCalibrator calibrates a fitted estimator, and this "
+            f"{type(estimator).__name__} is not. Fit it first. If it was, and "
+            "something cloned it, give FrozenEstimator(estimator)."
+        ) from None
+    return fitted_tasks(estimator)
 
 
 def _calibrator(
