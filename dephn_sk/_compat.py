@@ -9,10 +9,8 @@ from sklearn.model_selection._split import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
     InvalidParameterError,
-    Options,
     StrOptions,
     validate_parameter_constraints,
     validate_params,
@@ -27,10 +25,8 @@ from sklearn.utils.validation import (
 
 __all__ = [
     "HasMethods",
-    "Hidden",
     "Interval",
     "InvalidParameterError",
-    "Options",
     "StrOptions",
     "_BaseKFold",
     "_UnsupportedGroupCVMixin",

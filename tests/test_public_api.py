@@ -6,7 +6,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-from pathlib import Path
 
 import pytest
 
@@ -225,11 +224,3 @@ def test_every_documented_attribute_of_the_classifier_exists_after_fit():
     learned = {name for name in vars(model) if name.endswith("_")}
     public = {name for name in learned if not name.startswith("_")}
     assert public - {"tasks_"} <= set(documented)
-
-
-def test_the_version_is_that_of_the_project():
-    pyproject = Path(dephn_sk.__file__).parents[1] / "pyproject.toml"
-    if not pyproject.is_file():
-        pytest.skip("not in a source tree")
-    match = re.search(r'^version = "(.*)"$', pyproject.read_text(), re.MULTILINE)
-    assert match is None or match[1] == dephn_sk.__version__

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 
 import pytest
@@ -88,7 +89,8 @@ def test_network_is_figure_2(name, gate):
         {"n_layers": 1, "expert_hidden": (3,)},
         {"n_layers": 4},
     ],
-    ids=str,
+    # without addresses, which no two processes of tests have in common
+    ids=lambda options: re.sub(" at 0x[0-9a-f]+", "", str(options)),
 )
 def test_network_is_figure_2_with(options):
     assert_is_naive(make_kind(n_rows=3, n_classes=(2, 3)), **options)
