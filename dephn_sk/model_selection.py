@@ -116,7 +116,32 @@ def _deal_at_random(
     return _assign(label_set, dealt, random_state.permutation(len(label_set)))
 
 
-class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
+class _MultiLabelSplitter(_UnsupportedGroupCVMixin):
+    """What both splitters share."""
+
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
+        """Indices of the train and test rows of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its number of rows is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of any kind; NaN, None or pd.NA is *not observed*.
+        groups : object, default=None
+            Ignored, with a warning.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+        test : ndarray of shape (n_test,)
+        """
+        return super().split(X, y, groups)
+
+
+class MultiLabelStratifiedKFold(_MultiLabelSplitter, _BaseKFold):
     """K-fold cross-validation that keeps the label rates of several tasks.
 
     Iterative stratification [1]_: every fold gets its share of each task's labels, the
@@ -168,27 +193,6 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
     ) -> None:
         super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(
-        self, X: Any, y: Any, groups: Any = None
-    ) -> Iterator[tuple[NDArray, NDArray]]:
-        """Indices of the rows of each fold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only its number of rows is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels of any kind; NaN, None or pd.NA is *not observed*.
-        groups : object, default=None
-            Ignored, with a warning.
-
-        Yields
-        ------
-        train : ndarray of shape (n_train,)
-        test : ndarray of shape (n_test,)
-        """
-        return super().split(X, y, groups)
-
     def _iter_test_masks(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[NDArray]:
@@ -208,7 +212,7 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
             yield fold == i
 
 
-class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSplit):
+class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
     """Random train and test sets that keep the label rates of several tasks.
 
     Every split deals the rows anew, as :class:`MultiLabelStratifiedKFold` does, to a
@@ -242,27 +246,6 @@ class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSpli
     >>> np.nansum(y[train], axis=0), np.nansum(y[test], axis=0)
     (array([6., 3.]), array([2., 1.]))
     """
-
-    def split(
-        self, X: Any, y: Any, groups: Any = None
-    ) -> Iterator[tuple[NDArray, NDArray]]:
-        """Indices of the train and test rows of each split.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only its number of rows is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels of any kind; NaN, None or pd.NA is *not observed*.
-        groups : object, default=None
-            Ignored, with a warning.
-
-        Yields
-        ------
-        train : ndarray of shape (n_train,)
-        test : ndarray of shape (n_test,)
-        """
-        return super().split(X, y, groups)
 
     def _iter_indices(
         self, X: Any, y: Any = None, groups: Any = None

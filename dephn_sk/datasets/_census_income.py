@@ -11,12 +11,12 @@ Licence: CC BY 4.0.
 from __future__ import annotations
 
 import gzip
-import hashlib
-import shutil
+import io
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
@@ -210,55 +210,43 @@ def load_census_income(
 def _download(folder: Path) -> None:
     """Put the files of the UCI archive into `folder`, checked and gzipped."""
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as made:
-        temporary = Path(made)
-        try:
-            with (
-                urlopen(URL, timeout=60) as source,
-                open(temporary / "archive.zip", "wb") as copy,
-            ):
-                shutil.copyfileobj(source, copy)
-        except (OSError, HTTPException) as error:
-            raise OSError(
-                f"Could not download {URL} ({error}). Without a connection, put "
-                f"{' and '.join(SHA256)} into {str(folder)!r} yourself."
-            ) from error
-        digests = _unpack(temporary / "archive.zip", temporary)
-        if digests != SHA256:
-            raise OSError(
-                f"{URL} did not deliver the expected files: SHA-256 of the extracted "
-                f"files is {digests}, expected {SHA256}. Nothing was stored."
-            )
-        for name in SHA256:
-            (temporary / f"{name}.gz").replace(folder / f"{name}.gz")
-
-
-def _unpack(archive: Path, folder: Path) -> dict[str, str]:
-    """Gzip the wanted members of the tar file inside the zip; their SHA-256."""
-    digests = {}
     try:
-        with zipfile.ZipFile(archive) as outer:
-            (name,) = (name for name in outer.namelist() if name.endswith(".tar.gz"))
-            with (
-                outer.open(name) as stream,
-                tarfile.open(fileobj=stream, mode="r|gz") as members,
-            ):
-                for member in members:
-                    wanted, content = PurePosixPath(member.name).name, None
-                    if wanted in SHA256:
-                        content = members.extractfile(member)
-                    if content is None:
-                        continue
-                    path = folder / f"{wanted}.gz"
-                    with gzip.open(path, "wb", compresslevel=6) as copy:
-                        shutil.copyfileobj(content, copy)
-                    with gzip.open(path) as copy:
-                        digests[wanted] = hashlib.file_digest(
-                            copy, "sha256"
-                        ).hexdigest()
+        with urlopen(URL, timeout=60) as source:
+            archive = source.read()
+    except (OSError, HTTPException) as error:
+        raise OSError(
+            f"Could not download {URL} ({error}). Without a connection, put "
+            f"{' and '.join(SHA256)} into {str(folder)!r} yourself."
+        ) from error
+    try:
+        files = _unpacked(archive)
     except UNREADABLE as error:
         raise OSError(f"What {URL} delivered is no readable archive.") from error
-    return digests
+    digests = {name: sha256(content).hexdigest() for name, content in files.items()}
+    if digests != SHA256:
+        raise OSError(
+            f"{URL} did not deliver the expected files: SHA-256 of the extracted "
+            f"files is {digests}, expected {SHA256}. Nothing was stored."
+        )
+    with TemporaryDirectory(dir=folder) as made:
+        paths = [Path(made) / f"{name}.gz" for name in files]
+        for path, content in zip(paths, files.values(), strict=True):
+            path.write_bytes(gzip.compress(content, compresslevel=6))
+        for path in paths:
+            path.replace(folder / path.name)
+
+
+def _unpacked(archive: bytes) -> dict[str, bytes]:
+    """The wanted members of the tar file inside the zip."""
+    files = {}
+    with zipfile.ZipFile(io.BytesIO(archive)) as outer:
+        (inner,) = (name for name in outer.namelist() if name.endswith(".tar.gz"))
+        with tarfile.open(fileobj=io.BytesIO(outer.read(inner))) as members:
+            for member in members:
+                name = PurePosixPath(member.name).name
+                if name in SHA256 and (content := members.extractfile(member)):
+                    files[name] = content.read()
+    return files
 
 
 @_tables.loader
