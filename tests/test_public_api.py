@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
+from pathlib import Path
 
 import pytest
+import torch
 
 import dephn_sk
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -141,7 +144,7 @@ def test_documented_defaults_are_those_of_the_signature(module, name):
             continue
         match = re.search(r"default=(.*)$", text)
         assert match, f"{parameter} : {text}"
-        default = eval(match[1], {})  # a literal of our own docstrings
+        default = eval(match[1], {"torch": torch})  # a literal of our own docstrings
         assert default == value.default, f"{parameter}: {default} != {value.default}"
         assert type(default) is type(value.default), parameter
 
@@ -199,6 +202,19 @@ def test_every_parameter_of_an_estimator_has_constraints_and_stores_alone(module
         assert vars(instance) == {p: defaults[p].default for p in parameters}
 
 
+@pytest.mark.parametrize(("module", "name"), ESTIMATORS)
+def test_help_shows_each_parameter_with_its_default_and_says_what_it_is_for(
+    module, name
+):
+    estimator = lookup(module, name)
+    shown = pydoc.plain(pydoc.render_doc(estimator))
+    texts = section(inspect.getdoc(estimator), "Parameters")
+    for parameter in inspect.signature(estimator).parameters.values():
+        assert str(parameter) in shown
+        entry = rf"^(?:\w+, )*{parameter.name}\b.* : .+\n +\S"
+        assert re.search(entry, texts, re.MULTILINE), parameter
+
+
 def test_every_string_option_of_the_classifier_is_documented():
     documented = inspect.getdoc(DEPHNMultiTaskClassifier)
     for name, constraints in DEPHNMultiTaskClassifier._parameter_constraints.items():
@@ -224,3 +240,11 @@ def test_every_documented_attribute_of_the_classifier_exists_after_fit():
     learned = {name for name in vars(model) if name.endswith("_")}
     public = {name for name in learned if not name.startswith("_")}
     assert public - {"tasks_"} <= set(documented)
+
+
+def test_the_version_is_that_of_the_project():
+    pyproject = Path(dephn_sk.__file__).parents[1] / "pyproject.toml"
+    if not pyproject.is_file():
+        pytest.skip("not in a source tree")
+    match = re.search(r'^version = "(.*)"$', pyproject.read_text(), re.MULTILINE)
+    assert match is None or match[1] == dephn_sk.__version__

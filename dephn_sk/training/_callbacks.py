@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from skorch.callbacks.scoring import ScoringBase
 
 from ._parameters import unchanged
 
 
-class CallbackParameters:
+class CallbackParameters(BaseEstimator):
     """Mixin: ``callbacks__name__parameter`` in `get_params` and `set_params`.
 
     Callbacks that are given as ``(name, callback)`` take part in a search.
     """
+
+    callbacks: Sequence[Any] | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this estimator, and of its named callbacks.
@@ -69,7 +71,7 @@ class CallbackParameters:
             else:
                 self.callbacks = [
                     (name, params[key]) if _name_of(item) == name else item
-                    for item in self.callbacks
+                    for item in self.callbacks or ()
                 ]
         return self
 
@@ -126,8 +128,28 @@ def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
     callbacks = made([item for item in _named(given) if item[0] not in same])
     callbacks.names = [name for name, _ in _named(given)]
     for name in (*same, "epoch_timer", "print_log"):
-        callbacks.kept[name] = _copy(held[name])
+        if name in held:
+            callbacks.kept[name] = _copy(held[name])
     return callbacks
+
+
+def copies(given: Sequence[Any] | None) -> list[Any] | None:
+    """What is given, with copies of the callbacks that the user may change later."""
+
+    def copied(item: Any) -> Any:
+        return clone(item, safe=False) if _is_callback(item) else item
+
+    if given is None:
+        return None
+    return [
+        (item[0], *map(copied, item[1:])) if isinstance(item, tuple) else copied(item)
+        for item in given
+    ]
+
+
+def _is_callback(item: Any) -> bool:
+    """Whether it is a callback, and not a class or a function that makes one."""
+    return hasattr(item, "on_train_begin") and not isinstance(item, type)
 
 
 def _named(given: Sequence[Any] | None) -> list[tuple[str, Any]]:
@@ -151,7 +173,7 @@ def _copy(callback: Any) -> Any:
 
 def _fresh(name: str, callback: Any) -> Any:
     """A callback that nothing has changed."""
-    if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
+    if not _is_callback(callback):
         if not callable(callback):
             raise ValueError(
                 "callbacks must hold skorch callbacks, or classes or functions that "

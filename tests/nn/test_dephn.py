@@ -16,10 +16,10 @@ from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
     HeterogeneousInteraction,
-    MultiTaskLoss,
     NumericEmbedding,
     label_similarity,
 )
+from dephn_sk.training import MultiTaskLoss
 
 EDGES = [[-1.0, 0.0, 0.5, 1.5], [-0.5, 0.5]]
 SMALL = {"expert_hidden": (5, 3), "n_layers": 2}
@@ -40,7 +40,7 @@ def losses(network, kind, **options):
     codes, numbers, labels = kind.tensors()
     known = ~labels.isnan()
     logits = network(codes, numbers, **options)
-    loss = MultiTaskLoss(kind.n_outputs)
+    loss = MultiTaskLoss(kind.tasks)
     return loss(logits, labels.nan_to_num(), known.double())
 
 
