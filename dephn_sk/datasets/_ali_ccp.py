@@ -151,20 +151,14 @@ def load_ali_ccp(
     for name in list_fields:
         rows[name] = pd.Categorical(rows[name])
     values = [f"{name}_value" for name in VALUE_FIELDS]
+    data = rows[[*user_fields, *item_fields, *values]]
     target = rows[tasks]
     if missing_without_click and "conversion" in tasks:
         observed = rows["conversion"].where(rows["click"] == 1)
         target = target.assign(conversion=observed)
     split = np.full(len(rows), "test", dtype="U10")
     split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
-    return _tables.as_bunch(
-        rows[[*user_fields, *item_fields, *values]],
-        target,
-        split,
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-    )
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)
 
 
 def _chunks(

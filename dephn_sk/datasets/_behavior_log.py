@@ -27,13 +27,10 @@ STRINGS = {  # columns of strings: what each code stands for
 }
 N_POSITIONS = 20
 EFFECTS = {  # how much categories weigh; a cell is one of a city
-    "user_id": 0.4,
-    "item_id": 0.4,
-    "category": 0.5,
-    "weekday": 0.3,
-    "device": 0.3,
-    "tab": 0.3,
-    "cell": 0.8,
+    0.4: ("user_id", "item_id"),
+    0.5: ("category",),
+    0.3: ("weekday", "device", "tab"),
+    0.8: ("cell",),
 }
 Columns = dict[str, NDArray[Any]]
 MIN_ROWS = 64  # fewer leave too little room for independent log-odds
@@ -241,8 +238,9 @@ def _utilities(
     features = {**features, "cell": cell}
     n_values = {**n_values, "cell": n_values["category"] * n_values["city"]}
     utilities = np.zeros((len(cell), 4))
-    for name, weight in EFFECTS.items():
-        utilities += weight * rng.normal(size=(n_values[name], 4))[features[name]]
+    for weight, names in EFFECTS.items():
+        for name in names:
+            utilities += weight * rng.normal(size=(n_values[name], 4))[features[name]]
     for name in ("age", "price", "popularity", "position"):
         values = np.log1p(features[name])
         values = (values - values.mean()) / (values.std() or 1)

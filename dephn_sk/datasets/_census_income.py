@@ -191,19 +191,15 @@ def load_census_income(
     split = np.full(len(rows), "test", dtype="U10")
     split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
 
-    target, given_away = {}, set[str]()
+    target, weight = pd.DataFrame(), rows.pop("instance_weight").to_numpy()
+    given_away = {"income_50k"}
     for task in tasks:
         column, positive, clues = TASKS[task]
         target[task] = _tables.label(rows[column], positive)
         given_away.update(clues)
+    data = rows.drop(columns=given_away)
     return _tables.as_bunch(
-        rows.drop(columns=["income_50k", "instance_weight", *given_away]),
-        pd.DataFrame(target),
-        split,
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-        instance_weight=rows["instance_weight"].to_numpy(),
+        data, target, split, subset, return_X_y, __doc__, instance_weight=weight
     )
 
 

@@ -124,11 +124,5 @@ def load_criteo(
     target = data.pop("click").to_frame()
     n = len(data)
     sizes = np.diff([0, 8 * n // 10, 9 * n // 10, n])
-    return _tables.as_bunch(
-        data,
-        target,
-        np.repeat(_tables.SUBSETS, sizes),
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-    )
+    split = np.repeat(_tables.SUBSETS, sizes)
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)

@@ -18,6 +18,7 @@ import numpy as np
 from . import _tables
 
 FOLDER = "kuairand"
+FILES = ("log_standard_4_25_to_5_08", "user_features", "video_features_basic")
 ORIGIN = "https://zenodo.org/records/10439422 (KuaiRand-Pure), under CC BY-SA 4.0"
 TASKS = (
     "is_click",
@@ -126,11 +127,7 @@ def load_kuairand(
     tasks = _tables.check_tasks(tasks, TASKS)
     log, users, videos = (
         pd.read_csv(_tables.find_file(data_home, FOLDER, f"{name}_pure.csv", ORIGIN))
-        for name in (
-            "log_standard_4_25_to_5_08",
-            "user_features",
-            "video_features_basic",
-        )
+        for name in FILES
     )
     log = log.drop_duplicates(ignore_index=True)
     data = log.assign(hour=log["hourmin"] // 100)[LOG_FEATURES]
@@ -138,16 +135,13 @@ def load_kuairand(
         features = table.set_index(key).drop(columns=NO_FEATURE, errors="ignore")
         features = _tables.typed(features, NUMERIC)
         data = data.join(features, on=key, validate="m:1")
+    data = _tables.typed(data, NUMERIC)
     target = log[tasks].copy()
     if missing_without_click and "long_view" in tasks:
         target["long_view"] = log["long_view"].where(log["is_click"] == 1)
-    before, on_day = log["date"] < 20220501, log["date"] == 20220501
+    date, time_ms = log["date"], log["time_ms"].to_numpy()
+    days = [date < 20220501, date == 20220501]
+    split = np.select(days, ["train", "validation"], "test")
     return _tables.as_bunch(
-        _tables.typed(data, NUMERIC),
-        target,
-        np.select([before, on_day], ["train", "validation"], "test"),
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-        time_ms=log["time_ms"].to_numpy(),
+        data, target, split, subset, return_X_y, __doc__, time_ms=time_ms
     )

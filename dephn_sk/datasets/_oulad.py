@@ -103,13 +103,7 @@ def load_oulad(
     split = _tables.random_split(len(students), 0.6, 0.8)[student]
     rows["imd_band"] = rows["imd_band"].replace({"20-Oct": "10-20%", "10-20": "10-20%"})
     data = _tables.typed(rows, NUMERIC)
-    target = {task: _tables.label(result, TASKS[task]) for task in tasks}
+    target = pd.DataFrame({task: _tables.label(result, TASKS[task]) for task in tasks})
     return _tables.as_bunch(
-        data,
-        pd.DataFrame(target),
-        split,
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-        id_student=id_student,
+        data, target, split, subset, return_X_y, __doc__, id_student=id_student
     )

@@ -135,13 +135,7 @@ def load_wechat2021(
     ) as chunks:
         log = _tables.stacked(chunks)
     data = log[LOG_FEATURES].join(feeds, on="feedid", validate="m:1")
+    data, target = _tables.typed(data, NUMERIC), log[tasks].astype("int64")
     date = log["date_"].to_numpy()
-    return _tables.as_bunch(
-        _tables.typed(data, NUMERIC),
-        log[tasks].astype("int64"),
-        np.select([date <= 12, date == 13], ["train", "validation"], "test"),
-        subset,
-        return_X_y,
-        DESCR=__doc__,
-        date=date,
-    )
+    split = np.select([date <= 12, date == 13], ["train", "validation"], "test")
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__, date=date)
