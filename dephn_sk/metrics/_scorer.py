@@ -123,10 +123,8 @@ class TaskScorer(BaseEstimator):
 def _metric_name(metric: Any) -> str:
     if isinstance(metric, str):
         return metric
-    for name, function in METRICS.items():
-        if function is metric:
-            return name
-    return getattr(metric, "__name__", repr(metric))
+    known = [name for name, function in METRICS.items() if function is metric]
+    return known[0] if known else getattr(metric, "__name__", repr(metric))
 
 
 def _call_per_task(
