@@ -135,15 +135,13 @@ default=None
         weights = combine(labels, tasks, given, None)
         probabilities = task_probabilities(self.estimator, tasks, X)
         calibrators = []
-        for t, (name, classes) in enumerate(
-            zip(tasks.names, tasks.classes, strict=True)
-        ):
+        for t, task in enumerate(tasks.tasks):
             rows = np.flatnonzero(weights[:, t])
             codes = labels.values[rows, t].astype(np.intp)
-            present = np.unique(codes)
+            classes, present = task.classes, np.unique(codes)
             if len(present) < max(2, len(classes)):
                 raise ValueError(
-                    f"Task {name!r} cannot be calibrated: of its classes "
+                    f"Task {task.name!r} cannot be calibrated: of its classes "
                     f"{classes.tolist()}, the rows hold {classes[present].tolist()}. "
                     "Give rows of at least two classes, and of each one."
                 )

@@ -25,7 +25,7 @@ def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> flo
         if not positive.any():
             absent.append(task.classes[code])
         elif not positive.all():
-            values.append(binary(positive, score, task.weight))
+            values.append(binary(positive, score, sample_weight=task.weight))
     if not values:
         return warn_undefined(name, task.name, "fewer than two classes are observed")
     if absent:
@@ -38,18 +38,12 @@ def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> flo
     return float(np.mean(values))
 
 
-def _binary_average_precision(
-    positive: NDArray, score: NDArray, weight: NDArray | None
-) -> float:
-    return average_precision_score(positive, score, sample_weight=weight)
-
-
 def _roc_auc(task: ObservedTask) -> float:
     return _ranking("ROC AUC", task, roc_auc)
 
 
 def _average_precision(task: ObservedTask) -> float:
-    return _ranking("Average precision", task, _binary_average_precision)
+    return _ranking("Average precision", task, average_precision_score)
 
 
 def _log_loss(task: ObservedTask) -> float:
