@@ -1,5 +1,7 @@
 """The only place that imports names scikit-learn keeps private."""
 
+from functools import partial
+
 from sklearn.base import _fit_context
 from sklearn.model_selection._split import (
     _BaseKFold,
@@ -13,8 +15,8 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     StrOptions,
     validate_parameter_constraints,
-    validate_params,
 )
+from sklearn.utils._param_validation import validate_params as _validate_params
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -22,6 +24,9 @@ from sklearn.utils.validation import (
     _num_samples,
     validate_data,
 )
+
+# what is passed on to other functions of ours has been checked already
+validate_params = partial(_validate_params, prefer_skip_nested_validation=True)
 
 __all__ = [
     "HasMethods",

@@ -6,7 +6,7 @@ All of it is what the fit left; parameters that are set afterwards change nothin
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._compat import _check_feature_names_in
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..tasks import TaskPredictions, Tasks
@@ -110,11 +111,7 @@ def source_of(estimator: Any, X: Any) -> ArraySource:
 
 def column_names(estimator: Any) -> tuple[str, ...]:
     """Names of the columns that the final estimator reads."""
-    final = final_estimator(estimator)
-    names = getattr(final, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(final.n_features_in_)]
-    return tuple(map(str, names))
+    return tuple(map(str, _check_feature_names_in(final_estimator(estimator))))
 
 
 def field_names(estimator: Any) -> tuple[str, ...]:
@@ -144,28 +141,20 @@ def output_names(estimator: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-class FieldsClassifier(TaskPredictions, BaseEstimator):
-    """A fitted estimator with another way from X to the fields.
+class FieldsPrediction(TaskPredictions, BaseEstimator):
+    """A fitted estimator that has predicted already: from fields, whatever X is."""
 
-    Parameters
-    ----------
-    estimator : estimator
-    encode : callable
-        ``X -> Fields``.
-    """
-
-    def __init__(self, estimator: Any, encode: Callable[[Any], Fields]) -> None:
-        self.estimator = estimator
-        self.encode = encode
+    def __init__(self, estimator: Any, fields: Fields) -> None:
         self.tasks_ = tasks_of(estimator)
+        logits = final_estimator(estimator).logits_of(fields)
+        self.probabilities = self.tasks_.predict(logits)
 
-    def fit(self, X: Any, y: Any) -> FieldsClassifier:
+    def fit(self, X: Any, y: Any) -> FieldsPrediction:
         """It is fitted."""
         return self
 
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
-        logits = final_estimator(self.estimator).logits_of(self.encode(X))
-        return self.tasks_, self.tasks_.predict(logits)
+        return self.tasks_, self.probabilities
 
 
 def history_of(estimator: Any) -> Any:

@@ -67,10 +67,7 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     return (total / source.n_rows).numpy()
 
 
-@validate_params(
-    {"threshold": [Interval(Real, 0, 1, closed="right")]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"threshold": [Interval(Real, 0, 1, closed="right")]})
 def expert_utilization(
     estimator: Any, X: Any = None, *, threshold: float = COLLAPSE
 ) -> Bunch:

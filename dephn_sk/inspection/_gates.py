@@ -64,10 +64,7 @@ class GateDisplay(MatrixDisplay):
     best_epoch: int | None = None
 
     @classmethod
-    @validate_params(
-        {"kind": [StrOptions({"values", "history"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"kind": [StrOptions({"values", "history"})]})
     def from_estimator(
         cls,
         estimator: Any,

@@ -62,10 +62,7 @@ class LabelSimilarityDisplay(MatrixDisplay):
     task_names: Sequence[str]
 
     @classmethod
-    @validate_params(
-        {"kind": [StrOptions({"pearson", "cosine"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"kind": [StrOptions({"pearson", "cosine"})]})
     def from_labels(
         cls, y: Any, *, kind: str = "pearson", ax: Any = None, **kwargs: Any
     ) -> LabelSimilarityDisplay:

@@ -114,10 +114,7 @@ class SelectionDisplay(MatrixDisplay):
     scale: str = "gate"
 
     @classmethod
-    @validate_params(
-        {"scale": [StrOptions({"gate", "parameter"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"scale": [StrOptions({"gate", "parameter"})]})
     def from_estimator(
         cls, estimator: Any, *, scale: str = "gate", ax: Any = None, **kwargs: Any
     ) -> SelectionDisplay:

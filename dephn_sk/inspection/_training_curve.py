@@ -57,10 +57,7 @@ class TrainingCurveDisplay:
     best_epoch: int | None = None
 
     @classmethod
-    @validate_params(
-        {"metric": [StrOptions({"loss", "score"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"metric": [StrOptions({"loss", "score"})]})
     def from_estimator(
         cls,
         estimator: Any,
