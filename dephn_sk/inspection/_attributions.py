@@ -151,42 +151,37 @@ class _Path:
         attributions = explained.new_zeros(*explained.shape, n_fields)
         pending = torch.arange(len(explained), device=explained.device)
         n_points = FEWEST_POINTS
-        while len(pending):
-            if n_points > MOST_POINTS:
-                warnings.warn(
-                    f"The attributions of {len(pending)} of {len(explained)} rows are "
-                    f"complete to {float(error.max()):.2g} in logits only; give a "
-                    "background that is closer to the rows.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-                break
+        while True:
             found = self._quadrature(start, [v[pending] for v in end], n_points)
             attributions[pending] = found
             error = (found.sum(-1) - explained[pending]).abs()
             allowed = (tolerance * explained[pending].abs()).clamp(min=NOISE)
             pending = pending[(error > allowed).any(1)]
+            if not len(pending) or n_points == MOST_POINTS:
+                break
             n_points *= 2
+        if len(pending):
+            warnings.warn(
+                f"The attributions of {len(pending)} of {len(explained)} rows are "
+                f"complete to {float(error.max()):.2g} in logits only; give a "
+                "background that is closer to the rows.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return attributions
 
     def _quadrature(
         self, start: Sequence[Tensor], end: Sequence[Tensor], n_points: int
     ) -> Tensor:
         steps = [b - a for a, b in zip(start, end, strict=True)]
-        points, weights = (
-            torch.from_numpy(array).to(steps[0])
-            for array in np.polynomial.legendre.leggauss(n_points)
-        )
         n_rows = len(steps[0])
-        at_a_time = max(1, BLOCK // n_rows)
+        rule = torch.from_numpy(np.array(np.polynomial.legendre.leggauss(n_points)))
         total: Any = 0.0
-        for some, weight in zip(
-            ((points + 1) / 2).split(at_a_time),
-            (weights / 2).split(at_a_time),
-            strict=True,
-        ):
+        # the points and weights of the rule, from [-1, 1] to [0, 1]
+        for point, weight in (rule / 2).to(steps[0]).split(max(1, BLOCK // n_rows), 1):
+            alpha = point + 0.5
             vectors = [
-                (a + some.view(-1, *[1] * s.dim()) * s).flatten(0, 1).requires_grad_()
+                (a + alpha.view(-1, *[1] * s.dim()) * s).flatten(0, 1).requires_grad_()
                 for a, s in zip(start, steps, strict=True)
             ]
             by_output = []
@@ -204,6 +199,6 @@ class _Path:
         return total
 
     def _by_field(self, parts: Sequence[Tensor]) -> Tensor:
-        """Sum of each field's entries in vectors of all embeddings, (rows, n_fields)."""
+        """Each field's entries of the vectors added up, (rows, n_fields)."""
         sums = [e.sum_by_field(p) for e, p in zip(self.embeddings, parts, strict=True)]
         return torch.stack(sums).sum(0)

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike
 
 from ..metrics._per_task import reliability
 from ..metrics._tasks import iter_tasks
-from ._drawing import draw_legend, task_panels
+from ._drawing import TaskPanels, draw_legend
 from ._fitted import task_classifier
 
 
 @dataclass(eq=False, repr=False)
-class CalibrationDisplay:
+class CalibrationDisplay(TaskPanels):
     """Reliability curve of each task.
 
     As scikit-learn's display of that name, for several tasks with missing labels. A
@@ -165,10 +165,7 @@ default=None
         -------
         CalibrationDisplay
         """
-        self.axes_ = task_panels(
-            ax, self.task_names, xlabel="predicted", ylabel="observed", height=1.7
-        )
-        self.figure_ = self.axes_[0].figure
+        self._open_panels(ax, "predicted", "observed", height=1.7)
         self.lines_ = np.empty(len(self.axes_), dtype=object)
         for task, panel in enumerate(self.axes_):
             panel.axline((0, 0), slope=1, color="gray", linewidth=0.8)

@@ -12,15 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
-from ._drawing import (
-    COLORS,
-    FONT,
-    MARKERS,
-    SEQUENTIAL,
-    color_bar,
-    draw_legend,
-    panels,
-)
+from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, color_bar, draw_legend, panels
 from ._fitted import network_of, tasks_of
 from ._gate_values import gate_values
 from ._label_similarity import similarity_of_labels
@@ -132,36 +124,21 @@ class CoefficientDisplay:
         n_rows = len(surfaces) // n_columns
         self.axes_ = panels(ax, n_rows, n_columns, sharex=True, sharey=True)
         self.figure_ = self.axes_[0, 0].figure
+        settings: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 2}
+        settings |= {"origin": "lower", "extent": (0, 1, 0, 1), "aspect": "auto"}
+        settings |= imshow_kwargs
         self.images_, self.points_ = {}, {}
-        for panel, (name, surface) in zip(
-            self.axes_.T.flat, surfaces.items(), strict=True
-        ):
+        for panel, name in zip(self.axes_.T.flat, surfaces, strict=True):
             weight = "bold" if name == self.function else "normal"
             panel.set_title(name, fontsize="x-small", fontweight=weight)
-            self.images_[name] = panel.imshow(
-                surface,
-                **{
-                    "origin": "lower",
-                    "extent": (0, 1, 0, 1),
-                    "aspect": "auto",
-                    "cmap": SEQUENTIAL,
-                    "vmin": 0,
-                    "vmax": 2,
-                    **imshow_kwargs,
-                },
-            )
+            self.images_[name] = panel.imshow(surfaces[name], **settings)
             self.points_[name] = self._draw_points(panel)
         for panel in self.axes_[-1]:
             panel.set_xlabel("label similarity", fontsize=FONT)
         for panel in self.axes_[:, 0]:
             panel.set_ylabel("gate difference", fontsize="x-small")
-        color_bar(
-            self.images_[name],
-            self.axes_.ravel().tolist(),
-            "coefficient",
-            shrink=0.5,
-            pad=0.02,
-        )
+        all_axes = self.axes_.ravel().tolist()
+        color_bar(self.images_[name], all_axes, "coefficient", shrink=0.5, pad=0.02)
         draw_legend(self.axes_[-1, 0], ax, n_columns=2)
         return self
 
@@ -310,25 +287,18 @@ class CoefficientGainDisplay:
         self.containers_ = []
         for task, name in enumerate(self.task_names):
             offset = (task - (n_tasks - 1) / 2) / (n_tasks + 1)
-            self.containers_.append(
-                self.ax_.errorbar(
-                    mean[:, task],
-                    np.arange(n_functions) + offset,
-                    xerr=None if error is None else error[:, task],
-                    **{
-                        "linestyle": "none",
-                        "marker": MARKERS[task % len(MARKERS)],
-                        "markersize": 4,
-                        "label": name,
-                        **errorbar_kwargs,
-                    },
-                )
+            style = {"marker": MARKERS[task % len(MARKERS)], "label": name}
+            bars = self.ax_.errorbar(
+                mean[:, task],
+                np.arange(n_functions) + offset,
+                xerr=None if error is None else error[:, task],
+                **{"linestyle": "none", "markersize": 4, **style, **errorbar_kwargs},
             )
+            self.containers_.append(bars)
         self.ax_.set_yticks(range(n_functions), self.function_names, fontsize=FONT)
         self.ax_.invert_yaxis()
-        self.ax_.set_xlabel(
-            f"gain in {self.score_name} over {self.reference}", fontsize=FONT
-        )
+        label = f"gain in {self.score_name} over {self.reference}"
+        self.ax_.set_xlabel(label, fontsize=FONT)
         self.ax_.locator_params(axis="x", nbins=5)
         draw_legend(self.ax_, ax)
         return self

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._drawing import draw_legend, task_panels
+from ._drawing import TaskPanels, draw_legend
 from ._fitted import tasks_of
-
-QUANTILES = (0.1, 0.9)
 
 
 @dataclass(eq=False, repr=False)
-class ConfidenceDisplay:
+class ConfidenceDisplay(TaskPanels):
     """Predicted probability over the true confidence, for each task.
 
     Figure 7 of the paper: rows sorted by their true confidence, which simulated data
@@ -168,14 +166,7 @@ class ConfidenceDisplay:
         ConfidenceDisplay
         """
         true, given = np.asarray(self.true_confidence), np.asarray(self.probability)
-        self.axes_ = task_panels(
-            ax,
-            self.task_names,
-            xlabel="true confidence",
-            ylabel="predicted",
-            sharey=True,
-        )
-        self.figure_ = self.axes_[0].figure
+        self._open_panels(ax, "true confidence", "predicted", sharey=True)
         self.lines_, self.bands_ = np.empty((2, len(self.axes_)), dtype=object)
         for task, panel in enumerate(self.axes_):
             x, mean, low, high = _bins(true[:, task], given[:, task], n_bins)
@@ -194,7 +185,7 @@ def _bins(true: NDArray, given: NDArray, n_bins: int) -> NDArray:
     order = np.flatnonzero(known)[np.argsort(true[known], kind="stable")]
     bins = np.array_split(order, min(n_bins, len(order)))
     curves = [
-        [true[rows].mean(), given[rows].mean(), *np.quantile(given[rows], QUANTILES)]
+        [true[rows].mean(), given[rows].mean(), *np.quantile(given[rows], (0.1, 0.9))]
         for rows in bins
     ]
     return np.array(curves).T

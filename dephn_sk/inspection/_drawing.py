@@ -64,16 +64,18 @@ def panels(
     return axes
 
 
-def task_panels(
-    ax: Any, task_names: Sequence[str], *, xlabel: str, ylabel: str, **options: Any
-) -> NDArray:
-    """A column of panels, one for each task: axes of shape (n_tasks,)."""
-    axes = panels(ax, len(task_names), **options).ravel()
-    for panel, name in zip(axes, task_names, strict=True):
-        panel.set_title(name, loc="left", fontsize=FONT)
-        panel.set_ylabel(ylabel, fontsize=FONT)
-    axes[-1].set_xlabel(xlabel, fontsize=FONT)
-    return axes
+class TaskPanels:
+    """A display that has a panel for each task."""
+
+    task_names: Sequence[str]
+
+    def _open_panels(self, ax: Any, xlabel: str, ylabel: str, **options: Any) -> None:
+        self.axes_ = panels(ax, len(self.task_names), **options).ravel()
+        self.figure_ = self.axes_[0].figure
+        for panel, name in zip(self.axes_, self.task_names, strict=True):
+            panel.set_title(name, loc="left", fontsize=FONT)
+            panel.set_ylabel(ylabel, fontsize=FONT)
+        self.axes_[-1].set_xlabel(xlabel, fontsize=FONT)
 
 
 def mark_epochs(panel: Any, kept: int | None, color: str = "gray") -> None:

@@ -85,9 +85,7 @@ class FitSummary:
         kinds = [kind for _, kind, *_ in encoder_of(estimator).report_.rows]
         return cls(
             type(final).__name__,
-            list(
-                zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)
-            ),
+            [*zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)],
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
             n_parameters=sum(p.numel() for p in network_of(estimator).parameters()),
             n_epochs=len(history),
@@ -104,12 +102,11 @@ class FitSummary:
         )
 
     def _cells(self) -> list[list[str]]:
-        cells = [["task", "classes", "rate", "score"]]
-        for name, classes, rate, score in self.tasks:
-            cells.append(
-                [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
-            )
-        return cells
+        rows = [
+            [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
+            for name, classes, rate, score in self.tasks
+        ]
+        return [["task", "classes", "rate", "score"], *rows]
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{as_text(self._cells(), numbers={1})}"

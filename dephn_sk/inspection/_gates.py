@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
-from ._drawing import COLORS, around, draw_legend, mark_epochs, task_panels
+from ._drawing import COLORS, TaskPanels, around, draw_legend, mark_epochs
 from ._fitted import kept_epoch, network_of, recorded, tasks_of
 from ._gate_values import expert_utilization, gate_values
 from ._matrix import Matrix, MatrixDisplay
 
 
 @dataclass(eq=False, repr=False)
-class GateDisplay(MatrixDisplay):
+class GateDisplay(MatrixDisplay, TaskPanels):
     """Gate values: a row for each task, a column for each branch.
 
     A branch is a public expert under a mapping; for MMoE it is an expert.
@@ -131,15 +131,7 @@ class GateDisplay(MatrixDisplay):
         if self.history is None:
             raise ValueError("There is no history; only trainable gates have one.")
         history = np.asarray(self.history)
-        self.axes_ = task_panels(
-            ax,
-            self.task_names,
-            xlabel="epoch",
-            ylabel="gate",
-            sharex=True,
-            sharey=True,
-        )
-        self.figure_ = self.axes_[0].figure
+        self._open_panels(ax, "epoch", "gate", sharex=True, sharey=True)
         self.lines_ = np.empty(history.shape[1:], dtype=object)
         for task, panel in enumerate(self.axes_):
             for branch, gates in enumerate(history[:, task].T):

@@ -68,14 +68,11 @@ class MatrixDisplay(ABC):
         self.image_ = ax.imshow(
             values, **{"aspect": "auto", **matrix.colors, **imshow_kwargs}
         )
-        turn = 45 if n_columns <= MOST_SLANTED else 90
-        ax.set_xticks(
-            range(n_columns), matrix.column_names, rotation=turn, fontsize=FONT
-        )
-        if turn == 45:
-            for name in ax.get_xticklabels():
-                name.set(ha="right", va="center", rotation_mode="anchor")
         ax.set_yticks(range(len(values)), matrix.row_names, fontsize=FONT)
+        ax.set_xticks(range(n_columns), matrix.column_names, fontsize=FONT, rotation=90)
+        if n_columns <= MOST_SLANTED:
+            for name in ax.get_xticklabels():
+                name.set(rotation=45, ha="right", va="center", rotation_mode="anchor")
         ax.spines[:].set_visible(False)
         ax.tick_params(length=0)
         self.colorbar_ = color_bar(self.image_, ax, matrix.label, pad=0.03)
@@ -84,16 +81,11 @@ class MatrixDisplay(ABC):
             include_values = n_columns <= MOST_VALUES
         if include_values:
             self.text_ = np.empty(values.shape, dtype=object)
+            style = {"ha": "center", "va": "center", "fontsize": "x-small"}
             for (row, column), value in np.ndenumerate(values):
-                self.text_[row, column] = ax.text(
-                    column,
-                    row,
-                    "n/a" if np.isnan(value) else format(value, matrix.value_format),
-                    ha="center",
-                    va="center",
-                    fontsize="x-small",
-                    color=_ink(self.image_, value),
-                )
+                word = "n/a" if np.isnan(value) else format(value, matrix.value_format)
+                style["color"] = _ink(self.image_, value)
+                self.text_[row, column] = ax.text(column, row, word, **style)
         return self
 
 

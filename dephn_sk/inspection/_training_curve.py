@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
-from ._drawing import draw_legend, mark_epochs, task_panels
+from ._drawing import TaskPanels, draw_legend, mark_epochs
 from ._fitted import kept_epoch, recorded, tasks_of
 
 
 @dataclass(eq=False, repr=False)
-class TrainingCurveDisplay:
+class TrainingCurveDisplay(TaskPanels):
     """Loss and score of each task over epochs, on training and validation rows.
 
     Figure 6 of the paper, which compares two kinds of gates: draw a second estimator
@@ -121,36 +121,26 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        parts = [("validation", self.valid_score, "-")]
+        train, valid = None, self.valid_score
         if metric == "loss":
-            parts = [
-                ("train", self.train_loss, "--"),
-                ("validation", self.valid_loss, "-"),
-            ]
+            train, valid = self.train_loss, self.valid_loss
+        parts = [("train", train, "--"), ("validation", valid, "-")]
         curves = [(r, np.asarray(v), s) for r, v, s in parts if v is not None]
         if not curves:
             raise ValueError(
                 "No score was recorded: it is measured on rows set aside, with "
                 "early_stopping=True."
             )
-        self.axes_ = task_panels(
-            ax, self.task_names, xlabel="epoch", ylabel=metric, sharex=True
-        )
-        self.figure_ = self.axes_[0].figure
+        self._open_panels(ax, "epoch", metric, sharex=True)
         self.lines_ = np.empty((len(self.axes_), len(curves)), dtype=object)
         for task, panel in enumerate(self.axes_):
-            style: dict[str, Any] = {}
+            style = dict(line_kwargs)
             for c, (rows, values, dashes) in enumerate(curves):
-                style |= {
-                    "linestyle": dashes,
-                    "marker": "o" if len(values) == 1 else None,
-                    "label": rows if name is None else f"{name}, {rows}",
-                }
-                (line,) = panel.plot(
-                    np.arange(1, len(values) + 1),
-                    values[:, task],
-                    **{**style, **line_kwargs},
-                )
+                label = rows if name is None else f"{name}, {rows}"
+                marker = "o" if len(values) == 1 else None
+                own = {"linestyle": dashes, "marker": marker, "label": label}
+                epochs = np.arange(1, len(values) + 1)
+                (line,) = panel.plot(epochs, values[:, task], **(own | style))
                 style["color"] = line.get_color()  # of all curves of the panel
                 self.lines_[task, c] = line
             mark_epochs(panel, self.best_epoch, style["color"])
