@@ -19,6 +19,10 @@ class Smoother(ParameterTable, BaseEstimator):
 
     Parameters
     ----------
+    window : int
+        Rows that are averaged.
+    edges : str
+        What is done with the first rows.
     {parameters}
 
     Attributes
@@ -28,8 +32,8 @@ class Smoother(ParameterTable, BaseEstimator):
 
     _attributes = "n_rows_ : int"
 
-    window: int = parameter(3, [int], "int", "Rows that are averaged.")
-    edges: str = parameter("drop", [str], "str", "What is done with the first rows.")
+    window: int = parameter(3, [int])
+    edges: str = parameter("drop", [str])
 
 
 class Exponential(Smoother):
@@ -37,12 +41,15 @@ class Exponential(Smoother):
 
     Parameters
     ----------
+    decay : float
+        Of the weights.
+    edges : str
+        Only what is kept.
     {parameters}
     """
 
     window: int = changed(5)
-    edges: str = changed(text="Only what is kept.")
-    decay: float = parameter(0.5, [float], "float", "Of the weights.")
+    decay: float = parameter(0.5, [float])
 
 
 class Own(Smoother):
@@ -55,7 +62,7 @@ class Own(Smoother):
 class Below(Own):
     """Below a class with a constructor of its own."""
 
-    width: int = parameter(1, [int], "int", "Of it.")
+    width: int = parameter(1, [int])
 
 
 def defaults(estimator):
@@ -79,7 +86,7 @@ def test_changed_changes_default_or_text_and_nothing_else():
     window, edges = (Exponential._parameters[name] for name in ("window", "edges"))
     above = Smoother._parameters
     assert (window.default, window.text) == (5, above["window"].text)
-    assert (edges.default, edges.text) == ("drop", "Only what is kept.")
+    assert (edges.default, edges.text.strip()) == ("drop", "Only what is kept.")
     assert window.constraint == above["window"].constraint
     assert edges.kind == above["edges"].kind
     assert (
@@ -183,7 +190,7 @@ TYPED = """
 from dephn_sk._parameters import ParameterTable, parameter
 
 class Smoother(ParameterTable):
-    window: int = parameter(3, [int], "int", "Rows that are averaged.")
+    window: int = parameter(3, [int])
 
 Smoother(window=5)
 Smoother(window="five")

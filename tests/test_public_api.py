@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import dephn_sk
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -143,7 +144,7 @@ def test_documented_defaults_are_those_of_the_signature(module, name):
             continue
         match = re.search(r"default=(.*)$", text)
         assert match, f"{parameter} : {text}"
-        default = eval(match[1], {})  # a literal of our own docstrings
+        default = eval(match[1], {"torch": torch})  # a literal of our own docstrings
         assert default == value.default, f"{parameter}: {default} != {value.default}"
         assert type(default) is type(value.default), parameter
 

@@ -39,6 +39,7 @@ class MultiValued(ColumnKind):
     """
 
     role = "bag"
+    parts = (Vocabulary, Hashing, Coded)
     has_codes = True
     one_value = False
 
@@ -176,21 +177,3 @@ class MultiValued(ColumnKind):
         bag = fields[name].values.bag
         lists = np.split(self.coder.decode_codes(bag.members), bag.offsets[1:-1])
         return object_array(list(map(np.ndarray.tolist, lists)))
-
-    def state(self) -> dict[str, Any]:
-        given = ("name", "mode", "delimiter", "has_lists", "weights")
-        own = {key: getattr(self, key) for key in given}
-        coder = {f"coder.{key}": one for key, one in self.coder.state().items()}
-        return own | {"coder": type(self.coder).__name__} | coder
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        kinds = {kind.__name__: kind for kind in (Vocabulary, Hashing, Coded)}
-        given = ("name", "mode", "delimiter", "has_lists", "weights")
-        coder = {
-            key.removeprefix("coder."): one
-            for key, one in state.items()
-            if key.startswith("coder.")
-        }
-        own = {key: state[key] for key in given}
-        return cls(coder=kinds[state["coder"]].from_state(coder), **own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -46,6 +46,7 @@ class Coded(ColumnKind):
     """
 
     role = "category"
+    parts = (CodeCounts,)
     has_codes = True
     grows = True
 
@@ -115,12 +116,3 @@ class Coded(ColumnKind):
     @property
     def rare_share(self) -> float:  # type: ignore[override]
         return self.counts.zeros / self.counts.total if self.counts.total else 0.0
-
-    def state(self) -> dict[str, Any]:
-        return {"name": self.name, "table": self.table, **asdict(self.counts)}
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        counts = CodeCounts(state["cardinality"], state["total"], state["zeros"])
-        empty = cls(state["name"], state["cardinality"], state["table"])
-        return empty.changed(counts=counts)

@@ -40,8 +40,6 @@ class DateParts(NumericKind):
         time zone, a reference without one is what its clocks show.
     """
 
-    role = "number"
-
     def __init__(
         self,
         name: str,
@@ -136,11 +134,7 @@ class DateParts(NumericKind):
         local = local_time(instants, self.zone, name)
         return np.where(np.isnan(days), np.datetime64("NaT"), local)
 
-    def state(self) -> dict[str, Any]:
-        own = ("zone", "reference", "has_time")
-        return super().state() | {key: getattr(self, key) for key in own}
 
-
-def _days(instants: NDArray) -> NDArray:
+def _days(instants: Any) -> Any:
     """Days since 1970 with their fractions, NaN where missing."""
     return (instants.astype("datetime64[us]") - np.datetime64(0, "us")) / _DAY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +62,13 @@ class Distribution:
     @classmethod
     def of(cls, numbers: NDArray, weight: NDArray | None = None) -> Distribution:
         """Count numbers that are finite; all of them count, once or by weight."""
-        numbers = np.asarray(numbers, dtype=np.float64)
+        numbers = np.ascontiguousarray(numbers, dtype=np.float64)
         if not len(numbers):
             nothing = np.empty(0)
             return cls(nothing.astype(np.int64), nothing, _WORD, np.nan, np.nan, 0)
-        words = (numbers + 0.0).view(np.int64)  # one zero only
+        words = numbers.view(np.int64)
+        if np.any(words == np.iinfo(np.int64).min):
+            words = (numbers + 0.0).view(np.int64)  # no negative zero
         counted = _count_leading_bits(words, weight)
         low, high = float(numbers.min()), float(numbers.max())
         return cls(*_condensed(*counted), low, high, len(numbers))
@@ -88,12 +89,12 @@ class Distribution:
             return 0.0
         return float(2.0 ** (_SIGN_AND_EXPONENT - self.bits))
 
-    @cached_property
+    @property
     def values(self) -> NDArray[np.float64]:
         """The smallest number of each bucket, or that it could hold."""
         return self._numbers(self.keys)
 
-    @cached_property
+    @property
     def centres(self) -> NDArray[np.float64]:
         """The middle of each bucket."""
         if self.bits == _WORD:
@@ -151,11 +152,9 @@ def _condensed(
     order = np.argsort(keys, kind="stable")  # fast, since they are sorted in parts
     keys, mass = keys[order], mass[order]
     changed = (keys[1:] ^ keys[:-1]).view(np.uint64)
-    if len(changed) >= MOST:
-        # Buckets begin where a leading bit changes: MOST - 1 times at most.
-        unshared = np.partition(changed, -MOST)[-MOST]
-        bits = min(bits, _WORD - int(unshared).bit_length())
-    begins = changed >= np.uint64(2 ** (_WORD - bits))
+    # Buckets begin where one of the leading bits changes.
+    while np.count_nonzero(begins := changed >= np.uint64(2 ** (_WORD - bits))) >= MOST:
+        bits -= 1
     starts = np.append(0, np.flatnonzero(begins) + 1)
     mass = np.add.reduceat(mass, starts, dtype=np.float64)
     return keys[starts] & _mask(bits), mass, bits

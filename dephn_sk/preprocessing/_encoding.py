@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from dephn_sk.preprocessing._settings import Settings
 from dephn_sk.preprocessing._target_statistics import TargetStatistics, find_folds
 from dephn_sk.preprocessing._vocabulary import Vocabulary
 from dephn_sk.tasks import KINDS as TASK_KINDS
-from dephn_sk.tasks import Fraction, Labels, Tasks
+from dephn_sk.tasks import Fraction, Labels, Tasks, read_columns
 
 # asked in this order which takes a column
 KINDS: list[type[ColumnKind]] = [
@@ -63,7 +64,7 @@ class TableEncoding:
         self.tasks: Tasks | None = None
         self.settings.check(
             [name for name, kind in self.kinds.items() if kind.has_codes],
-            self.bag_names,
+            self.bags,
             [name for name, kind in self.kinds.items() if kind.one_value],
         )
         self._check_tables()
@@ -143,7 +144,7 @@ class TableEncoding:
                 learners[table] = learn(totals[table])
             kinds[name] = kind.holding(learners[table])
         new = object.__new__(type(self))
-        vars(new).update(vars(self) | {"kinds": kinds})
+        new.__dict__.update(vars(self) | {"kinds": kinds})
         return new
 
     def _learn_statistics(
@@ -157,9 +158,11 @@ class TableEncoding:
                 "need labels."
             )
         if not isinstance(y, Labels):
-            self.tasks = Tasks.learn(y, kinds=[Fraction, *TASK_KINDS])
+            y = read_columns(y)
+            known = y.take(y.columns[0].observed) if len(y.columns) == 1 else y
+            self.tasks = Tasks.learn(known, kinds=[Fraction, *TASK_KINDS])
         labels = self._read(y, len(columns[0]))
-        folds, crossed = None, []
+        folds, crossed = None, list[tuple[str, NDArray]]()
         if cross_fit:
             folds = find_folds(columns, weight, labels, self.settings)
         self.statistics = {
@@ -183,10 +186,16 @@ class TableEncoding:
             raise ValueError("partial_fit needs y, since fit had target statistics.")
         if not isinstance(y, Labels):
             if self.tasks is None:
-                raise TypeError("y must be Labels, as in fit.")
-            y = self.tasks.read(y)
+                raise TypeError("y was given as Labels in fit; give Labels again.")
+            y = _labels(y, self.tasks)
         if len(y) != n_rows:
             raise ValueError(f"X has {n_rows} rows, but y has {len(y)}.")
+        for one in self.statistics.values():
+            if [*y.rate_names] != [*one.rate_names]:
+                raise ValueError(
+                    f"y has the rates {list(y.rate_names)}, but had "
+                    f"{list(one.rate_names)} in fit. Give the same tasks."
+                )
         return y
 
     def _with_statistics(
@@ -197,7 +206,7 @@ class TableEncoding:
             yield by_name[name], one
 
     def _check_names(self) -> None:
-        taken = set(self.categorical_names + self.bag_names)
+        taken = {*self.categorical_names, *self.bags}
         for kind in self._numeric():
             for field in kind.scales:
                 if field in taken:
@@ -261,10 +270,10 @@ class TableEncoding:
         return tuple(name for name, kind in kinds if kind.has_codes and kind.one_value)
 
     @property
-    def bag_names(self) -> tuple[str, ...]:
+    def bags(self) -> dict[str, MultiValued]:
         """The multi-valued fields."""
         kinds = self.kinds.items()
-        return tuple(name for name, kind in kinds if isinstance(kind, MultiValued))
+        return {name: kind for name, kind in kinds if isinstance(kind, MultiValued)}
 
     @property
     def scales(self) -> dict[str, Scale]:
@@ -299,13 +308,24 @@ class TableEncoding:
 
     def report(self) -> Iterator[tuple[str, str, int | None, float | None, float]]:
         """A row of the report for each field."""
-        for name in (*self.categorical_names, *self.bag_names):
+        for name in (*self.categorical_names, *self.bags):
             kind = self.kinds[name]
             shares = kind.rare_share, kind.missing_share
             yield name, kind.role, kind.cardinality, *shares
         for numeric in self._numeric():
             for field, share in numeric.missing_shares.items():
                 yield field, numeric.role, None, None, share
+
+
+def _labels(y: Any, tasks: Tasks) -> Labels:
+    """The labels of a y; those of a single task may be missing too."""
+    read = read_columns(y)
+    if len(read.columns) > 1 or (known := read.columns[0].observed).all():
+        return tasks.read(read)
+    labels = tasks.read(read.take(known))
+    values = np.zeros((len(read), 1))
+    values[known] = labels.values
+    return replace(labels, values=values, observed=known[:, None])
 
 
 def _kind_of(column: Column, settings: Settings) -> ColumnKind:

@@ -7,10 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from dephn_sk._compat import (
+    BaseEstimator,
     HasMethods,
     Interval,
     StrOptions,
@@ -87,7 +88,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Columns of each list share one vocabulary and one table, with the settings of
         the first of them.
     max_vocabulary_bytes : int, default=None
-        A column whose values need more memory is an error.
+        A column whose values, those of all calls together, need more memory is an
+        error.
     delimiters : dict of str, default=None
         For columns of delimited text, such as ``{"tags": "|"}``: where to split it.
     bag_weights : dict of columns, default=None
@@ -96,7 +98,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         How the rows of a bag's members are pooled.
     scaling : {"standard", "squash", "none"} or dict, default="standard"
         How numbers are scaled: mean 0 and variance 1; median 0, quartile distance 1,
-        then smoothly squashed into (-3, 3), for heavy tails; or not at all.
+        then smoothly squashed into (-3, 3), for heavy tails; or not at all. Numbers
+        beyond those of `fit` keep their order, but come less than one deviation beyond
+        them: :math:`e` deviations become :math:`e / (1 + e)`. (Without scaling, they
+        are as they are up to a thousand times the largest.)
     infinite : {"error", "missing"}, default="error"
         Whether an infinite number is an error or a missing one.
     date_reference : datetime-like or dict, default=None
@@ -119,7 +124,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     extra_columns : {"error", "warn", "ignore"}, default="error"
         What to do with a frame's columns that `fit` did not see.
     random_state : int, RandomState instance or None, default=None
-        Divides the rows into folds.
+        Divides the rows into folds; None draws anew each time, and not from numpy's
+        global generator.
 
     Attributes
     ----------
@@ -184,7 +190,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     tags   bag       3  0.0%     0.0%
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),
@@ -219,28 +225,28 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        categorical_features="from_dtype",
-        min_frequency=None,
-        max_categories=None,
-        missing_category=False,
-        n_buckets=None,
-        n_hashes=1,
-        shared_vocabularies=None,
-        max_vocabulary_bytes=None,
-        delimiters=None,
-        bag_weights=None,
-        bag_mode="mean",
-        scaling="standard",
-        infinite="error",
-        date_reference=None,
-        target_statistics=None,
-        target_smoothing=20.0,
-        target_folds=5,
-        time_column=None,
-        column_order="strict",
-        extra_columns="error",
-        random_state=None,
-    ):
+        categorical_features: Any = "from_dtype",
+        min_frequency: float | dict[Any, float] | None = None,
+        max_categories: int | dict[Any, int] | None = None,
+        missing_category: bool = False,
+        n_buckets: int | dict[Any, int] | None = None,
+        n_hashes: int | dict[Any, int] = 1,
+        shared_vocabularies: Any = None,
+        max_vocabulary_bytes: int | None = None,
+        delimiters: dict[Any, str] | None = None,
+        bag_weights: dict[Any, Any] | None = None,
+        bag_mode: str | dict[Any, str] = "mean",
+        scaling: str | dict[Any, str] = "standard",
+        infinite: str = "error",
+        date_reference: Any = None,
+        target_statistics: Any = None,
+        target_smoothing: float = 20.0,
+        target_folds: Any = 5,
+        time_column: Any = None,
+        column_order: str = "strict",
+        extra_columns: str = "error",
+        random_state: Any = None,
+    ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
@@ -578,12 +584,12 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def _copy(self) -> FieldEncoder:
         """A copy to be changed, so that a call that fails leaves this encoder alone."""
         new = object.__new__(type(self))
-        vars(new).update(vars(self))
+        new.__dict__.update(vars(self))
         return new
 
     def _become(self, new: FieldEncoder) -> None:
         """Take over all that another encoder holds, at once."""
-        self.__dict__ = vars(new)
+        self.__dict__ = new.__dict__
 
     def _table(
         self, X: Any, columns: list[Column], statistics: Statistics | None = None
@@ -629,15 +635,13 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         scales = learned.scales
         self.categorical_names_ = learned.categorical_names
         self.numeric_names_ = tuple(scales)
-        self.bag_names_ = learned.bag_names
-        kinds = learned.kinds
+        kinds, bags = learned.kinds, learned.bags
+        self.bag_names_ = tuple(bags)
         self.cardinalities_ = tuple(
             kinds[name].cardinality for name in self.categorical_names_
         )
-        self.bag_cardinalities_ = tuple(
-            kinds[name].cardinality for name in self.bag_names_
-        )
-        self.bag_modes_ = tuple(kinds[name].mode for name in self.bag_names_)
+        self.bag_cardinalities_ = tuple(bag.cardinality for bag in bags.values())
+        self.bag_modes_ = tuple(bag.mode for bag in bags.values())
         self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
         self.mean_ = np.array(learned.means)
         self.scale_ = np.array([scale.scale for scale in scales.values()])
@@ -658,7 +662,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_encoding")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True

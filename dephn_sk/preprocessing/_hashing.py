@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +58,7 @@ class Hashing(ColumnKind):
     """
 
     role = "category"
+    parts = (HashCounts,)
     has_codes = True
     grows = True
 
@@ -141,23 +142,12 @@ class Hashing(ColumnKind):
         hashes = stable_hash(object_array(spelt))
         if self.counts.numeric:
             found = [number(text) for text in spelt]
-            whole = [i for i, one in enumerate(found) if isinstance(one, int)]
-            other = [i for i, one in enumerate(found) if isinstance(one, float)]
-            bits = [int(found[i]) % 2**64 for i in whole]
-            hashes[whole] = stable_hash(np.array(bits, dtype=np.uint64))
-            hashes[other] = stable_hash(np.array([found[i] for i in other], float))
+            whole = {i: one for i, one in enumerate(found) if isinstance(one, int)}
+            other = {i: one for i, one in enumerate(found) if isinstance(one, float)}
+            bits = [one % 2**64 for one in whole.values()]
+            hashes[list(whole)] = stable_hash(np.array(bits, dtype=np.uint64))
+            hashes[list(other)] = stable_hash(np.array(list(other.values()), float))
         return hashes
-
-    def state(self) -> dict[str, Any]:
-        given = ("name", "n_buckets", "n_hashes", "table")
-        return {key: getattr(self, key) for key in given} | asdict(self.counts)
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        given = ("name", "n_buckets", "n_hashes", "table")
-        counts = ("numeric", "total", "missing")
-        empty = cls(**{key: state[key] for key in given})
-        return empty.changed(counts=HashCounts(**{key: state[key] for key in counts}))
 
 
 def stable_hash(values: NDArray) -> NDArray:

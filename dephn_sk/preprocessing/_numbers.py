@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,6 +176,7 @@ class NumericKind(ColumnKind):
     """
 
     role = "number"
+    parts: ClassVar[tuple[type, ...]] = (Scale,)
 
     def __init__(self, name: str, scaling: str = "standard", infinite: str = "error"):
         super().__init__(name)
@@ -239,21 +240,6 @@ class NumericKind(ColumnKind):
     def scaled(self, field: str, numbers: NDArray) -> NDArray:
         """Numbers of a field in its scale."""
         return self.scales[field].apply(finite(numbers, field, self.infinite))
-
-    def state(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "scaling": self.scaling,
-            "infinite": self.infinite,
-            "missing_shares": self.missing_shares,
-            "scales": {field: asdict(scale) for field, scale in self.scales.items()},
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        scales = {field: Scale(**one) for field, one in state["scales"].items()}
-        empty = object.__new__(cls).changed(seen={})
-        return empty.changed(**state | {"scales": scales})
 
 
 class Number(NumericKind):

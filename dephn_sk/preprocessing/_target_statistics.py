@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._numbers import NumberCounts, NumericKind, count_numbers
-from dephn_sk.preprocessing._plain import from_plain, to_plain
+from dephn_sk.preprocessing._numbers import (
+    NumberCounts,
+    NumericKind,
+    Scale,
+    count_numbers,
+)
 from dephn_sk.preprocessing._settings import Settings
 from dephn_sk.preprocessing._value_counts import ValueCounts, positions_of
 from dephn_sk.tasks import Labels
@@ -40,6 +44,8 @@ class TargetStatistics(NumericKind):
         Sums by value: of row weights; then for each rate of weighted labels and of the
         weights of observed ones.
     """
+
+    parts = (Scale, ValueCounts)
 
     def __init__(
         self,
@@ -167,22 +173,6 @@ class TargetStatistics(NumericKind):
         places, positions = counts.places(column)
         for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
             yield name, self.scaled(name, field[folds, places[positions]])
-
-    def state(self) -> dict[str, Any]:
-        return super().state() | {
-            "rate_names": self.rate_names,
-            "smoothing": self.smoothing,
-            "fields": self.fields,
-            "sums": self.counts.sums,
-            **to_plain(self.counts.values, self.name),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        values = ("sums", "kind", "values", "ends")
-        counts = ValueCounts(state["name"], from_plain(state), state["sums"])
-        own = {key: one for key, one in state.items() if key not in values}
-        return super().from_state(own).changed(counts=counts)
 
 
 def find_folds(

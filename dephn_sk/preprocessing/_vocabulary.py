@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from numbers import Integral
 from sys import getsizeof
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from dephn_sk.preprocessing._columns import Codes, Column
 from dephn_sk.preprocessing._distinct import object_array
 from dephn_sk.preprocessing._kind import ColumnKind
-from dephn_sk.preprocessing._plain import from_plain, to_plain
 from dephn_sk.preprocessing._settings import Settings
 from dephn_sk.preprocessing._spelling import shown
 from dephn_sk.preprocessing._value_counts import ValueCounts, positions_of
@@ -40,6 +39,7 @@ class Vocabulary(ColumnKind):
     """
 
     role = "category"
+    parts = (ValueCounts,)
     has_codes = True
     grows = True
     cardinality = 1
@@ -166,30 +166,6 @@ class Vocabulary(ColumnKind):
     def rare_share(self) -> float:  # type: ignore[override]
         rare = self.counts.sums[0, :-1][self._codes[:-1] == 0].sum()
         return _share(rare, self.counts.sums.sum())
-
-    def state(self) -> dict[str, Any]:
-        given = {
-            key: getattr(self, key)
-            for key in ("name", "min_frequency", "max_categories", "missing")
-        }
-        return given | {
-            "max_bytes": self.max_bytes,
-            "table": self.table,
-            "cardinality": self.cardinality,
-            "sums": self.counts.sums,
-            "codes": self._codes,
-            **to_plain(self.counts.values, self.name),
-        }
-
-    @classmethod
-    def from_state(cls, state: dict[str, Any]) -> Self:
-        given = ("name", "min_frequency", "max_categories", "missing", "max_bytes")
-        empty = cls(**{key: state[key] for key in (*given, "table")})
-        return empty.changed(
-            counts=ValueCounts(state["name"], from_plain(state), state["sums"]),
-            _codes=state["codes"],
-            cardinality=state["cardinality"],
-        )
 
 
 def as_codes(column: Column) -> NDArray:

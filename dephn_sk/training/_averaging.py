@@ -16,13 +16,13 @@ _BLOCK = 2**16  # rows that are brought up to date at a time
 
 
 def twin(network: Any, weights: Mapping[str, Tensor] | None = None) -> Any:
-    """The same modules and buffers with other parameters, which learn nothing.
+    """The same modules with other parameters and buffers, which learn nothing.
 
     Parameters
     ----------
     network : nn.Module
     weights : dict of str to Tensor, default=None
-        The parameters by name, taken as they are; None copies those of the network.
+        Parameters and buffers by name, taken as they are; others are copied.
 
     Returns
     -------
@@ -36,10 +36,14 @@ def twin(network: Any, weights: Mapping[str, Tensor] | None = None) -> Any:
     >>> other(torch.ones(1, 2)).item(), other.weight is layer.weight
     (2.0, False)
     """
-    shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
+    weights = weights or {}
+    shared: dict[int, Any] = {}
     for name, p in network.named_parameters():
-        value = p.detach().clone() if weights is None else weights[name]
+        value = weights[name] if name in weights else p.detach().clone()
         shared[id(p)] = nn.Parameter(value, requires_grad=False)
+    for name, buffer in network.named_buffers():
+        if name in weights:
+            shared[id(buffer)] = weights[name]
     return copy.deepcopy(network, shared).eval()
 
 
@@ -93,7 +97,8 @@ class WeightAverage:
     ) -> None:
         """Average the parameters of this network, from the given averages on."""
         self.parameters = list(network.parameters())
-        self.network = twin(network, values)
+        shared = dict(network.named_buffers())
+        self.network = twin(network, {**shared, **(values or {})})
         self.values = [p.detach() for p in self.network.parameters()]
 
     @torch.no_grad()

@@ -128,8 +128,28 @@ def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
     callbacks = made([item for item in _named(given) if item[0] not in same])
     callbacks.names = [name for name, _ in _named(given)]
     for name in (*same, "epoch_timer", "print_log"):
-        callbacks.kept[name] = _copy(held[name])
+        if name in held:
+            callbacks.kept[name] = _copy(held[name])
     return callbacks
+
+
+def copies(given: Sequence[Any] | None) -> list[Any] | None:
+    """What is given, with copies of the callbacks that the user may change later."""
+
+    def copied(item: Any) -> Any:
+        return clone(item, safe=False) if _is_callback(item) else item
+
+    if given is None:
+        return None
+    return [
+        (item[0], *map(copied, item[1:])) if isinstance(item, tuple) else copied(item)
+        for item in given
+    ]
+
+
+def _is_callback(item: Any) -> bool:
+    """Whether it is a callback, and not a class or a function that makes one."""
+    return hasattr(item, "on_train_begin") and not isinstance(item, type)
 
 
 def _named(given: Sequence[Any] | None) -> list[tuple[str, Any]]:
@@ -153,7 +173,7 @@ def _copy(callback: Any) -> Any:
 
 def _fresh(name: str, callback: Any) -> Any:
     """A callback that nothing has changed."""
-    if isinstance(callback, type) or not hasattr(callback, "on_train_begin"):
+    if not _is_callback(callback):
         if not callable(callback):
             raise ValueError(
                 "callbacks must hold skorch callbacks, or classes or functions that "

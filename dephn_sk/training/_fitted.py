@@ -23,6 +23,7 @@ from ._evaluation import predict_logits
 from ._net import MultiTaskNet
 from ._source import ArraySource
 from ._state import TrainingState
+from ._threads import threads
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class FittedModel:
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         vars(self).update({name: kept[name] for name in _REBUILT_FROM})
+        with threads(self.template.n_threads):
+            self._rebuild(kept)
+
+    def _rebuild(self, kept: dict[str, Any]) -> None:
+        """Network and state around the arrays that were kept."""
         training = _tensors(kept["training"])
         device, seed = _device(self.template), training["seed"]
         network = build_network(
@@ -91,7 +97,7 @@ class FittedModel:
             network.load_state_dict(_tensors(kept["weights"]))
         else:
             network = state.evaluated
-        vars(state.net)["module_"] = network.eval()
+        state.net.module_ = network.eval()
         vars(self).update(state=state, network=network)
 
     @property

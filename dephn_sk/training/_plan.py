@@ -15,7 +15,7 @@ from ..nn import TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Tasks, check_task_weights, combine, normalised
 from ._build import build_network, build_state, device_of
-from ._callbacks import NetCallbacks, carried, made
+from ._callbacks import NetCallbacks, carried, copies, made
 from ._fitted import FittedModel
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
@@ -85,6 +85,7 @@ class FitPlan:
         template = template_of(estimator)
         check_call(X, y, validation)
         if before is not None:
+            template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
         names = before.tasks.names if before else None
         counted = Counted.read(X, y, sample_weight, groups, names)
@@ -117,6 +118,11 @@ class FitPlan:
         precision: str = self.template.precision
         return precision
 
+    @property
+    def until(self) -> int:
+        """How many epochs there will be, with those before."""
+        return self.epochs + (self.before.state.epoch if self.before else 0)
+
     def begin(self) -> TrainingState:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.template
@@ -128,10 +134,14 @@ class FitPlan:
         old, params = before.state, before.template
         callbacks = carried(old.net, template.callbacks, params.callbacks)
         state = self._state(copy.deepcopy(old.network), callbacks)
+        anew = state.settings()
         state.load(old.state())
-        if template.learning_rate != params.learning_rate:
-            state.restart_schedules(template.learning_rate)
+        same_rate = template.learning_rate == params.learning_rate
+        if not (same_rate and state.schedules.keys() <= callbacks.kept.keys()):
+            state.restart_schedules(anew)
         state.set_weight_decay(template.weight_decay)
+        if state.stopping is not None and state.is_over:
+            state.stopping.misses = 0  # whoever goes on wants more epochs
         sizes = self.encoder.cardinalities_, self.encoder.bag_cardinalities_
         if sizes != (before.encoder.cardinalities_, before.encoder.bag_cardinalities_):
             state.grow(*sizes)
@@ -161,10 +171,13 @@ class FitPlan:
 
 
 def template_of(estimator: Any) -> Any:
-    """An unfitted estimator of its own, with the same parameters."""
+    """An unfitted estimator of its own, with the same parameters.
+
+    What the user's parameters hold may be changed later, and is copied.
+    """
     parameters = estimator.get_params(deep=False)
-    if parameters["encoder"] is not None:
-        parameters["encoder"] = clone(parameters["encoder"])
+    parameters["encoder"] = clone(parameters["encoder"], safe=False)
+    parameters["callbacks"] = copies(parameters["callbacks"])
     template = type(estimator)(**parameters)
     template.check_parameters()
     return template

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
+from skorch.callbacks import LRScheduler
 from skorch.history import History
 from torch import Tensor
 
@@ -43,6 +44,8 @@ class TrainingState:
         Whole epochs that are done, and steps within the one that is not.
     total : Tensor of shape (n_tasks,) or None
         Losses of that epoch so far, summed over rows.
+    schedules : dict of str to dict
+        Where schedules of callbacks go on once training begins, by callback.
     """
 
     def __init__(
@@ -61,9 +64,14 @@ class TrainingState:
             WeightAverage(self.network, weight_averaging) if weight_averaging else None
         )
         self.epoch = self.step = 0
-        self.total: Tensor | None = None
+        self.total: Any = None
         self._history: list[dict[str, Any]] | None = None
-        self._schedules: dict[str, Any] = {}
+        self.schedules: dict[str, Any] = {}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether early stopping has ended training."""
+        return self.stopping is not None and self.stopping.is_over
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -105,18 +113,18 @@ class TrainingState:
         if self.stopping is not None:
             state |= _prefixed("stopping", self.stopping.state())
             state |= _prefixed("best", self.stopping.weights or {})
+        schedules = dict(self.schedules)
         for name, callback in self.net.callbacks_:
-            schedule = _schedule_of(callback)
-            if schedule is not None:
-                state[f"schedule.{name}"] = _plain(schedule.state_dict())
-        return state
+            if (schedule := _schedule_of(callback)) is not None:
+                schedules[name] = _plain(schedule.state_dict())
+        return state | _prefixed("schedule", schedules)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was taken; its tensors are copied."""
         self.seed, self.epoch = state["seed"], state["epoch"]
         self.step, total = state["step"], state["total"]
         self.total = None if total is None else total.clone()
-        self.net.history = History(state["history"])
+        self.net.history = History(map(dict, state["history"]))
         self.network.load_state_dict(_under("network", state))
         self.net.criterion_.load_state_dict(_under("criterion", state))
         for rule, optimizer in self.net.rules_.items():
@@ -128,15 +136,22 @@ class TrainingState:
         if self.stopping is not None and "stopping.misses" in state:
             vars(self.stopping).update(_under("stopping", state))
             self.stopping.weights = _under("best", state) or None
-            if self.stopping.is_over:  # whoever goes on wants more epochs
-                self.stopping.misses = 0
-        self._schedules = _under("schedule", state)
+        self.schedules = _under("schedule", state)
 
-    def restart_schedules(self, learning_rate: float) -> None:
-        """Begin anew from another learning rate, schedules included."""
-        self._schedules = {}
-        for group in self.net.optimizer_.param_groups:
-            group["lr"] = group["initial_lr"] = learning_rate
+    def settings(self) -> list[dict[str, Any]]:
+        """Learning rates and the like, of each optimizer's groups of parameters."""
+        return [dict(group) for group in self._groups()]
+
+    def _groups(self) -> Iterator[dict[str, Any]]:
+        for optimizer in self.net.rules_.values():
+            yield from optimizer.param_groups
+
+    def restart_schedules(self, settings: list[dict[str, Any]]) -> None:
+        """Begin schedules anew, from other learning rates and the like."""
+        self.schedules = {}
+        for group, anew in zip(self._groups(), settings, strict=True):
+            group.clear()
+            group.update(anew)
 
     def set_weight_decay(self, weight_decay: float) -> None:
         """Decay as strongly as that from now on."""
@@ -146,19 +161,23 @@ class TrainingState:
     def begin(self, train: Source) -> None:
         """Tell callbacks that training begins.
 
-        skorch's schedules begin anew in each training; here they go on.
+        skorch's schedules ask the history where to begin, but not how they went there;
+        here they see none, and go on where they were, if they were somewhere.
         """
-        optimizers = self.net.rules_.values()
-        settings = [dict(g) for one in optimizers for g in one.param_groups]
-        self.net.notify("on_train_begin", X=train, y=None)
-        for name, callback in self.net.callbacks_:
-            saved, schedule = self._schedules.get(name), _schedule_of(callback)
+        net, settings = self.net, self.settings()
+        for name, callback in net.callbacks_:
+            history = net.history
+            if isinstance(callback, LRScheduler):
+                net.history = History()
+            callback.on_train_begin(net, X=train, y=None)
+            if isinstance(callback, LRScheduler):
+                net.history = history
+            saved, schedule = self.schedules.get(name), _schedule_of(callback)
             if saved is not None and schedule is not None:
                 schedule.load_state_dict(saved)
-                groups = (g for one in optimizers for g in one.param_groups)
-                for group, before in zip(groups, settings, strict=True):
+                for group, before in zip(self._groups(), settings, strict=True):
                     group.update(before)
-        self._schedules = {}
+        self.schedules = {}
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """Keep what a callback that loads a checkpoint has replaced in the net."""
@@ -167,13 +186,17 @@ class TrainingState:
             _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
 
     def trimmed(self, network: TaskNetwork) -> TrainingState:
-        """The least that training can go on from: weights, history, and seed."""
+        """The least that training can go on from: weights, history, and seed.
+
+        Callbacks begin anew.
+        """
         trimmed = copy.copy(self)
         trimmed.network, trimmed.average, trimmed.total = network, None, None
-        trimmed.step, trimmed._history = 0, None
+        trimmed.step, trimmed._history, trimmed.schedules = 0, None, {}
         network.requires_grad_(True)
         trimmed.net = copy.copy(self.net)
-        vars(trimmed.net)["module_"] = network
+        trimmed.net.callbacks_ = []
+        trimmed.net.module_ = network
         trimmed.net.history = History(self.history[: self.epoch])
         trimmed.net.initialize_optimizer()
         if self.stopping is not None:
@@ -198,8 +221,6 @@ class TrainingState:
                 _replace(optimizer, old, part.table, where)
         if self.average is not None:
             self.average.grow(self.network, grown)
-        if self.stopping is not None:  # a best epoch with smaller tables
-            self.stopping.weights = None
 
 
 def _schedule_of(callback: Any) -> Any:

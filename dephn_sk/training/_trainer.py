@@ -47,40 +47,47 @@ class Trainer:
         state, net = self.state, self.state.net
         state.begin(self.plan.train)
         with _no_denormals(), products(self.plan.train.device, self.plan.precision):
-            for _ in range(self.plan.epochs):
-                stopped = self._notified("on_epoch_begin") or self._epoch()
-                yield net.history[-1]
-                if stopped:
+            stopped = False
+            while not (stopped or state.is_over) and state.epoch < self.plan.until:
+                if self._notified("on_epoch_begin"):
+                    del net.history[-1]  # an epoch that never was
                     break
+                stopped = self._epoch()
+                yield net.history[-1]
         self._finish()
 
     def _epoch(self) -> bool:
-        """One epoch; whether training is over."""
+        """One epoch; whether a callback wishes to stop."""
         state, plan = self.state, self.plan
-        self._train()
+        with torch.random.fork_rng(devices=[]):
+            self._train()
         if state.average is not None:
             state.average.settle()
-        vars(state.net)["module_"] = state.evaluated
+        state.net.module_ = state.evaluated
         if state.evaluated.gates is not None:
             state.net.history.record("gates", state.evaluated.gates.tolist())
         self._check_finite()
         if plan.valid is not None:
             self._validate(plan.valid)
-        elif state.stopping is not None:  # weights whose value is not known
-            state.stopping = None
         state.epoch += 1
         state.step, state.total = 0, None
-        if plan.before is None and plan.valid is None and state.epoch < plan.epochs:
-            self._last = twin(state.evaluated)  # for whoever interrupts the next one
-        stopped = self._notified("on_epoch_end")
-        return stopped or (state.stopping is not None and state.stopping.is_over)
+        if plan.before is None and state.stopping is None:
+            # for whoever interrupts the next one
+            more = state.epoch < plan.until
+            self._last = twin(state.evaluated) if more else state.evaluated
+        return self._notified("on_epoch_end")
 
     def _notified(self, event: str) -> bool:
-        """Tell callbacks of an epoch; whether one of them wishes to stop."""
+        """Tell callbacks of an epoch; whether one of them wishes to stop.
+
+        Before a single epoch is whole, there is nothing to stop with.
+        """
         given = {"dataset_train": self.plan.train, "dataset_valid": self.plan.valid}
         try:
             self.state.net.notify(event, **given)
         except KeyboardInterrupt:
+            if not self.state.epoch:
+                raise
             return True
         return False
 
@@ -88,14 +95,14 @@ class Trainer:
         """Show the network that predicts; what callbacks load is theirs alone."""
         state, net = self.state, self.state.net
         best = state.best().eval()
-        vars(net)["module_"] = best
+        net.module_ = best
         if net.hears("on_train_end"):
             kept, shown = state.state(), twin(best)
-            vars(net)["module_"] = shown
+            net.module_ = shown
             net.notify("on_train_end", X=self.plan.train, y=None)
             state.keep(kept)
             if all(map(torch.equal, shown.parameters(), best.parameters())):
-                vars(net)["module_"] = best
+                net.module_ = best
 
     # ------------------------------------------------------------ what is left behind
 
@@ -107,7 +114,6 @@ class Trainer:
     def snapshot(self) -> FittedModel:
         """The model as it is shown now, which later epochs leave alone."""
         state = self.state.trimmed(twin(self.state.net.module_))
-        state.net.callbacks_ = []
         return self._model(state, state.network, None)
 
     def interrupted(self) -> FittedModel | None:
@@ -135,7 +141,7 @@ class Trainer:
     def _train(self) -> None:
         """The steps of an epoch that are not yet done, and its loss."""
         state, net, source = self.state, self.state.net, self.plan.train
-        vars(net)["module_"] = state.network
+        net.module_ = state.network
         state.network.train()
         hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
         use_generator(state.network, self._generator)
@@ -151,7 +157,7 @@ class Trainer:
             if hooks:
                 self._batch_ends("train", batch, step)
         state.network.eval()
-        self._record_batches("train", hooks, batch)
+        self._record_batches("train", source, hooks)
         task_loss = state.total / source.n_rows
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
@@ -159,9 +165,9 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""
         state, net = self.state, self.state.net
-        self._generator.manual_seed(
-            seed_of(state.seed, "dropout", state.epoch, state.step)
-        )
+        seed = seed_of(state.seed, "dropout", state.epoch, state.step)
+        for generator in (self._generator, torch.default_generator):
+            generator.manual_seed(seed)  # the latter for torch's own layers
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
         step = self._losses(batch, self._inputs(batch))
@@ -226,7 +232,7 @@ class Trainer:
             seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
             if hooks:
                 self._batch_ends("valid", batch, step)
-        self._record_batches("valid", hooks, batch)
+        self._record_batches("valid", source, hooks)
         return seen
 
     def _batch_ends(self, prefix: str, batch: Batch, step: dict[str, Any]) -> None:
@@ -235,14 +241,14 @@ class Trainer:
         net.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
         net.notify("on_batch_end", batch=batch, training=prefix == "train", **step)
 
-    def _record_batches(self, prefix: str, hooks: bool, last: Batch) -> None:
+    def _record_batches(self, prefix: str, source: Source, hooks: bool) -> None:
         """How many batches there were; callbacks such as Checkpoint read a last one."""
-        history = self.state.net.history
+        history, size = self.state.net.history, self.plan.batch_size
+        n_batches = -(-source.n_rows // size)
         if not hooks:
             history.new_batch()
-            history.record_batch(f"{prefix}_batch_size", len(last.labels))
-        source = self.plan.train if prefix == "train" else self.plan.valid
-        n_batches = -(-source.n_rows // self.plan.batch_size)
+            last = source.n_rows - (n_batches - 1) * size
+            history.record_batch(f"{prefix}_batch_size", last)
         history.record(f"{prefix}_batch_count", n_batches)
 
     def _record(self, values: dict[str, Any]) -> None:

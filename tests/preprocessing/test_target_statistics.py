@@ -11,6 +11,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.fixes import parse_version
 
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.tasks import Tasks
 
 
 def make_data(n_rows=300, n_users=20, seed=0):
@@ -88,6 +89,29 @@ def test_each_task_is_a_slow_loop_over_the_other_folds_observed_labels():
     for row in range(60):
         expected = slow_rate(values, y[:, 1], weight, nothing, values[row], 3.0)
         np.testing.assert_allclose(full[row, 2], expected)
+
+
+def test_a_missing_label_of_the_only_task_does_not_count():
+    X, y = make_data(60, 6)
+    y = y.astype(float)
+    y[::7] = np.nan
+    one = encoder(target_folds=KFold(3)).fit_encode(X, y).numbers
+    two = encoder(target_folds=KFold(3)).fit_encode(X, np.column_stack([y, y])).numbers
+    np.testing.assert_array_equal(one, two[:, :2])
+    assert np.isfinite(one).all()
+
+
+def test_growing_refuses_labels_of_other_tasks():
+    X, y = make_data(60, 6)
+    tasks = Tasks.learn(pd.DataFrame({"a": y, "b": 1 - y}))
+    grown = encoder(random_state=0).fit(X, tasks.read(tasks_of(y, "a", "b")))
+    other = Tasks.learn(tasks_of(y, "a", "c")).read(tasks_of(y, "a", "c"))
+    with pytest.raises(ValueError, match=r"rates \['a_rate', 'c_rate'\], but had"):
+        grown.partial_fit(X, other)
+
+
+def tasks_of(y, *names):
+    return pd.DataFrame(dict.fromkeys(names, y))
 
 
 def test_only_fit_transform_cross_fits():
