@@ -134,11 +134,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     )
     residual: bool = parameter(True, ["boolean"])
     selection: str | None = parameter(
-        None,
-        [
-            StrOptions({"soft", "soft-private-attention", "attention"}),
-            None,
-        ],
+        None, [StrOptions({"soft", "soft-private-attention", "attention"}), None]
     )
     n_heads: int = parameter(1, AT_LEAST_ONE)
     mappings: Sequence[Any] = parameter(("raw", "sin"), ["array-like"])
@@ -210,28 +206,8 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
-        return DEPHN(
-            embedding,
-            n_outputs,
-            public_experts=self.public_experts,
-            private_experts=self.private_experts,
-            expert_hidden=self.expert_hidden,
-            n_layers=self.n_layers,
-            cross_rank=self.cross_rank,
-            residual=self.residual,
-            selection=self.selection,
-            n_heads=self.n_heads,
-            mappings=self.mappings,
-            gate=self.gate,
-            virtual_gradient=self.virtual_gradient,
-            coefficient_reduction=self.coefficient_reduction,
-            label_similarity=self.label_similarity,
-            gate_optimizer=self.gate_optimizer,
-            gate_learning_rate=self.gate_learning_rate,
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )
+        parameters = self._parameters_for(DEPHN)
+        return DEPHN(embedding, n_outputs, generator=generator, **parameters)
 
     def check_parameters(self) -> None:
         super().check_parameters()
@@ -259,8 +235,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         gates = self.network_.gates
         if gates is None:
             raise AttributeError("gate_values_ exist for gate='trainable' alone.")
-        values: NDArray = gates.detach().cpu().numpy().copy()
-        return values
+        return gates.detach().cpu().numpy().copy()
 
     @property
     def gate_history_(self) -> NDArray:
@@ -278,8 +253,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         logits = self.network_.selection_logits
         if logits is None:
             raise AttributeError("selection_gates_ exist for a soft selection alone.")
-        gates: NDArray = expit(logits.detach().cpu().numpy())
-        return gates
+        return expit(logits.detach().cpu().numpy())
 
     @property
     def branch_names_(self) -> list[str]:

@@ -120,6 +120,18 @@ class ParameterTable:
         cls.__doc__ = document.replace("{attributes}", cls._attributes) or None
         super().__init_subclass__(**kwargs)
 
+    def _parameters_for(self, function: Callable[..., Any]) -> dict[str, Any]:
+        """The values of those parameters that a function takes under the same name.
+
+        >>> class Walk(ParameterTable):
+        ...     steps: int = parameter(3, [int])
+        ...     verbose: int = parameter(0, [int])
+        >>> Walk(steps=5)._parameters_for(lambda start, steps: start + steps)
+        {'steps': 5}
+        """
+        taken = inspect.signature(function).parameters
+        return {name: getattr(self, name) for name in self._parameters if name in taken}
+
 
 def _constructor(cls: type[ParameterTable]) -> Callable[..., None]:
     """An `__init__` that keeps each argument as it is and under its own name."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ..nn._linear import uniform
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
@@ -76,9 +76,8 @@ class DCN(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(embedding)
         width = embedding.width
-        self.embedding = embedding
         self.crosses = nn.ModuleList(
             DCNCross(width, generator=generator) for _ in range(n_crosses)
         )
@@ -87,13 +86,8 @@ class DCN(SingleTaskNetwork):
             1, width + hidden[-1], n_outputs, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x0 = self.embedding(codes, numbers, bags).flatten(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        x0 = fields.flatten(1)
         crossed = x0
         for layer in self.crosses:
             crossed = layer(x0, crossed)
@@ -132,16 +126,6 @@ class DCNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
+    _network = DCN
+    _renamed = {"n_crosses": "n_layers"}
     reads_vectors = False
-
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> DCN:
-        return DCN(
-            embedding,
-            n_outputs,
-            hidden=self._widths(),
-            n_crosses=self.n_layers,
-            dropout=self.dropout,
-            generator=generator,
-        )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ._mlp import MLP
 from ._single_task import SingleTaskClassifier, SingleTaskNetwork
 
@@ -49,21 +49,13 @@ class DNN(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        super().__init__(embedding)
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], n_outputs, generator=generator)
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
-        return self.output(self.deep(x))[0]
+    def _logits(self, fields: Tensor) -> Tensor:
+        return self.output(self.deep(fields.flatten(1)))[0]
 
 
 class DNNClassifier(SingleTaskClassifier):
@@ -95,15 +87,5 @@ class DNNClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
+    _network = DNN
     reads_vectors = False
-
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> DNN:
-        return DNN(
-            embedding,
-            n_outputs,
-            hidden=self._widths(),
-            dropout=self.dropout,
-            generator=generator,
-        )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
 from ._mlp import MLP
@@ -79,24 +79,16 @@ class FINT(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
+        super().__init__(embedding)
         self.interactions = nn.ModuleList(
             FINTLayer(embedding.n_fields, generator=generator)
             for _ in range(n_interactions)
         )
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], n_outputs, generator=generator)
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        fields = self.embedding(codes, numbers, bags)
+    def _logits(self, fields: Tensor) -> Tensor:
         kept = (1 + len(self.interactions)) * self.embedding.width
         blocks = row_blocks(len(fields), kept, fields)
         x = torch.cat([self._interact(fields[rows]) for rows in blocks])
@@ -144,14 +136,5 @@ class FINTClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> FINT:
-        return FINT(
-            embedding,
-            n_outputs,
-            hidden=self._widths(),
-            n_interactions=self.n_layers,
-            dropout=self.dropout,
-            generator=generator,
-        )
+    _network = FINT
+    _renamed = {"n_interactions": "n_layers"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -47,7 +48,7 @@ class MLP(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(
             GroupedLinear(n_groups, a, b, generator=generator)
-            for a, b in zip([in_width, *widths], widths, strict=False)
+            for a, b in pairwise([in_width, *widths])
         )
         self.dropout = Dropout(dropout)
 

@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, InputGates, Members, TaskNetwork, Towers
-from ..nn._linear import layer_widths
+from ..nn import FieldEmbedding, InputGates, Members, Towers
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
+from ._network import NetworkClassifier, TowerNetwork
 
 
-class MMoE(TaskNetwork):
+class MMoE(TowerNetwork):
     r"""Experts shared by all tasks, a gate and a tower of each task's own.
 
     .. math::
@@ -60,40 +59,21 @@ class MMoE(TaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
+        super().__init__(embedding)
+        width, last = embedding.width, expert_hidden[-1]
         self.experts = MLP(
-            n_experts,
-            embedding.width,
-            expert_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_experts, width, expert_hidden, dropout=dropout, generator=generator
         )
-        self.gating = InputGates(
-            embedding.width, len(n_outputs), n_experts, generator=generator
-        )
+        self.gating = InputGates(width, len(n_outputs), n_experts, generator=generator)
         self.towers = Towers(
-            n_outputs,
-            expert_hidden[-1],
-            hidden=tower_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        x = fields.flatten(1)
         experts, scores = self.experts.beside(self.gating.linear, x)
         mixed = torch.bmm(self.gating(x, scores), experts.transpose(0, 1))
         return self.towers(mixed.transpose(0, 1))
-
-    def start_from(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.start_from(logits)
 
     @property
     def branch_names(self) -> tuple[str, ...]:
@@ -101,18 +81,13 @@ class MMoE(TaskNetwork):
         return tuple(f"expert{k}" for k in range(self.gating.linear.weight.shape[2]))
 
     def mapped_gates(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         """Softmax gates of each row, (batch, n_tasks, n_experts)."""
-        x = self.embedding(codes, numbers, bags).flatten(1)
-        gates: Tensor = self.gating(x)
-        return gates
+        return self.gating(self.embedding(codes, numbers, bags).flatten(1))
 
 
-class MMoEClassifier(MultiTaskClassifier):
+class MMoEClassifier(NetworkClassifier):
     """Multi-gate Mixture-of-Experts [1]_.
 
     All tasks share the experts; for each row, a softmax gate of each task weighs them.
@@ -155,20 +130,5 @@ class MMoEClassifier(MultiTaskClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
+    _network = MMoE
     reads_vectors = False
-
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> MMoE:
-        return MMoE(
-            embedding,
-            n_outputs,
-            n_experts=self.n_experts,
-            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )

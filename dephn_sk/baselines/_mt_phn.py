@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import torch
+from typing import Any
 
 from .._compat import StrOptions
 from .._dephn import DEPHNMultiTaskClassifier, check_heads
-from .._estimator import MultiTaskClassifier
 from .._parameters import like, parameter
-from ..nn import DEPHN, FieldEmbedding
+from ..nn import DEPHN
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._network import NetworkClassifier
 
 SHARING = ("all-public", "private-dnn", "public-dnn")
 
 
-class MTPHNClassifier(MultiTaskClassifier):
+class MTPHNClassifier(NetworkClassifier):
     """Multi-task PHN: the heterogeneous network [2]_ with gates as in MMoE.
 
     The network of DEPHN [1]_ without its three ideas on gates: they are a softmax of a
@@ -73,38 +72,20 @@ class MTPHNClassifier(MultiTaskClassifier):
         super().check_parameters()
         check_heads(self)
 
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> DEPHN:
-        public, private = self._experts()
-        return DEPHN(
-            embedding,
-            n_outputs,
-            public_experts=public,
-            private_experts=private,
-            expert_hidden=self.expert_hidden,
-            n_layers=self.n_layers,
-            cross_rank=self.cross_rank,
-            residual=self.residual,
-            selection=self.selection,
-            n_heads=self.n_heads,
-            mappings=("raw",),
-            gate="mapped",
-            virtual_gradient=None,
-            gate_optimizer="adam",
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )
+    _network = DEPHN
 
-    def _experts(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Public and private experts: a row of table I."""
+    def _network_parameters(self) -> dict[str, Any]:
         deep, crossing = ("dnn",) * self.n_experts, ("cross", "field")
-        return {
+        public, private = {  # a row of table I
             "public-dnn": (deep, crossing),
             "private-dnn": (crossing, deep),
             "all-public": (deep + crossing, ()),
         }[self.sharing]
+        return super()._network_parameters() | {
+            "public_experts": public,
+            "private_experts": private,
+            "mappings": ("raw",),
+            "gate": "mapped",
+            "virtual_gradient": None,
+            "gate_optimizer": "adam",
+        }

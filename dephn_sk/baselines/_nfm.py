@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ._mlp import MLP
-from ._single_task import SingleTaskClassifier, SingleTaskNetwork
+from ._single_task import FirstOrderNetwork, SingleTaskClassifier
 
 
-class NFM(SingleTaskNetwork):
+class NFM(FirstOrderNetwork):
     r"""Feed-forward layers on the sum of all pairs of fields, and first-order weights.
 
     .. math::
@@ -54,22 +54,13 @@ class NFM(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.first_order = first_order
+        super().__init__(embedding, first_order)
         self.deep = MLP(1, embedding.dim, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], first_order.dim, generator=generator)
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        fields = self.embedding(codes, numbers, bags)
+    def _logits(self, fields: Tensor) -> Tensor:
         pairs = (fields.sum(1).square() - fields.square().sum(1)) / 2
-        deep = self.output(self.deep(pairs))[0]
-        return deep + self.first_order(codes, numbers, bags).sum(1)
+        return self.output(self.deep(pairs))[0]
 
 
 class NFMClassifier(SingleTaskClassifier):
@@ -102,13 +93,5 @@ class NFMClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> NFM:
-        return NFM(
-            embedding,
-            embedding.first_order(n_outputs, generator=generator),
-            hidden=self._widths(),
-            dropout=self.dropout,
-            generator=generator,
-        )
+    _network = NFM
+    _first_order = True

@@ -7,12 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork, Towers
-from ..nn._linear import layer_widths
+from ..nn import FieldEmbedding, GroupedLinear, Towers
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
+from ._network import NetworkClassifier, TowerNetwork
 
 
 class CGC(nn.Module):
@@ -86,7 +85,7 @@ class CGC(nn.Module):
         return mixed.transpose(0, 1)
 
 
-class PLE(TaskNetwork):
+class PLE(TowerNetwork):
     r"""Levels of shared and task-specific experts, a tower of each task's own.
 
     .. math:: \mathrm{logit}_t = h^t(y^L_t), \quad y^0 = E
@@ -134,9 +133,8 @@ class PLE(TaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(embedding)
         width = expert_hidden[-1]
-        self.embedding = embedding
         self.levels = nn.ModuleList(
             CGC(
                 len(n_outputs),
@@ -154,23 +152,14 @@ class PLE(TaskNetwork):
             n_outputs, width, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        x = fields.flatten(1)
         for level in self.levels:
             x = level(x)
         return self.towers(x)
 
-    def start_from(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.start_from(logits)
 
-
-class PLEClassifier(MultiTaskClassifier):
+class PLEClassifier(NetworkClassifier):
     """Progressive Layered Extraction [1]_.
 
     Each task has experts of its own beside those that all share; gates mix them, level
@@ -219,22 +208,6 @@ class PLEClassifier(MultiTaskClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
+    _network = PLE
+    _renamed = {"n_shared": "n_shared_experts", "n_specific": "n_specific_experts"}
     reads_vectors = False
-
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> PLE:
-        return PLE(
-            embedding,
-            n_outputs,
-            n_levels=self.n_levels,
-            n_shared=self.n_shared_experts,
-            n_specific=self.n_specific_experts,
-            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )

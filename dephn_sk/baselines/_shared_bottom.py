@@ -7,15 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
-from ..nn._linear import layer_widths
+from ..nn import FieldEmbedding, Towers
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
+from ._network import NetworkClassifier, TowerNetwork
 
 
-class SharedBottom(TaskNetwork):
+class SharedBottom(TowerNetwork):
     r"""All tasks read the output of one feed-forward network.
 
     .. math:: \mathrm{logit}_t = h^t(f(E))
@@ -56,34 +55,19 @@ class SharedBottom(TaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.bottom = MLP(
-            1, embedding.width, bottom_hidden, dropout=dropout, generator=generator
-        )
+        super().__init__(embedding)
+        width, last = embedding.width, bottom_hidden[-1]
+        self.bottom = MLP(1, width, bottom_hidden, dropout=dropout, generator=generator)
         self.towers = Towers(
-            n_outputs,
-            bottom_hidden[-1],
-            hidden=tower_hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        x = fields.flatten(1)
         return self.towers(self.bottom(x)[0])
 
-    def start_from(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.start_from(logits)
 
-
-class SharedBottomClassifier(MultiTaskClassifier):
+class SharedBottomClassifier(NetworkClassifier):
     """Shared-bottom network [1]_: all tasks on one feed-forward network.
 
     See :class:`SharedBottom`.
@@ -121,19 +105,6 @@ class SharedBottomClassifier(MultiTaskClassifier):
     n_layers: int = parameter(1, AT_LEAST_ONE)
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
+    _network = SharedBottom
+    _renamed = {"bottom_hidden": "hidden"}
     reads_vectors = False
-
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> SharedBottom:
-        return SharedBottom(
-            embedding,
-            n_outputs,
-            bottom_hidden=layer_widths(self.hidden, self.n_layers),
-            tower_hidden=self.tower_hidden,
-            dropout=self.dropout,
-            generator=generator,
-        )

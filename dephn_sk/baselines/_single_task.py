@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import copy
-from abc import abstractmethod
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Callable, Sequence
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, TaskNetwork
-from ..nn._linear import layer_widths
+from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
+from ._network import FieldNetwork, NetworkClassifier
 
 
-class SingleTaskNetwork(TaskNetwork):
+class SingleTaskNetwork(FieldNetwork):
     """Base of networks for one task: their `output` gives the logits."""
 
     output: GroupedLinear
@@ -27,6 +25,20 @@ class SingleTaskNetwork(TaskNetwork):
         """Let every row start near the given logits, of shape (n_outputs,)."""
         bias = cast(Tensor, self.output.bias)
         bias[0] = logits.to(bias)
+
+
+class FirstOrderNetwork(SingleTaskNetwork):
+    """Base of those that add a weight for each category and number to their logits."""
+
+    def __init__(self, embedding: FieldEmbedding, first_order: FieldEmbedding) -> None:
+        super().__init__(embedding)
+        self.first_order = first_order
+
+    def forward(
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
+    ) -> Tensor:
+        logits = super().forward(codes, numbers, bags)
+        return logits + self.first_order(codes, numbers, bags).sum(1)
 
 
 class NetworkPerTask(TaskNetwork):
@@ -47,7 +59,7 @@ class NetworkPerTask(TaskNetwork):
         self.networks = nn.ModuleList(networks)
 
     def forward(
-        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence = ()
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         logits = [network(codes, numbers, bags) for network in self.networks]
         return torch.cat(logits, dim=1)
@@ -60,7 +72,7 @@ class NetworkPerTask(TaskNetwork):
             network.start_from(own)
 
 
-class SingleTaskClassifier(MultiTaskClassifier):
+class SingleTaskClassifier(NetworkClassifier):
     """Base of the systems without a word on several tasks.
 
     Parameters
@@ -75,11 +87,9 @@ class SingleTaskClassifier(MultiTaskClassifier):
     hidden: Sequence[int] = parameter((64, 32), WIDTHS)
     n_layers: int = parameter(1, AT_LEAST_ONE)
 
-    @abstractmethod
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> SingleTaskNetwork:
-        """The network of one task."""
+    _network: ClassVar[Callable[..., SingleTaskNetwork]]
+    # whether the network is given first-order weights, which know the number of logits
+    _first_order = False
 
     def build_network(
         self,
@@ -87,15 +97,12 @@ class SingleTaskClassifier(MultiTaskClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> NetworkPerTask:
-        start = generator.get_state()
+        start, parameters = generator.get_state(), self._network_parameters()
         networks = []
         for n in n_outputs:
             # each task starts from the values it would start from alone
             generator.set_state(start)
             own = copy.deepcopy(embedding)
-            networks.append(self._build_single(own, n, generator))
+            last = own.first_order(n, generator=generator) if self._first_order else n
+            networks.append(self._network(own, last, generator=generator, **parameters))
         return NetworkPerTask(networks)
-
-    def _widths(self) -> list[int]:
-        """Widths of the feed-forward layers."""
-        return layer_widths(self.hidden, self.n_layers)

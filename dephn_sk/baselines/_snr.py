@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import pairwise
 from numbers import Real
 
@@ -11,13 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from .._compat import Interval
-from .._estimator import MultiTaskClassifier
 from .._parameters import parameter
-from ..nn import Dropout, FieldEmbedding, Members, TaskNetwork, Towers
+from ..nn import Dropout, FieldEmbedding, Towers
 from ..nn._dropout import Randomized
-from ..nn._linear import layer_widths, uniform
+from ..nn._linear import normal, uniform
 from ..training._parameters import AT_LEAST_ONE, WIDTHS
 from ._mlp import MLP
+from ._network import NetworkClassifier, TowerNetwork
 
 # of the concrete distribution, and how far it is stretched: the values of [L0]
 TEMPERATURE, LOWEST, HIGHEST = 2 / 3, -0.1, 1.1
@@ -61,15 +62,11 @@ class Routing(Randomized):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        fan_in = n_in * in_width
-        self.weight = uniform(
-            n_in, in_width, n_out, out_width, fan_in=fan_in, generator=generator
-        )
-        self.bias = uniform(n_out, out_width, fan_in=fan_in, generator=generator)
+        initial = partial(uniform, fan_in=n_in * in_width, generator=generator)
+        self.weight = initial(n_in, in_width, n_out, out_width)
+        self.bias = initial(n_out, out_width)
         # connections start half open, and not all alike
-        self.log_alpha = nn.Parameter(
-            torch.empty(n_in, n_out).normal_(0, 0.01, generator=generator)
-        )
+        self.log_alpha = normal(n_in, n_out, std=0.01, generator=generator)
 
     def connections(self) -> Tensor:
         """How open each connection is, in [0, 1], (n_in, n_out)."""
@@ -99,7 +96,7 @@ class Routing(Randomized):
         return v + self.bias.unsqueeze(1)
 
 
-class SNR(TaskNetwork):
+class SNR(TowerNetwork):
     r"""Levels of sub-networks with learned connections, a tower of each task's own.
 
     .. math::
@@ -152,10 +149,9 @@ class SNR(TaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(embedding)
         first, last = expert_hidden[0], expert_hidden[-1]
         self.l0_penalty = l0_penalty
-        self.embedding = embedding
         self.lowest = MLP(
             n_experts, embedding.width, [first], dropout=dropout, generator=generator
         )
@@ -171,13 +167,8 @@ class SNR(TaskNetwork):
             n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        u = self.lowest(self.embedding(codes, numbers, bags).flatten(1))
+    def _logits(self, fields: Tensor) -> Tensor:
+        u = self.lowest(fields.flatten(1))
         for routing in self.routings:
             u = self.dropout(routing(u).relu())
         return self.towers(self.to_towers(u))
@@ -187,12 +178,8 @@ class SNR(TaskNetwork):
         routings = [*self.routings, self.to_towers]
         return self.l0_penalty * torch.stack([r.n_open() for r in routings]).sum()
 
-    def start_from(self, logits: Tensor) -> None:
-        """Let every row start near the given logits, of shape (sum(n_outputs),)."""
-        self.towers.start_from(logits)
 
-
-class SNRClassifier(MultiTaskClassifier):
+class SNRClassifier(NetworkClassifier):
     """Sub-Network Routing [1]_ with transformations, SNR-Trans.
 
     Sub-networks stand in levels; which of them read which, and which the tasks read, is
@@ -242,21 +229,5 @@ class SNRClassifier(MultiTaskClassifier):
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
     l0_penalty: float = parameter(1e-4, [Interval(Real, 0, None, closed="left")])
 
+    _network = SNR
     reads_vectors = False
-
-    def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
-    ) -> SNR:
-        return SNR(
-            embedding,
-            n_outputs,
-            n_experts=self.n_experts,
-            expert_hidden=layer_widths(self.expert_hidden, self.n_layers),
-            tower_hidden=self.tower_hidden,
-            l0_penalty=self.l0_penalty,
-            dropout=self.dropout,
-            generator=generator,
-        )

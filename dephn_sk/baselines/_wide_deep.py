@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ._mlp import MLP
-from ._single_task import SingleTaskClassifier, SingleTaskNetwork
+from ._single_task import FirstOrderNetwork, SingleTaskClassifier
 
 
-class WideDeep(SingleTaskNetwork):
+class WideDeep(FirstOrderNetwork):
     r"""A weight for each category and number, beside feed-forward layers.
 
     .. math::
@@ -51,23 +51,13 @@ class WideDeep(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.embedding = embedding
-        self.first_order = first_order
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        super().__init__(embedding, first_order)
+        width = embedding.width
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(1, hidden[-1], first_order.dim, generator=generator)
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        x = self.embedding(codes, numbers, bags).flatten(1)
-        deep = self.output(self.deep(x))[0]
-        return deep + self.first_order(codes, numbers, bags).sum(1)
+    def _logits(self, fields: Tensor) -> Tensor:
+        return self.output(self.deep(fields.flatten(1)))[0]
 
 
 class WideDeepClassifier(SingleTaskClassifier):
@@ -100,13 +90,5 @@ class WideDeepClassifier(SingleTaskClassifier):
     (500, 3)
     """
 
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> WideDeep:
-        return WideDeep(
-            embedding,
-            embedding.first_order(n_outputs, generator=generator),
-            hidden=self._widths(),
-            dropout=self.dropout,
-            generator=generator,
-        )
+    _network = WideDeep
+    _first_order = True

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .._parameters import parameter
-from ..nn import FieldEmbedding, GroupedLinear, Members
+from ..nn import FieldEmbedding, GroupedLinear
 from ..nn._linear import uniform
 from ..nn._row_blocks import row_blocks
 from ..training._parameters import AT_LEAST_ONE
 from ._mlp import MLP
-from ._single_task import SingleTaskClassifier, SingleTaskNetwork
+from ._single_task import FirstOrderNetwork, SingleTaskClassifier
 
 
 class CINLayer(nn.Module):
@@ -60,7 +62,7 @@ class CINLayer(nn.Module):
         return torch.einsum("bdi,bdj,ijh->bdh", x, x0, self.weight)
 
 
-class XDeepFM(SingleTaskNetwork):
+class XDeepFM(FirstOrderNetwork):
     r"""First-order weights, compressed interaction network, feed-forward layers.
 
     .. math::
@@ -105,36 +107,25 @@ class XDeepFM(SingleTaskNetwork):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        n_fields = embedding.n_fields
-        self.embedding = embedding
-        self.first_order = first_order
+        super().__init__(embedding, first_order)
+        n_fields, width = embedding.n_fields, embedding.width
         self.interactions = nn.ModuleList(
             CINLayer(n_fields, n_in, n_maps, generator=generator)
-            for n_in, n_maps in zip([n_fields, *maps], maps, strict=False)
+            for n_in, n_maps in pairwise([n_fields, *maps])
         )
-        self.deep = MLP(
-            1, embedding.width, hidden, dropout=dropout, generator=generator
-        )
+        self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
         self.output = GroupedLinear(
             1, hidden[-1] + sum(maps), first_order.dim, generator=generator
         )
 
-    def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
-    ) -> Tensor:
-        fields = self.embedding(codes, numbers, bags)
+    def _logits(self, fields: Tensor) -> Tensor:
         parts = [self.deep(fields.flatten(1))[0]]
         x0 = fields.transpose(1, 2).contiguous()
         x = x0
         for layer in self.interactions:
             x = layer(x0, x)
             parts.append(x.sum(1))
-        logits = self.output(torch.cat(parts, dim=1))[0]
-        return logits + self.first_order(codes, numbers, bags).sum(1)
+        return self.output(torch.cat(parts, dim=1))[0]
 
 
 class XDeepFMClassifier(SingleTaskClassifier):
@@ -177,14 +168,9 @@ class XDeepFMClassifier(SingleTaskClassifier):
 
     n_maps: int = parameter(32, AT_LEAST_ONE)
 
-    def _build_single(
-        self, embedding: FieldEmbedding, n_outputs: int, generator: torch.Generator
-    ) -> XDeepFM:
-        return XDeepFM(
-            embedding,
-            embedding.first_order(n_outputs, generator=generator),
-            hidden=self._widths(),
-            maps=[self.n_maps] * self.n_layers,
-            dropout=self.dropout,
-            generator=generator,
-        )
+    _network = XDeepFM
+    _first_order = True
+
+    def _network_parameters(self) -> dict[str, Any]:
+        maps = [self.n_maps] * self.n_layers
+        return super()._network_parameters() | {"maps": maps}

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from ._choice import check_choice
 from ._embedding import FieldEmbedding, Members
 from ._experts import CrossInteraction, DNNExpert, FieldInteraction
 from ._gates import InputGates, TaskGates
@@ -71,51 +73,29 @@ class HeterogeneousInteraction(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        stacked: dict[str, Any] = {"n_layers": n_layers, "generator": generator}
+        linked: dict[str, Any] = {"residual": residual, **stacked}
+        kinds: dict[str, Callable[..., nn.Module]] = {
+            "dnn": partial(DNNExpert, hidden=expert_hidden, dropout=dropout, **linked),
+            "cross": partial(CrossInteraction, rank=cross_rank, **linked),
+            "field": partial(FieldInteraction, **stacked),
+        }
 
         def experts(kind: str, n_experts: int) -> nn.Module:
-            if kind == "dnn":
-                return DNNExpert(
-                    n_experts,
-                    n_fields,
-                    dim,
-                    hidden=expert_hidden,
-                    n_layers=n_layers,
-                    residual=residual,
-                    dropout=dropout,
-                    generator=generator,
-                )
-            if kind == "cross":
-                return CrossInteraction(
-                    n_experts,
-                    n_fields,
-                    dim,
-                    n_layers=n_layers,
-                    rank=cross_rank,
-                    residual=residual,
-                    generator=generator,
-                )
-            if kind == "field":
-                return FieldInteraction(
-                    n_experts, n_fields, dim, n_layers=n_layers, generator=generator
-                )
-            raise ValueError(f"An expert must be one of {EXPERTS}, got {kind!r}.")
+            check_choice("expert", kind, EXPERTS)
+            return kinds[kind](n_experts, n_fields, dim)
 
-        self.n_tasks = n_tasks
         self.width = expert_hidden[-1]
-        self.public_kinds = Counter(public_experts)
-        self.private_kinds = Counter(private_experts)
-        self.public = nn.ModuleList(
-            experts(kind, n) for kind, n in self.public_kinds.items()
-        )
+        shared = self.public_kinds = Counter(public_experts)
+        own = self.private_kinds = Counter(private_experts)
+        self.public = nn.ModuleList(experts(k, n) for k, n in shared.items())
         self.projections = nn.ModuleList(
             nn.Identity()
             if kind == "dnn"
             else GroupedLinear(n, n_fields * dim, self.width, generator=generator)
-            for kind, n in self.public_kinds.items()
+            for kind, n in shared.items()
         )
-        self.private = nn.ModuleList(
-            experts(kind, n_tasks * n) for kind, n in self.private_kinds.items()
-        )
+        self.private = nn.ModuleList(experts(k, n_tasks * n) for k, n in own.items())
 
     @property
     def private_sizes(self) -> list[tuple[int, int]]:
@@ -126,16 +106,11 @@ class HeterogeneousInteraction(nn.Module):
     def forward(
         self, public: Tensor, private: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        shared = [
-            project(experts(public))
-            for experts, project in zip(self.public, self.projections, strict=True)
-        ]
+        pairs = zip(self.public, self.projections, strict=True)
+        shared = [project(experts(public)) for experts, project in pairs]
         if not shared:
             shared = [public.new_zeros(0, len(public), self.width)]
-        own = [
-            experts(fields)
-            for experts, fields in zip(self.private, private, strict=True)
-        ]
+        own = [experts(x) for experts, x in zip(self.private, private, strict=True)]
         return shared[0] if len(shared) == 1 else torch.cat(shared), own
 
 
@@ -224,13 +199,8 @@ class DEPHN(TaskNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if gate not in GATES:
-            raise ValueError(f"gate must be one of {GATES}, got {gate!r}.")
-        if gate_optimizer not in GATE_OPTIMIZERS:
-            raise ValueError(
-                f"gate_optimizer must be one of {GATE_OPTIMIZERS}, got "
-                f"{gate_optimizer!r}."
-            )
+        check_choice("gate", gate, GATES)
+        check_choice("gate_optimizer", gate_optimizer, GATE_OPTIMIZERS)
         n_fields, dim, n_tasks = embedding.n_fields, embedding.dim, len(n_outputs)
         n_branches = len(public_experts) * len(mappings)
         self.virtual_gradient = virtual_gradient
@@ -253,13 +223,9 @@ class DEPHN(TaskNetwork):
             dropout=dropout,
             generator=generator,
         )
+        private = [n_tasks * n for n, _ in self.interaction.private_sizes]
         self.selection = FieldSelection(
-            n_fields,
-            dim,
-            [n_tasks * n for n, _ in self.interaction.private_sizes],
-            mode=selection,
-            n_heads=n_heads,
-            generator=generator,
+            n_fields, dim, private, mode=selection, n_heads=n_heads, generator=generator
         )
         self.mapping = ExplicitMapping(mappings)
         self.gating: TaskGates | InputGates = (
@@ -284,19 +250,14 @@ class DEPHN(TaskNetwork):
         bags: Sequence[Members] = (),
         label_similarity: Tensor | None = None,
     ) -> Tensor:
-        read = self._tower_inputs(codes, numbers, bags, label_similarity)
-        logits: Tensor = self.towers(*read)  # [DEPHN] eq. 4 to 6
-        return logits
+        fields = self.embedding(codes, numbers, bags)
+        read = self._tower_inputs(fields, label_similarity)
+        return self.towers(*read)  # [DEPHN] eq. 4 to 6
 
     def _tower_inputs(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None,
-        bags: Sequence[Members],
-        label_similarity: Tensor | None = None,
+        self, fields: Tensor, label_similarity: Tensor | None = None
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Branches, gates and private experts: [DEPHN] fig. 2, bottom up."""
-        fields = self.embedding(codes, numbers, bags)
         public_fields, private_fields = self.selection(fields)  # eq. 1, 2
         public, private = self.interaction(public_fields, private_fields)
         branches = self.mapping(public)  # eq. 3
@@ -306,16 +267,12 @@ class DEPHN(TaskNetwork):
         return branches, gates, private
 
     def _virtual_gradient(self, gates: Tensor, label_similarity: Tensor) -> Tensor:
-        if self.virtual_gradient is None:
+        rule, reduction = self.virtual_gradient, self.coefficient_reduction
+        if rule is None:
             return gates
         # mapped gates differ from row to row: tasks are compared by their batch means
         values = gates if gates.dim() == 2 else gates.mean(0)
-        gamma = coefficient(
-            values,
-            label_similarity,
-            self.virtual_gradient,
-            reduction=self.coefficient_reduction,
-        )
+        gamma = coefficient(values, label_similarity, rule, reduction=reduction)
         return scale_gradient(gates, gamma)
 
     def start_from(self, logits: Tensor) -> None:
@@ -348,17 +305,13 @@ class DEPHN(TaskNetwork):
         return tuple(f"{e} {m}" for e in experts for m in self.mapping.names)
 
     def mapped_gates(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor | None:
         """Gates that the input decides, (batch, n_tasks, n_branches), or None."""
         if isinstance(self.gating, TaskGates):
             return None
         public_fields, _ = self.selection(self.embedding(codes, numbers, bags))
-        gates: Tensor = self.gating(public_fields.flatten(1))
-        return gates
+        return self.gating(public_fields.flatten(1))
 
     @property
     def selection_logits(self) -> Tensor | None:
@@ -376,13 +329,11 @@ class DEPHN(TaskNetwork):
         return tuple(names)
 
     def contributions(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`TaskTowers.contributions`."""
-        return self.towers.contributions(*self._tower_inputs(codes, numbers, bags))
+        fields = self.embedding(codes, numbers, bags)
+        return self.towers.contributions(*self._tower_inputs(fields))
 
     @property
     def expert_names(self) -> tuple[str, ...]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 import torch
 from torch import Tensor, nn
 
@@ -20,7 +22,25 @@ class Randomized(nn.Module):
         super().__init__()
         self.generator: torch.Generator | None = None
 
-    def _keep(self, like: Tensor, p: float) -> Tensor:
+    def __getstate__(self) -> dict[str, object]:
+        return {**self.__dict__, "generator": None}
+
+
+class _Mask(Randomized):
+    """Base of modules that mask entries with probability `p` while training."""
+
+    def __init__(self, p: float = 0.0) -> None:
+        super().__init__()
+        self.p = p
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self._mask(x) if self.training and self.p else x
+
+    @abstractmethod
+    def _mask(self, x: Tensor) -> Tensor:
+        """The input with some entries masked, for `p` > 0."""
+
+    def _keep(self, like: Tensor) -> Tensor:
         """Of the shape and type of a tensor: 0 with probability `p` > 0, otherwise 1.
 
         To the nearest 2**-16. Four entries share one random number of 64 bits, which
@@ -30,16 +50,16 @@ class Randomized(nn.Module):
         n = like.numel()
         bits = torch.empty((n + 3) // 4, dtype=torch.int64, device=like.device)
         bits.random_(-(2**63), None, generator=self.generator)
-        highest_dropped = max(1, round(p * 2**16)) - 1 - 2**15
+        highest_dropped = max(1, round(self.p * 2**16)) - 1 - 2**15
         keep = torch.empty(n, dtype=like.dtype, device=like.device)
         torch.gt(bits.view(torch.int16)[:n], highest_dropped, out=keep)
         return keep.view(like.shape)
 
-    def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "generator": None}
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
 
 
-class Dropout(Randomized):
+class Dropout(_Mask):
     """Zero entries with probability `p` while training, and scale up the others.
 
     As `torch.nn.Dropout`, but drawn from `generator` where that is set.
@@ -60,20 +80,11 @@ class Dropout(Randomized):
     True
     """
 
-    def __init__(self, p: float = 0.0) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
-        return x * self._keep(x, self.p).div_(1 - self.p)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+    def _mask(self, x: Tensor) -> Tensor:
+        return x * self._keep(x).div_(1 - self.p)
 
 
-class UnseenMask(Randomized):
+class UnseenMask(_Mask):
     """Give a code the row of unseen values, 0, with probability `p` while training.
 
     So that this row is trained even where the training data hold no rare values.
@@ -81,17 +92,8 @@ class UnseenMask(Randomized):
     Shape: ``codes (batch, n_fields)``, integer -> the same
     """
 
-    def __init__(self, p: float = 0.0) -> None:
-        super().__init__()
-        self.p = p
-
-    def forward(self, codes: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return codes
-        return codes * self._keep(codes, self.p)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
+    def _mask(self, codes: Tensor) -> Tensor:
+        return codes * self._keep(codes)
 
 
 def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:

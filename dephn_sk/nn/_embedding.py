@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from . import _table
+from ._choice import check_choice
 from ._dropout import Dropout, UnseenMask
+from ._linear import normal
 from ._numeric_embedding import NumericEmbedding, PlainNumbers
 from ._table import take_rows
+
+BAG_MODES = ("mean", "sum", "max")
 
 
 class Members(NamedTuple):
@@ -87,31 +91,23 @@ class FieldEmbedding(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        modes = [bag_mode] if isinstance(bag_mode, str) else bag_mode
-        for mode in modes:
-            if mode not in ("mean", "sum", "max"):
-                raise ValueError(
-                    f"bag_mode must be 'mean', 'sum' or 'max', got {mode!r}."
-                )
+        for mode in [bag_mode] if isinstance(bag_mode, str) else bag_mode:
+            check_choice("bag_mode", mode, BAG_MODES)
         self.dim = dim
         self.init_std = init_std
-        self.bag_modes = (
-            (bag_mode,) * len(bag_cardinalities)
-            if isinstance(bag_mode, str)
-            else tuple(bag_mode)
-        )
+        n_bags = len(bag_cardinalities)
+        modes = [bag_mode] * n_bags if isinstance(bag_mode, str) else bag_mode
+        self.bag_modes = tuple(modes)
         self.n_categorical = len(cardinalities)
         self.n_numeric = 0 if numeric is None else numeric.n_vectors
-        self.n_fields = len(cardinalities) + self.n_numeric + len(bag_cardinalities)
+        self.n_fields = self.n_categorical + self.n_numeric + n_bags
+        self._numeric_dim = 1 if isinstance(numeric, PlainNumbers) else dim
         rows = [*cardinalities, *bag_cardinalities]
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
         self.register_buffer("offsets", _field_offsets(self.sizes, self.tables))
-        self.table = nn.Parameter(
-            torch.empty(sum(self.sizes.values()), dim).normal_(
-                0, init_std, generator=generator
-            )
-        )
+        n_rows = sum(self.sizes.values())
+        self.table = normal(n_rows, dim, std=init_std, generator=generator)
         self.numeric = numeric
         self.unseen = UnseenMask(unseen_rate)
         self.dropout = Dropout(dropout)
@@ -119,9 +115,8 @@ class FieldEmbedding(nn.Module):
     @property
     def width(self) -> int:
         """Of a row's flattened fields."""
-        if isinstance(self.numeric, PlainNumbers):
-            return (self.n_fields - self.n_numeric) * self.dim + self.n_numeric
-        return self.n_fields * self.dim
+        others = self.n_fields - self.n_numeric
+        return others * self.dim + self.n_numeric * self._numeric_dim
 
     @property
     def sparse(self) -> bool:
@@ -144,14 +139,10 @@ class FieldEmbedding(nn.Module):
             Of the same fields and tables; a number's part is linear.
         """
         numeric = None
+        zero: dict[str, Any] = {"init_std": 0.0, "generator": generator}
         if self.numeric is not None:
-            numeric = NumericEmbedding(
-                [torch.tensor([0.0, 1.0])] * self.numeric.n_numeric,
-                n_outputs,
-                kind="linear",
-                init_std=0.0,
-                generator=generator,
-            )
+            edges = [torch.tensor([0.0, 1.0])] * self.numeric.n_numeric
+            numeric = NumericEmbedding(edges, n_outputs, kind="linear", **zero)
         rows = [self.sizes[table] for table in self.tables]
         return FieldEmbedding(
             rows[: self.n_categorical],
@@ -161,8 +152,7 @@ class FieldEmbedding(nn.Module):
             bag_mode=self.bag_modes,
             tables=self.tables,
             unseen_rate=self.unseen.p,
-            init_std=0.0,
-            generator=generator,
+            **zero,
         )
 
     @property
@@ -185,24 +175,18 @@ class FieldEmbedding(nn.Module):
             Categorical, numeric and multi-valued fields; all vectors of one number are
             one field.
         """
-        if isinstance(self.numeric, PlainNumbers):
-            parts = [self.n_categorical * self.dim, self.n_numeric]
-            codes, sums, bags = values.tensor_split((parts[0], sum(parts)), dim=-1)
-            codes = codes.unflatten(-1, (-1, self.dim)).sum(-1)
-            bags = bags.unflatten(-1, (-1, self.dim)).sum(-1)
-        else:
-            last = self.n_categorical + self.n_numeric
-            codes, sums, bags = values.sum(-1).tensor_split(
-                (self.n_categorical, last), dim=-1
-            )
-        sums = sums.unflatten(-1, (len(self.numeric_vectors) or 1, -1)).sum(-2)
-        return torch.cat([codes, sums, bags], dim=-1)
+        flat = values if isinstance(self.numeric, PlainNumbers) else values.flatten(-2)
+        codes = self.n_categorical * self.dim
+        numbers = codes + self.n_numeric * self._numeric_dim
+        widths = self.dim, self._numeric_dim, self.dim
+        parts = zip(flat.tensor_split((codes, numbers), dim=-1), widths, strict=True)
+        sums = [part.unflatten(-1, (-1, width)).sum(-1) for part, width in parts]
+        n_vectors = len(self.numeric_vectors) or 1
+        sums[1] = sums[1].unflatten(-1, (n_vectors, -1)).sum(-2)
+        return torch.cat(sums, dim=-1)
 
     def forward(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor:
         rows = self.unseen(codes) + self.offsets[: self.n_categorical]
         parts = [take_rows(self.table, rows, sparse=self.sparse)]
@@ -225,7 +209,7 @@ class FieldEmbedding(nn.Module):
             total = weights.new_zeros(len(lengths)).index_add(0, row, weights)
             total = total.masked_fill(total == 0, 1.0)  # members that weigh nothing
             weights, mode = weights / total[row], "sum"
-        pooled: Tensor = nn.functional.embedding_bag(
+        return nn.functional.embedding_bag(
             bag.codes + start,
             self.table,
             bag.offsets,
@@ -234,7 +218,6 @@ class FieldEmbedding(nn.Module):
             include_last_offset=True,
             sparse=self.sparse,
         )
-        return pooled
 
     @torch.no_grad()
     def grow(
@@ -266,10 +249,7 @@ class FieldEmbedding(nn.Module):
             moved.append(torch.arange(start, start + size))
             start += sizes[table]
         positions = torch.cat(moved).to(old.device)
-        new = torch.empty(start, self.dim).normal_(
-            0, self.init_std, generator=generator
-        )
-        new = new.to(old)
+        new = normal(start, self.dim, std=self.init_std, generator=generator).to(old)
         new[positions] = old
         self.sizes = sizes
         self.offsets = _field_offsets(sizes, self.tables).to(old.device)

@@ -9,6 +9,8 @@ one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -18,6 +20,10 @@ from ._cross_stack import CrossStack
 from ._dropout import Dropout
 from ._field_stack import FieldStack
 from ._linear import GroupedLinear, layer_widths, uniform
+
+
+def _ones(*shape: int) -> nn.Parameter:
+    return nn.Parameter(torch.ones(shape))
 
 
 class DNNLayer(nn.Module):
@@ -43,15 +49,12 @@ class DNNLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.linear = GroupedLinear(n_experts, in_width, out_width, generator=generator)
+        shape = n_experts, in_width, out_width
+        self.linear = GroupedLinear(*shape, generator=generator)
         self.dropout = Dropout(dropout)
-        self.residual = (
-            nn.Parameter(torch.ones(n_experts, 1, out_width)) if residual else None
-        )
+        self.residual = _ones(n_experts, 1, out_width) if residual else None
         self.projection = (
-            GroupedLinear(
-                n_experts, in_width, out_width, bias=False, generator=generator
-            )
+            GroupedLinear(*shape, bias=False, generator=generator)
             if residual and in_width != out_width
             else None
         )
@@ -104,16 +107,9 @@ class DNNExpert(nn.Module):
         self.width = widths[-1]
         self.layers = nn.ModuleList(
             DNNLayer(
-                n_experts,
-                in_width,
-                out_width,
-                residual=residual,
-                dropout=dropout,
-                generator=generator,
+                n_experts, a, b, residual=residual, dropout=dropout, generator=generator
             )
-            for in_width, out_width in zip(
-                [n_fields * dim, *widths], widths, strict=False
-            )
+            for a, b in pairwise([n_fields * dim, *widths])
         )
 
     def forward(self, fields: Tensor) -> Tensor:
@@ -160,17 +156,12 @@ class CrossLayer(nn.Module):
         super().__init__()
         inner = width if rank is None else rank
         # applied from the right: x @ down (@ up) is Omega x
-        self.down = uniform(n_experts, width, inner, fan_in=width, generator=generator)
-        self.up = (
-            None
-            if rank is None
-            else uniform(n_experts, rank, width, fan_in=rank, generator=generator)
-        )
-        self.vector = uniform(n_experts, width, 1, fan_in=width, generator=generator)
+        initial = partial(uniform, n_experts, generator=generator)
+        self.down = initial(width, inner, fan_in=width)
+        self.up = None if rank is None else initial(rank, width, fan_in=rank)
+        self.vector = initial(width, 1, fan_in=width)
         self.bias = nn.Parameter(torch.zeros(n_experts, 1, width))
-        self.residual = (
-            nn.Parameter(torch.ones(n_experts, 1, width)) if residual else None
-        )
+        self.residual = _ones(n_experts, 1, width) if residual else None
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
         crossed = x @ self.down if self.up is None else x @ self.down @ self.up
@@ -217,21 +208,15 @@ class CrossInteraction(nn.Module):
         self.width = n_fields * dim
         self.layers = nn.ModuleList(
             CrossLayer(
-                n_experts,
-                self.width,
-                rank=rank,
-                residual=residual,
-                generator=generator,
+                n_experts, self.width, rank=rank, residual=residual, generator=generator
             )
             for _ in range(n_layers)
         )
 
     def forward(self, fields: Tensor) -> Tensor:
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
-        layers = [cast(CrossLayer, layer) for layer in self.layers]
-        parameters = [p for layer in layers for p in layer.folded()]
-        out: Tensor = CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
-        return out
+        parameters = [p for x in self.layers for p in cast(CrossLayer, x).folded()]
+        return CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""
@@ -254,17 +239,13 @@ class FieldLayer(nn.Module):
     """
 
     def __init__(
-        self,
-        n_experts: int,
-        n_fields: int,
-        *,
-        generator: torch.Generator | None = None,
+        self, n_experts: int, n_fields: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.matrix = uniform(
             n_experts, n_fields, n_fields, fan_in=n_fields, generator=generator
         )
-        self.vector = nn.Parameter(torch.ones(n_experts, n_fields, 1))
+        self.vector = _ones(n_experts, n_fields, 1)
 
     def forward(self, v0: Tensor, v: Tensor) -> Tensor:
         return torch.addcmul(self.vector * v, v0, torch.bmm(self.matrix, v))
@@ -301,8 +282,7 @@ class FieldInteraction(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         fields = fields.expand(self.n_experts, -1, -1, -1)
         parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
-        out: Tensor = FieldStack.apply(fields, *parameters)
-        return out.flatten(2)
+        return FieldStack.apply(fields, *parameters).flatten(2)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""

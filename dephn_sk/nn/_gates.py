@@ -26,11 +26,7 @@ class TaskGates(nn.Module):
     """
 
     def __init__(
-        self,
-        n_tasks: int,
-        n_branches: int,
-        *,
-        generator: torch.Generator | None = None,
+        self, n_tasks: int, n_branches: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         self.values = nn.Parameter(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,11 @@ def uniform(
     """A parameter uniform in ±1/√fan_in, the initialisation of `torch.nn.Linear`."""
     bound = 1 / math.sqrt(fan_in) if fan_in else 0.0
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound, generator=generator))
+
+
+def normal(*shape: int, std: float, generator: torch.Generator | None) -> nn.Parameter:
+    """A parameter of the normal distribution around 0."""
+    return nn.Parameter(torch.empty(shape).normal_(0, std, generator=generator))
 
 
 def layer_widths(hidden: Sequence[int], n_layers: int) -> list[int]:
@@ -56,15 +63,10 @@ class GroupedLinear(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        initial = partial(uniform, fan_in=in_features, generator=generator)
         # the input axis first: a shared input meets all groups in one product
-        self.weight = uniform(
-            in_features, n_groups, out_features, fan_in=in_features, generator=generator
-        )
-        self.bias = (
-            uniform(n_groups, out_features, fan_in=in_features, generator=generator)
-            if bias
-            else None
-        )
+        self.weight = initial(in_features, n_groups, out_features)
+        self.bias = initial(n_groups, out_features) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
         width, n_groups, out = self.weight.shape
@@ -82,23 +84,15 @@ class GroupedLinear(nn.Module):
 
 
 def shared_input(x: Tensor, maps: Sequence[GroupedLinear]) -> list[Tensor]:
-    """Outputs of several maps that read the same ``(batch, in_features)``.
+    """Outputs of several maps with biases that read the same ``(batch, in_features)``.
 
     One product instead of one for each, which also spares the sum of as many gradients
     of the input.
     """
     weight = torch.cat([one.weight.flatten(1) for one in maps], dim=1)
-    bias = torch.cat(
-        [
-            weight.new_zeros(one.weight.shape[1:].numel())
-            if one.bias is None
-            else one.bias.flatten()
-            for one in maps
-        ]
-    )
-    parts = torch.addmm(bias, x, weight).split(
-        [one.weight.shape[1:].numel() for one in maps], dim=1
-    )
+    bias = torch.cat([cast(Tensor, one.bias).flatten() for one in maps])
+    sizes = [one.weight.shape[1:].numel() for one in maps]
+    parts = torch.addmm(bias, x, weight).split(sizes, dim=1)
     return [
         part.unflatten(1, one.weight.shape[1:]).transpose(0, 1)
         for part, one in zip(parts, maps, strict=True)

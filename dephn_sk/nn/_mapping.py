@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from ._choice import check_choice
+
 MAPPINGS: dict[str, Callable[[Tensor], Tensor]] = {
     "raw": lambda x: x,  # "RM"
     "sin": torch.sin,  # "TM"
@@ -39,16 +41,12 @@ class ExplicitMapping(nn.Module):
     """
 
     def __init__(
-        self,
-        mappings: Sequence[str | Callable[[Tensor], Tensor]] = ("raw", "sin"),
+        self, mappings: Sequence[str | Callable[[Tensor], Tensor]] = ("raw", "sin")
     ) -> None:
         super().__init__()
         for mapping in mappings:
-            if not callable(mapping) and mapping not in MAPPINGS:
-                raise ValueError(
-                    f"mappings must be callables or among {sorted(MAPPINGS)}, "
-                    f"got {mapping!r}."
-                )
+            if not callable(mapping):
+                check_choice("mappings, if no callables,", mapping, sorted(MAPPINGS))
         self.mappings = tuple(mappings)
 
     @property

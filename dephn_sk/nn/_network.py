@@ -97,10 +97,7 @@ class TaskNetwork(nn.Module):
         return ()
 
     def mapped_gates(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> Tensor | None:
         """Gates that the input decides, (batch, n_tasks, n_branches), or None."""
         return None
@@ -115,10 +112,7 @@ class TaskNetwork(nn.Module):
         return ()
 
     def contributions(
-        self,
-        codes: Tensor,
-        numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
     ) -> tuple[Tensor, Tensor] | None:
         """What each expert adds to each logit, or None where that is not defined.
 

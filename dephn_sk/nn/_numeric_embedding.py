@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
-from ._linear import uniform
+from ._linear import normal, uniform
 from ._table import take_rows
 
 NUMERIC_EMBEDDINGS = ("linear", "bins", "piecewise-linear", "periodic")
@@ -115,46 +116,34 @@ class NumericEmbedding(nn.Module):
     ) -> None:
         super().__init__()
         self.n_numeric = n_numeric = len(edges)
-        n_bins = torch.tensor([len(e) - 1 for e in edges])
-        most = int(n_bins.max())
+        most = max(len(e) for e in edges) - 1
         self.vectors = parse_numeric_embedding(kind)
         self.parts = [part for vector in self.vectors for part in vector]
         self.n_vectors = n_numeric * len(self.vectors)
 
-        def padded(columns: Sequence[Tensor], value: float, width: int) -> Tensor:
-            out = torch.full((n_numeric, width), value, dtype=edges[0].dtype)
-            for row, column in zip(out, columns, strict=True):
-                row[: len(column)] = column
-            return out
-
+        padded = partial(pad_sequence, batch_first=True)
         inner = [e[1:-1] for e in edges]  # values beyond the ends join the end bins
-        self.register_buffer("edges", padded(inner, math.inf, most - 1))
-        self.register_buffer("left", padded([e[:-1] for e in edges], 0.0, most))
-        inverse = [1 / e.diff() for e in edges]
-        self.register_buffer("inverse_width", padded(inverse, 0.0, most))
+        self.register_buffer("edges", padded(inner, padding_value=math.inf))
+        self.register_buffer("left", padded([e[:-1] for e in edges]))
+        self.register_buffer("inverse_width", padded([1 / e.diff() for e in edges]))
         self.register_buffer("offsets", torch.arange(n_numeric) * most)
 
-        def normal(*shape: int, std: float) -> nn.Parameter:
-            return nn.Parameter(torch.empty(shape).normal_(0, std, generator=generator))
-
+        initial = partial(normal, generator=generator)
         self.missing = nn.Parameter(torch.zeros(self.n_vectors, dim))
         if "linear" in self.parts:
-            self.slope = normal(n_numeric, dim, std=init_std)
-            self.intercept = normal(n_numeric, dim, std=init_std)
+            self.slope = initial(n_numeric, dim, std=init_std)
+            self.intercept = initial(n_numeric, dim, std=init_std)
         if "bins" in self.parts:
-            self.bins = normal(n_numeric * most, dim, std=init_std)
+            self.bins = initial(n_numeric * most, dim, std=init_std)
         if "piecewise-linear" in self.parts:
-            self.origin = normal(n_numeric, 1, dim, std=init_std)
+            self.origin = initial(n_numeric, 1, dim, std=init_std)
             # a random walk over the bins that ends at init_std
-            self.steps = normal(n_numeric, most, dim, std=init_std / math.sqrt(most))
+            self.steps = initial(n_numeric, most, dim, std=init_std / math.sqrt(most))
         if "periodic" in self.parts:
-            self.frequencies = normal(n_numeric, n_frequencies, std=frequency_scale)
+            self.frequencies = initial(n_numeric, n_frequencies, std=frequency_scale)
+            n_waves = 2 * n_frequencies
             self.waves = uniform(
-                n_numeric,
-                2 * n_frequencies,
-                dim,
-                fan_in=2 * n_frequencies,
-                generator=generator,
+                n_numeric, n_waves, dim, fan_in=n_waves, generator=generator
             )
 
     def forward(self, numbers: Tensor) -> Tensor:

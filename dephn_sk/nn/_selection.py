@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ._attention import BlockAttention
+from ._choice import check_choice
 from ._linear import uniform
 from ._mixture import Mixtures
 
@@ -40,11 +41,7 @@ class FieldAttention(nn.Module):
     """
 
     def __init__(
-        self,
-        dim: int,
-        n_heads: int = 2,
-        *,
-        generator: torch.Generator | None = None,
+        self, dim: int, n_heads: int = 2, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
         if dim % n_heads:
@@ -58,8 +55,7 @@ class FieldAttention(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         # the softmax needs the precision of the fields
         with torch.autocast(fields.device.type, enabled=False):
-            attended: Tensor = BlockAttention.apply(fields, *self.folded())
-        return attended
+            return BlockAttention.apply(fields, *self.folded())
 
     def reference(self, fields: Tensor) -> Tensor:
         """The equation, head by head and row by row as torch computes it."""
@@ -159,8 +155,7 @@ class FieldSelection(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if mode not in SELECTIONS:
-            raise ValueError(f"mode must be one of {SELECTIONS}, got {mode!r}.")
+        check_choice("mode", mode, SELECTIONS)
         n_structures = 1 + len(private)
         n_attentions = {"soft-private-attention": n_structures, None: 0}.get(mode, 1)
         self.n_structures = n_structures
@@ -179,8 +174,7 @@ class FieldSelection(nn.Module):
         if not self.gates:
             selected = attended * self.n_structures
         elif len(attended) == 1:
-            logits = [cast(Tensor, gate.logit) for gate in self.gates]
-            values = [logit.sigmoid() for logit in logits]
+            values = [cast(Tensor, gate.logit).sigmoid() for gate in self.gates]
             selected = Mixtures.apply(fields, attended[0], *values)
         else:
             pairs = zip(self.gates, attended, strict=True)

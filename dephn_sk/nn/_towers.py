@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import cast
 
@@ -70,10 +71,10 @@ class Towers(nn.Module):
         x = self.first(*inputs)
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
-        logits: Tensor = x.transpose(0, 1).flatten(1)
-        if len(self.outputs) == logits.shape[1]:
-            return logits
-        return logits[:, self.outputs]
+        logits = x.transpose(0, 1).flatten(1)
+        return (
+            logits if len(self.outputs) == logits.shape[1] else logits[:, self.outputs]
+        )
 
     @torch.no_grad()
     def start_from(self, logits: Tensor) -> None:
@@ -105,13 +106,11 @@ class GatedLinear(nn.Module):
         super().__init__()
         self.n_tasks = n_tasks
         fan_in = n_branches * width + sum(n * w for n, w in private)
+        initial = partial(uniform, fan_in=fan_in, generator=generator)
         # branches, then width, then (task, output): one product for all tasks
-        self.public = uniform(
-            n_branches, width, n_tasks, out_width, fan_in=fan_in, generator=generator
-        )
+        self.public = initial(n_branches, width, n_tasks, out_width)
         self.private = nn.ParameterList(
-            uniform(n_tasks * n, w, out_width, fan_in=fan_in, generator=generator)
-            for n, w in private
+            initial(n_tasks * n, w, out_width) for n, w in private
         )
         self.bias = nn.Parameter(torch.zeros(n_tasks, 1, out_width))
 
@@ -119,22 +118,25 @@ class GatedLinear(nn.Module):
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
     ) -> Tensor:
         x = self._public_product(branches, gates) + self.bias
-        for weight, experts in zip(self.private, private, strict=True):
-            product = torch.bmm(experts, weight)
-            x = x + product.unflatten(0, (self.n_tasks, -1)).sum(1)
+        for own in self._private_terms(private):
+            x = x + own.sum(1)
         return x
 
     def _public_product(self, branches: Tensor, gates: Tensor) -> Tensor:
         """The public share, (n_tasks, batch, out_width)."""
-        batch = len(branches)
         if gates.dim() == 2:
             # W (G x) = (W G) x: gates that no row changes scale the weights instead
             weight = self.public * gates.T[:, None, :, None]
             x = branches.flatten(1) @ weight.flatten(2).flatten(0, 1)
-            return x.reshape(batch, self.n_tasks, -1).transpose(0, 1)
+            return x.reshape(len(x), self.n_tasks, -1).transpose(0, 1)
         gated = gates.transpose(0, 1).unsqueeze(-1) * branches
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)
+
+    def _private_terms(self, private: Sequence[Tensor]) -> Iterator[Tensor]:
+        """For each kind, (n_tasks, n_experts, batch, out_width)."""
+        for weight, experts in zip(self.private, private, strict=True):
+            yield torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
 
     def terms(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
@@ -143,9 +145,7 @@ class GatedLinear(nn.Module):
         by_row = gates.expand(len(branches), *gates.shape[-2:])
         gated = by_row.transpose(0, 1).unsqueeze(-1) * branches
         terms = [torch.einsum("tbkw,kwto->tbko", gated, self.public)]
-        for weight, experts in zip(self.private, private, strict=True):
-            own = torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
-            terms.append(own.transpose(1, 2))
+        terms += [own.transpose(1, 2) for own in self._private_terms(private)]
         return torch.cat(terms, dim=2)
 
     def reference(
@@ -209,20 +209,11 @@ class TaskTowers(Towers):
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
-        first = GatedLinear(
-            len(n_outputs),
-            n_branches,
-            width,
-            [*hidden, max(n_outputs)][0],
-            private=private,
-            generator=generator,
-        )
+        out_width = [*hidden, max(n_outputs)][0]
+        shape = len(n_outputs), n_branches, width, out_width
+        first = GatedLinear(*shape, private=private, generator=generator)
         super().__init__(
-            n_outputs,
-            first,
-            hidden=hidden,
-            dropout=dropout,
-            generator=generator,
+            n_outputs, first, hidden=hidden, dropout=dropout, generator=generator
         )
 
     @torch.no_grad()

@@ -12,10 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
+
+from ._choice import check_choice
 
 Coefficient = Callable[[Tensor, Tensor], Tensor]
 
@@ -87,8 +89,7 @@ def label_similarity(
     tensor([[1.0000, 0.5000],
             [0.5000, 1.0000]])
     """
-    if kind not in SIMILARITIES:
-        raise ValueError(f"kind must be one of {SIMILARITIES}, got {kind!r}.")
+    check_choice("kind", kind, SIMILARITIES)
     observed = ~y.isnan()
     root = observed.double()  # of the weights: a pair's weight is a product of two
     if weights is not None:
@@ -97,8 +98,8 @@ def label_similarity(
     if n_classes is None or max(n_classes) <= 2:
         similarity = _binary_similarity(labels, root, kind)
     else:
-        similarity = _cramers_v(labels, root, n_classes)
-        binary = _levels(tuple(n_classes), y.device).binary
+        task_of, level, binary = _levels(tuple(n_classes), y.device)
+        similarity = _cramers_v(labels, root, task_of, level)
         similarity[binary[:, None], binary] = _binary_similarity(
             labels[:, binary], root[:, binary], kind
         )
@@ -124,28 +125,21 @@ def _binary_similarity(labels: Tensor, root: Tensor, kind: str) -> Tensor:
     return similarity.abs().clamp(max=1.0)
 
 
-class _Levels(NamedTuple):
-    """Task and class of each level of all tasks, and which tasks are binary."""
-
-    task: Tensor
-    level: Tensor
-    binary: Tensor
-
-
 @lru_cache
-def _levels(n_classes: tuple[int, ...], device: torch.device) -> _Levels:
-    """Made once, since a tensor made of Python numbers waits for the device."""
-    return _Levels(
-        torch.tensor([t for t, k in enumerate(n_classes) for _ in range(k)]).to(device),
-        torch.tensor([c for k in n_classes for c in range(k)]).to(device),
-        torch.tensor([t for t, k in enumerate(n_classes) if k <= 2]).long().to(device),
-    )
+def _levels(n_classes: tuple[int, ...], device: torch.device) -> tuple[Tensor, ...]:
+    """Task and class of each level of all tasks, and which tasks are binary.
+
+    Made once, since a tensor made of Python numbers waits for the device.
+    """
+    tasks = [t for t, k in enumerate(n_classes) for _ in range(k)]
+    classes = [c for k in n_classes for c in range(k)]
+    binary = [t for t, k in enumerate(n_classes) if k <= 2]
+    return tuple(torch.tensor(x).long().to(device) for x in (tasks, classes, binary))
 
 
-def _cramers_v(labels: Tensor, root: Tensor, n_classes: Sequence[int]) -> Tensor:
+def _cramers_v(labels: Tensor, root: Tensor, task_of: Tensor, level: Tensor) -> Tensor:
     """Cramér's V of class indices, from one contingency table of all tasks."""
-    n_tasks = len(n_classes)
-    task_of, level, _ = _levels(tuple(n_classes), labels.device)
+    n_tasks = labels.shape[1]
     indicator = (labels[:, task_of] == level) * root[:, task_of]
     member = torch.nn.functional.one_hot(task_of, n_tasks).double()
 
@@ -207,14 +201,9 @@ def coefficient(
     tensor([[1.],
             [1.]])
     """
-    if reduction not in REDUCTIONS:
-        raise ValueError(f"reduction must be one of {REDUCTIONS}, got {reduction!r}.")
+    check_choice("reduction", reduction, REDUCTIONS)
     if isinstance(function, str):
-        if function not in COEFFICIENTS:
-            raise ValueError(
-                f"function must be one of {sorted(COEFFICIENTS)} or a callable, "
-                f"got {function!r}."
-            )
+        check_choice("function, if no callable,", function, sorted(COEFFICIENTS))
         function = COEFFICIENTS[function]
     n_tasks = len(gates)
     if n_tasks == 1:
@@ -222,8 +211,7 @@ def coefficient(
     difference = (gates.unsqueeze(1) - gates.unsqueeze(0)).abs().clamp(max=1.0)
     pairs = similarity.to(gates).reshape(n_tasks, n_tasks, *[1] * (gates.dim() - 1))
     gamma = function(pairs.expand_as(difference), difference)
-    self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device)
-    self = self.reshape(pairs.shape)
+    self = torch.eye(n_tasks, dtype=torch.bool, device=gates.device).view(pairs.shape)
     gamma = gamma.masked_fill(pairs.isnan(), 1.0)
     if reduction == "product":
         return gamma.masked_fill(self, 1.0).prod(0)
@@ -270,5 +258,4 @@ def scale_gradient(gates: Tensor, coefficient: Tensor) -> Tensor:
     >>> gates.grad
     tensor([0., 2.])
     """
-    scaled: Tensor = _ScaleGradient.apply(gates, coefficient)
-    return scaled
+    return _ScaleGradient.apply(gates, coefficient)

@@ -48,7 +48,7 @@ def test_a_generator_decides_the_initial_values_and_torch_keeps_its_own():
 def test_maps_of_a_shared_input_are_those_of_each_alone(batch):
     maps = [
         GroupedLinear(2, 4, 3).double(),
-        GroupedLinear(3, 4, 1, bias=False).double(),
+        GroupedLinear(3, 4, 1).double(),
         GroupedLinear(1, 4, 5).double(),
     ]
     x = torch.randn(batch, 4, dtype=torch.float64, requires_grad=True)
