@@ -128,12 +128,12 @@ class Ours:
 class Peer:
     """A public package in a process of its own, see ``_peer.py``."""
 
-    def __init__(self, command, environment):
+    def __init__(self, command, environment, stderr=subprocess.DEVNULL):
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             text=True,
             env=environment,
         )
