@@ -57,7 +57,11 @@ def build_network(
         dropout=template.embedding_dropout,
         generator=generator,
     )
-    network: TaskNetwork = template.build_network(embedding, tasks.n_outputs, generator)
+    with torch.random.fork_rng(devices=()):  # for parts that are given no generator
+        torch.default_generator.manual_seed(generator.initial_seed())
+        network: TaskNetwork = template.build_network(
+            *(embedding, tasks.n_outputs, generator)
+        )
     network.start_from(torch.from_numpy(start))
     return network.to(getattr(torch, template.dtype))
 
