@@ -1,57 +1,67 @@
 # make demo: train on an embedded data set, print a table, draw two pictures
 # make test: style, types, and all tests
+# make test WHEEL=1: the same, but the tests run on the wheel, in an environment of its own
 # make docs: the documentation, into docs/_build/html
-# make test-versions: the tests on the oldest scikit-learn with pandas 2, on the newest
-#   with pandas 3, and on the newest without pandas
+# make dist: the sdist, and the wheel that is built from it, into dist
+# make test-versions: the tests on the oldest versions that pyproject.toml allows, on the
+#   newest with pandas 3, and on the newest without pandas
 
-VENV := .venv
+VENV := $(if $(WHEEL),.venv-wheel,.venv)
 PYTHON := python3
 RUN := $(VENV)/bin/python
+PIP := -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
+PROJECT := $(if $(WHEEL),"$$(echo dist/*.whl)[test]",-e ".[test]")
+JOBS := 2
+TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
-.PHONY: demo test docs test-versions clean
+.PHONY: demo test docs dist test-versions clean
 
-$(INSTALLED): pyproject.toml $(CONSTRAINTS)
-	$(PYTHON) -m venv $(VENV)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) torch==2.13.0
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[test]"
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist)
+	$(PYTHON) -m venv $(if $(WHEEL),--clear) $(VENV)
+	$(RUN) $(PIP) -c $(CONSTRAINTS) torch==2.13.0
+	$(RUN) $(PIP) -c $(CONSTRAINTS) $(PROJECT)
 	touch $@
 
 demo: $(INSTALLED)
 	$(RUN) benchmarks/demo.py $(if $(DATA),--data "$(DATA)")
 
+# not `python -m pytest`, for which the source tree would come before the wheel
 test: $(INSTALLED)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/codespell dephn_sk tests benchmarks docs README.md CHANGELOG.md
+	$(VENV)/bin/codespell $(TEXTS)
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 $(RUN) -m pytest
+	OMP_NUM_THREADS=1 DEPHN_SK_WHEEL=$(WHEEL) $(VENV)/bin/pytest -n $(JOBS) \
+		$(if $(WHEEL),tests --pyargs dephn_sk)
 
 $(VENV)/.documented: $(INSTALLED)
-	$(RUN) -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS) -e ".[docs]"
+	$(RUN) $(PIP) -c $(CONSTRAINTS) -e ".[docs]"
 	touch $@
 
 docs: $(VENV)/.documented
 	OMP_NUM_THREADS=1 $(RUN) -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
 	$(RUN) docs/check_links.py docs/_build/html
 
+dist:
+	rm -rf dist
+	$(PYTHON) -m venv .venv-build
+	.venv-build/bin/python $(PIP) -c $(CONSTRAINTS) build
+	.venv-build/bin/python -m build --outdir dist . >/dev/null
+
 # one environment for each combination; tests that need pandas skip where it is absent
-OLDEST := "scikit-learn==1.6.1" "scipy==1.14.1" "numpy==2.0.2" "pandas==2.2.3" "pytest<9"
-NEWEST := -U "scikit-learn" "pandas>=3"
-WITHOUT := -U "scikit-learn"
 test-versions:
-	$(call in_fresh,.venv-oldest,$(OLDEST) polars pyarrow matplotlib hypothesis)
-	$(call in_fresh,.venv-newest,$(NEWEST) polars pyarrow matplotlib hypothesis pytest)
-	$(call in_fresh,.venv-without,$(WITHOUT) matplotlib hypothesis pytest)
+	$(call in_fresh,.venv-oldest,-c .ci/oldest.txt -e ".[frames,plot]" "pytest<9" hypothesis)
+	$(call in_fresh,.venv-newest,torch==2.13.0 -U -e ".[frames,plot]" "pandas>=3" pytest hypothesis)
+	$(call in_fresh,.venv-without,torch==2.13.0 -U -e ".[plot]" pytest hypothesis)
 
 define in_fresh
-	$(PYTHON) -m venv $(1)
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
-	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(2) -e .
+	$(PYTHON) -m venv --clear $(1)
+	$(1)/bin/python $(PIP) $(2)
 	OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -p no:cacheprovider tests
 endef
 
 clean:
-	rm -rf $(VENV) demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv* dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf docs/_build docs/auto_examples docs/generated

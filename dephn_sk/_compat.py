@@ -13,10 +13,8 @@ from sklearn.model_selection._split import (
 from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import (
     HasMethods,
-    Hidden,
     Interval,
     InvalidParameterError,
-    Options,
     StrOptions,
     validate_parameter_constraints,
     validate_params,
@@ -32,10 +30,8 @@ from sklearn.utils.validation import (
 __all__ = [
     "BaseEstimator",
     "HasMethods",
-    "Hidden",
     "Interval",
     "InvalidParameterError",
-    "Options",
     "StrOptions",
     "_BaseKFold",
     "_UnsupportedGroupCVMixin",
@@ -52,7 +48,7 @@ __all__ = [
 ]
 
 
-class BaseEstimator(base.BaseEstimator):  # type: ignore[misc]
+class BaseEstimator(base.BaseEstimator):
     """scikit-learn's; its pickle says by which version of this library it was made."""
 
     def __getstate__(self) -> dict[str, Any]:

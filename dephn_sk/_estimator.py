@@ -35,7 +35,7 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
     return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
 
 
-class MultiTaskClassifier(
+class MultiTaskClassifier(  # type: ignore[override]
     FittedAttributes,
     CallbackParameters,
     CallbackSupportMixin,
@@ -46,8 +46,7 @@ class MultiTaskClassifier(
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines :meth:`build_network`, and declares further parameters as those
-    of the base are declared. In its docstring, ``{parameters}`` and ``{attributes}``
-    stand for what is said of them.
+    of the base are declared; from that it gets its constructor and its docstring.
 
     Parameters
     ----------

@@ -94,7 +94,7 @@ class ParameterTable:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         declared = {k: p for k, p in vars(cls).items() if isinstance(p, Parameter)}
-        above = dict(super(cls, cls)._parameters)
+        above = dict(super(cls, cls)._parameters)  # type: ignore[misc]
         for name, own in declared.items():
             delattr(cls, name)
             if own.constraint is _SAME:

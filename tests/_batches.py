@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 
+from dephn_sk.tasks import Tasks
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -29,6 +31,14 @@ class Kind:
     def n_outputs(self) -> list[int]:
         """Logits of each task."""
         return [1 if n <= 2 else n for n in self.n_classes]
+
+    @property
+    def tasks(self) -> Tasks:
+        """What is learned of the labels, every class declared."""
+        classes = [np.arange(float(n)) for n in self.n_classes]
+        if len(classes) == 1:
+            return Tasks.learn(self.labels[:, 0], classes[0])
+        return Tasks.learn(self.labels, classes)
 
     def tensors(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Codes, numbers and labels as the network takes them."""

@@ -126,6 +126,55 @@ def test_files_are_named_after_what_they_hold(file):
     assert file.stem.strip("_") not in {"utils", "util", "common", "layers", "helpers"}
 
 
+ASKING = {"getattr", "hasattr", "isinstance"}
+NETWORKS = {"network", "networks", "network_", "module", "module_", "modules"}
+NETWORKS |= {"network_of", "own_network", "net_", "named_modules", "children"}
+ABOVE_NN = [
+    *in_folder("training"),
+    *in_folder("inspection"),
+    *in_folder("baselines"),
+    *sorted(ROOT.glob("*.py")),
+]
+
+
+def questions_to_networks(source):
+    """Calls that find out by a name or a type what a network can do."""
+    tree = ast.parse(source)
+    of_nn = {"Module"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and "nn" in (node.module or "").split("."):
+            of_nn |= {alias.asname or alias.name for alias in node.names}
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and ast.unparse(call.func) in ASKING:
+            thing, *rest = (_words(argument) for argument in call.args)
+            if thing & NETWORKS or set().union(*rest) & of_nn:
+                yield ast.unparse(call)
+
+
+def _words(node):
+    """Every name and attribute within an expression."""
+    found = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+    return found | {p.attr for p in ast.walk(node) if isinstance(p, ast.Attribute)}
+
+
+@pytest.mark.parametrize("file", ABOVE_NN, ids=names(ABOVE_NN))
+def test_a_network_is_asked_for_what_its_contract_lists_alone(file):
+    assert not list(questions_to_networks(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "getattr(self.module_, 'penalty', None)",
+        "any(hasattr(part, 'grow') and isinstance(part, Module) for part in parts)",
+        "from ..nn import DEPHN\nisinstance(x, (int, DEPHN))",
+        "getattr(getattr(final.net_, 'module_'), 'gates', ())",
+    ],
+)
+def test_questions_to_networks_are_found(source):
+    assert list(questions_to_networks(source))
+
+
 def test_a_baseline_never_imports_another():
     baselines = pytest.importorskip("dephn_sk.baselines")
     homes = {getattr(baselines, name).__module__ for name in baselines.__all__}

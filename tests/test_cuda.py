@@ -22,13 +22,13 @@ from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
     Members,
-    MultiTaskLoss,
     NumericEmbedding,
     _table,
     coefficient,
     label_similarity,
 )
 from dephn_sk.preprocessing import FieldEncoder, Fields
+from dephn_sk.training import MultiTaskLoss
 from dephn_sk.training._source import ArraySource
 
 pytestmark = [
@@ -69,7 +69,7 @@ def step(network, kind, device):
     similarity = label_similarity(labels, n_classes=kind.n_classes)
     logits = network(codes, numbers, label_similarity=similarity)
     known = (~labels.isnan()).double()
-    losses = MultiTaskLoss(kind.n_outputs)(logits, labels.nan_to_num(), known)
+    losses = MultiTaskLoss(kind.tasks)(logits, labels.nan_to_num(), known)
     parameters = list(network.parameters())
     grads = torch.autograd.grad(losses.sum(), parameters, allow_unused=True)
     grads = [

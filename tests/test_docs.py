@@ -20,6 +20,7 @@ PAGES = sorted(
     if not {*path.relative_to(DOCS).parts} & {*BUILT, "examples"}
 )
 EXAMPLES = sorted((DOCS / "examples").glob("*.py"))
+QUICK = ("quick_start", "from_lightgbm", "numeric_embeddings", "missing_labels_funnel")
 PACKAGES = ["dephn_sk"] + [
     f"dephn_sk.{module.name}"
     for module in pkgutil.iter_modules(dephn_sk.__path__)
@@ -74,7 +75,7 @@ def test_every_page_is_reached_from_the_start_page():
 
 
 @pytest.mark.parametrize(
-    "page", [ROOT / "README.md", *PAGES], ids=lambda page: page.name
+    "page", [*sorted(ROOT.glob("*.md")), *PAGES], ids=lambda page: page.name
 )
 def test_every_relative_link_and_picture_is_there(page):
     text = re.sub(
@@ -103,9 +104,26 @@ def test_the_code_of_a_page_gives_what_the_page_says(page):
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.name)
-def test_the_gallery_runs_every_example(example):
-    assert example.name.startswith("plot_")
+def test_the_build_runs_every_example(example):
+    assert example.name.startswith("plot_")  # sphinx-gallery runs these alone
     compile(example.read_text(), example.name, "exec")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_examples_run_on_a_tenth_of_their_rows(name, monkeypatch):
+    """The build of the documentation runs all of them as they are."""
+    pytest.importorskip("pandas")
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    monkeypatch.setattr(pyplot, "show", lambda: None)
+    example = DOCS / "examples" / f"plot_{name}.py"
+    fewer = re.sub(r"(?<=\d)_000\b", "00", example.read_text())
+    assert fewer != example.read_text()
+    try:
+        exec(compile(fewer, str(example), "exec"), {"__name__": "__main__"})
+        assert pyplot.get_fignums(), "the example draws nothing"
+    finally:
+        pyplot.close("all")
 
 
 def test_examples_that_pages_refer_to_are_there():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
+import torch
 
 import dephn_sk
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -142,7 +144,7 @@ def test_documented_defaults_are_those_of_the_signature(module, name):
             continue
         match = re.search(r"default=(.*)$", text)
         assert match, f"{parameter} : {text}"
-        default = eval(match[1], {})  # a literal of our own docstrings
+        default = eval(match[1], {"torch": torch})  # a literal of our own docstrings
         assert default == value.default, f"{parameter}: {default} != {value.default}"
         assert type(default) is type(value.default), parameter
 
@@ -198,6 +200,19 @@ def test_every_parameter_of_an_estimator_has_constraints_and_stores_alone(module
     if all(defaults[p].default is not inspect.Parameter.empty for p in parameters):
         instance = estimator()
         assert vars(instance) == {p: defaults[p].default for p in parameters}
+
+
+@pytest.mark.parametrize(("module", "name"), ESTIMATORS)
+def test_help_shows_each_parameter_with_its_default_and_says_what_it_is_for(
+    module, name
+):
+    estimator = lookup(module, name)
+    shown = pydoc.plain(pydoc.render_doc(estimator))
+    texts = section(inspect.getdoc(estimator), "Parameters")
+    for parameter in inspect.signature(estimator).parameters.values():
+        assert str(parameter) in shown
+        entry = rf"^(?:\w+, )*{parameter.name}\b.* : .+\n +\S"
+        assert re.search(entry, texts, re.MULTILINE), parameter
 
 
 def test_every_string_option_of_the_classifier_is_documented():

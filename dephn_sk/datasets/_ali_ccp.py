@@ -14,14 +14,20 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from .._suggest import did_you_mean
 from ._tables import (
     LOADER_CONSTRAINTS,
     STREAMING_CONSTRAINTS,
+    DataHome,
     as_bunch,
     as_categorical,
     check_tasks,
@@ -49,16 +55,16 @@ ITEM_LIST_FIELDS = ("210",)
     prefer_skip_nested_validation=True,
 )
 def load_ali_ccp(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    tasks=("click", "conversion"),
-    missing_without_click=False,
-    list_fields=(),
-    subset="train",
-    n_rows=None,
-    chunk_size=200_000,
-    return_X_y=False,
-):
+    tasks: str | Sequence[str] = ("click", "conversion"),
+    missing_without_click: bool = False,
+    list_fields: Sequence[str] = (),
+    subset: str = "train",
+    n_rows: int | None = None,
+    chunk_size: int = 200_000,
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     r"""Load Ali-CCP (Alibaba click and conversion prediction) from files on disk.
 
     The files are read in chunks and the features of the users joined. Of the
@@ -200,7 +206,15 @@ def load_ali_ccp(
     )
 
 
-def _chunks(pd, path, names, fields, list_fields, n_rows, chunk_size):
+def _chunks(
+    pd: Any,
+    path: Path,
+    names: list[str],
+    fields: Sequence[str],
+    list_fields: list[str],
+    n_rows: int | None,
+    chunk_size: int,
+) -> Iterator[Any]:
     """Pieces of a file: its leading columns, and the fields of its feature lists.
 
     A field is -1 where it is missing; lists are strings.
@@ -238,21 +252,25 @@ def _chunks(pd, path, names, fields, list_fields, n_rows, chunk_size):
             yield table
 
 
-def _spread(rows, values, n_rows, missing):
+def _spread(
+    rows: NDArray[Any], values: NDArray[Any], n_rows: int, missing: np.generic
+) -> NDArray[Any]:
     """A column with the values in the given rows."""
     column = np.full(n_rows, missing)
     column[rows] = values
     return column
 
 
-def _joined(pd, rows, features, n_rows):
+def _joined(pd: Any, rows: NDArray[Any], features: NDArray[Any], n_rows: int) -> Any:
     """A column of strings that join the features of each row."""
     members = pd.Series(features.astype(str), index=rows, dtype=object)
     lists = members.groupby(level=0).agg("|".join)
     return lists.reindex(range(n_rows)).astype(object)
 
 
-def _triples(pd, path, lists, n_features):
+def _triples(
+    pd: Any, path: Path, lists: Any, n_features: NDArray[Any]
+) -> tuple[NDArray[Any], Any]:
     """Fields, features and values of all lists, and the row of each."""
     try:
         triples = pd.read_csv(
@@ -278,7 +296,7 @@ def _triples(pd, path, lists, n_features):
     return np.repeat(np.arange(len(lists)), n_features), triples
 
 
-def _as_category(pd, column):
+def _as_category(pd: Any, column: Any) -> Any:
     """A field with -1 for missing, or a list, as categories."""
     if column.dtype == np.int32:
         return as_categorical(pd, column.to_numpy(), column.to_numpy() == -1)

@@ -7,8 +7,10 @@ buy. Made by ``dephn_sk.datasets.make_behavior_log``; no data of real people.
 from __future__ import annotations
 
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
@@ -24,6 +26,8 @@ WEEKDAYS = np.array(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
 DEVICES = np.array(["phone", "tablet", "desktop"])
 TABS = np.array(["home", "search", "following", "nearby", "deals"])
 N_POSITIONS = 20
+Columns = dict[str, NDArray[Any]]
+RandomState = int | np.random.RandomState | None
 MIN_ROWS = 64  # fewer leave too little room for independent log-odds
 
 
@@ -47,22 +51,22 @@ MIN_ROWS = 64  # fewer leave too little room for independent log-odds
     prefer_skip_nested_validation=True,
 )
 def make_behavior_log(
-    n_samples=10_000,
+    n_samples: int = 10_000,
     *,
-    n_users=1_000,
-    n_items=500,
-    n_categories=20,
-    n_days=14,
-    task_correlation=0.5,
-    signal=2.0,
-    click_rate=0.2,
-    like_rate=0.2,
-    purchase_rate=0.1,
-    missing_rate=0.1,
-    return_X_y=False,
-    as_frame=True,
-    random_state=None,
-):
+    n_users: int = 1_000,
+    n_items: int = 500,
+    n_categories: int = 20,
+    n_days: int = 14,
+    task_correlation: float = 0.5,
+    signal: float = 2.0,
+    click_rate: float = 0.2,
+    like_rate: float = 0.2,
+    purchase_rate: float = 0.1,
+    missing_rate: float = 0.1,
+    return_X_y: bool = False,
+    as_frame: bool = True,
+    random_state: RandomState = None,
+) -> Bunch | tuple[Any, Any]:
     """Simulate a log of impressions with a click, like, purchase funnel.
 
     Each row is an item shown to a user at some time and place. The user clicks or
@@ -195,7 +199,7 @@ def make_behavior_log(
 
     features = {name: values[:n_samples] for name, values in features.items()}
     target = target[:n_samples]
-    if as_frame:
+    if pd:
         data = _frame(pd, features, names)
         target = pd.DataFrame(target, columns=TASKS)
         target = target.astype({"click": "int64", "like": "int64"})
@@ -216,14 +220,18 @@ def make_behavior_log(
     )
 
 
-def _heavy_tailed(rng, n_kinds, n_rows):
+def _heavy_tailed(
+    rng: np.random.RandomState, n_kinds: int, n_rows: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Rows' kinds, of which few are frequent, and the share of each kind."""
     share = 1 / np.arange(1, n_kinds + 1) ** 0.8
     share = rng.permutation(share / share.sum())
     return rng.choice(n_kinds, size=n_rows, p=share), share
 
 
-def _utilities(rng, features, n_values):
+def _utilities(
+    rng: np.random.RandomState, features: Columns, n_values: dict[str, int]
+) -> NDArray[np.float64]:
     """Four independent functions of the features, (n_rows, 4)."""
     cell = n_values["category"] * features["city"] + features["category"]
     effects = [  # weight, number of values, the value in each row
@@ -251,7 +259,9 @@ def _utilities(rng, features, n_values):
     return utilities
 
 
-def _correlated(utilities, correlation):
+def _correlated(
+    utilities: NDArray[np.float64], correlation: float
+) -> NDArray[np.float64]:
     """Three mixtures of four functions, standardized, of the given correlation."""
     basis, _ = np.linalg.qr(utilities - utilities.mean(axis=0))
     basis *= np.sqrt(len(basis))
@@ -259,7 +269,9 @@ def _correlated(utilities, correlation):
     return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
 
 
-def _intercept(log_odds, weights, rate):
+def _intercept(
+    log_odds: NDArray[np.float64], weights: NDArray[np.float64], rate: float
+) -> float:
     """What to add to the log-odds so that their weighted mean rate is as given."""
     return brentq(
         lambda shift: np.average(expit(log_odds + shift), weights=weights) - rate,
@@ -268,7 +280,7 @@ def _intercept(log_odds, weights, rate):
     )
 
 
-def _frame(pd, features, names):
+def _frame(pd: Any, features: Columns, names: Columns) -> Any:
     """Ids and categories as dtype category, short lists of names as strings."""
     columns = dict(features)
     for name, values in names.items():

@@ -16,16 +16,20 @@ import shutil
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
+from typing import IO, Any
 from urllib.request import urlopen
 
 import numpy as np
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from ._tables import (
     LOADER_CONSTRAINTS,
+    DataHome,
     as_bunch,
     check_tasks,
     find_file,
@@ -80,7 +84,8 @@ COLLEGE = (
     "Prof school degree (MD DDS DVM LLB JD)",
     "Doctorate degree(PhD EdD)",
 )
-TASKS = {  # task: how its label is read, and the columns that give it away
+# task: how its label is read, and the columns that give it away
+TASKS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
     "income": (lambda rows: rows["income_50k"] == "50000+.", ()),
     "never_married": (
         lambda rows: rows["marital_stat"] == "Never married",
@@ -98,7 +103,7 @@ TASKS = {  # task: how its label is read, and the columns that give it away
 }
 
 
-def _read(pd, path):
+def _read(pd: Any, path: Path) -> Any:
     """One file, with categories stripped of the blanks around them."""
     numbers = {**dict.fromkeys(NUMERIC, "float64"), **dict.fromkeys(CODES, "int64")}
     rows = pd.read_csv(
@@ -115,7 +120,7 @@ def _read(pd, path):
     return rows
 
 
-def _joined(pd, name, halves):
+def _joined(pd: Any, name: str, halves: list[Any]) -> Any:
     """A column of both files, with the categories of both."""
     columns = [half[name] for half in halves]
     if name in NUMERIC:
@@ -127,12 +132,12 @@ def _joined(pd, name, halves):
 
 @validate_params(LOADER_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_census_income(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    tasks=("income", "never_married"),
-    subset="train",
-    return_X_y=False,
-):
+    tasks: str | Sequence[str] = ("income", "never_married"),
+    subset: str = "train",
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load Census-Income (KDD) from files on disk.
 
     The training half of the archive is split at random, with a fixed seed, into
@@ -233,11 +238,11 @@ def load_census_income(
     )
 
 
-def _download(folder):
+def _download(folder: Path) -> None:
     """Put the files of the UCI archive into `folder`, checked and gzipped."""
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as temporary:
-        temporary = Path(temporary)
+    with TemporaryDirectory(dir=folder) as made:
+        temporary = Path(made)
         try:
             with (
                 urlopen(URL, timeout=60) as source,
@@ -259,7 +264,7 @@ def _download(folder):
             (temporary / f"{name}.gz").replace(folder / f"{name}.gz")
 
 
-def _unpack(archive, folder):
+def _unpack(archive: Path, folder: Path) -> dict[str, str]:
     """Gzip the wanted members of the tar file inside the zip; their SHA-256."""
     digests = {}
     try:
@@ -272,16 +277,18 @@ def _unpack(archive, folder):
                 ):
                     for member in members:
                         wanted = PurePosixPath(member.name).name
-                        if wanted in SHA256 and member.isfile():
+                        if wanted in SHA256 and (
+                            content := members.extractfile(member)
+                        ):
                             digests[wanted] = _gzip_and_digest(
-                                members.extractfile(member), folder / f"{wanted}.gz"
+                                content, folder / f"{wanted}.gz"
                             )
     except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
         raise OSError(f"What {URL} delivered is no readable archive.") from error
     return digests
 
 
-def _gzip_and_digest(source, path):
+def _gzip_and_digest(source: IO[bytes], path: Path) -> str:
     """Write a stream to a gzip file; the SHA-256 of its plain content."""
     digest = hashlib.sha256()
     with gzip.open(path, "wb", compresslevel=6) as copy:
@@ -296,13 +303,13 @@ def _gzip_and_digest(source, path):
     prefer_skip_nested_validation=True,
 )
 def fetch_census_income(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    download_if_missing=True,
-    tasks=("income", "never_married"),
-    subset="train",
-    return_X_y=False,
-):
+    download_if_missing: bool = True,
+    tasks: str | Sequence[str] = ("income", "never_married"),
+    subset: str = "train",
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load Census-Income (KDD), downloading it once if it is not on disk.
 
     The files come from the UCI Machine Learning Repository under CC BY 4.0. Their

@@ -12,13 +12,17 @@ passed on with this library.
 from __future__ import annotations
 
 import csv
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from ._tables import (
     LOADER_CONSTRAINTS,
     STREAMING_CONSTRAINTS,
+    DataHome,
     as_bunch,
     as_categorical,
     find_file,
@@ -41,13 +45,13 @@ HASHES = [f"C{i}" for i in range(1, 27)]
     prefer_skip_nested_validation=True,
 )
 def load_criteo(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    subset="train",
-    n_rows=None,
-    chunk_size=500_000,
-    return_X_y=False,
-):
+    subset: str = "train",
+    n_rows: int | None = None,
+    chunk_size: int = 500_000,
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load the data of the Criteo display advertising challenge from a file on disk.
 
     The file is read in chunks. Its rows are in time order; the first 80 % are for
@@ -121,7 +125,8 @@ def load_criteo(
         nrows=n_rows,
         chunksize=chunk_size,
     )
-    numbers, hashes = [], {name: [] for name in HASHES}
+    numbers: list[Any] = []
+    hashes: dict[str, list[Any]] = {name: [] for name in HASHES}
     with reader as chunks:
         for chunk in chunks:
             wrong = chunk["click"][~chunk["click"].isin([0, 1])]
@@ -152,7 +157,7 @@ def load_criteo(
     )
 
 
-def _parsed(pd, column):
+def _parsed(pd: Any, column: Any) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
     """Hexadecimal numbers as integers, and which are missing."""
     codes, kinds = pd.factorize(column)
     numbers = np.array([*(int(kind, 16) for kind in kinds), 0], dtype=np.uint32)

@@ -11,11 +11,17 @@ Licence: CC BY-SA 4.0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from ._tables import (
     LOADER_CONSTRAINTS,
+    DataHome,
     as_bunch,
     check_tasks,
     find_file,
@@ -50,13 +56,13 @@ NO_FEATURE = ("is_lowactive_period", "visible_status", "video_duration")
     prefer_skip_nested_validation=True,
 )
 def load_kuairand(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    tasks=("is_click", "long_view", "is_like"),
-    missing_without_click=True,
-    subset="train",
-    return_X_y=False,
-):
+    tasks: str | Sequence[str] = ("is_click", "long_view", "is_like"),
+    missing_without_click: bool = True,
+    subset: str = "train",
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load the standard log of KuaiRand-Pure from files on disk.
 
     Exact duplicates are dropped, the features of users and videos joined. The
@@ -176,7 +182,7 @@ def load_kuairand(
     )
 
 
-def _read_features(pd, path, key):
+def _read_features(pd: Any, path: Path, key: str) -> Any:
     """The features of users or of videos, indexed by their id."""
     table = pd.read_csv(path, index_col=key)
     table = table.drop(columns=table.columns.intersection(NO_FEATURE))

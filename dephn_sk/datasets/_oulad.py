@@ -9,11 +9,16 @@ Licence: CC BY 4.0.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from ._tables import (
     LOADER_CONSTRAINTS,
+    DataHome,
     as_bunch,
     check_tasks,
     find_file,
@@ -22,7 +27,7 @@ from ._tables import (
 
 ORIGIN = "https://analyse.kmi.open.ac.uk/open-dataset, under CC BY 4.0"
 NUMERIC = ("num_of_prev_attempts", "studied_credits")
-TASKS = {
+TASKS: dict[str, Callable[[Any], Any]] = {
     "completed": lambda result: (result != "Withdrawn").astype("int64"),
     "passed": lambda result: result.isin(["Pass", "Distinction"]).astype("int64"),
     "distinction": lambda result: (result == "Distinction").astype("int64"),
@@ -32,12 +37,12 @@ TASKS = {
 
 @validate_params(LOADER_CONSTRAINTS, prefer_skip_nested_validation=True)
 def load_oulad(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    tasks=("completed", "passed", "distinction"),
-    subset="train",
-    return_X_y=False,
-):
+    tasks: str | Sequence[str] = ("completed", "passed", "distinction"),
+    subset: str = "train",
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load the registrations of the Open University data from a file on disk.
 
     The default tasks are strictly nested: a distinction is a pass, a pass is a

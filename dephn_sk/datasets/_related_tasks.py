@@ -6,9 +6,12 @@ Criteo-R and Criteo-UR in the DEPHN paper, arXiv 2307.12519.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 from scipy.stats import rankdata
 from sklearn.utils import Bunch, check_random_state
 
@@ -34,16 +37,16 @@ RELATIONS = {  # the size of the second confidence as a function of |c|
     prefer_skip_nested_validation=True,
 )
 def make_related_tasks(
-    X,
-    relation="related",
+    X: Any,
+    relation: str = "related",
     *,
-    categorical_features=None,
-    n_hidden=16,
-    max_categories=20,
-    noise=0.45,
-    return_X_y=False,
-    random_state=None,
-):
+    categorical_features: ArrayLike | None = None,
+    n_hidden: int = 16,
+    max_categories: int = 20,
+    noise: float = 0.45,
+    return_X_y: bool = False,
+    random_state: int | np.random.RandomState | None = None,
+) -> Bunch | tuple[Any, Any]:
     r"""Give the rows of a table two binary labels of known relation.
 
     A small feed-forward network with random weights, a function of the features,
@@ -122,7 +125,7 @@ def make_related_tasks(
     0.99
     """
     rng = check_random_state(random_state)
-    hidden = 0
+    hidden: Any = 0
     for values, is_category in _columns(X, categorical_features):
         effect = _category_effect if is_category else _number_effect
         hidden = hidden + effect(rng, values, n_hidden, max_categories)
@@ -150,7 +153,9 @@ def make_related_tasks(
     )
 
 
-def _columns(X, categorical_features):
+def _columns(
+    X: Any, categorical_features: ArrayLike | None
+) -> Iterator[tuple[NDArray[Any], bool]]:
     """Each column as numbers or as codes of categories, and whether it is these."""
     is_frame = hasattr(X, "columns")
     X = X if is_frame else np.asarray(X)
@@ -173,7 +178,7 @@ def _columns(X, categorical_features):
         yield np.unique(texts, return_inverse=True)[1], True
 
 
-def _positions(categorical_features, names):
+def _positions(categorical_features: ArrayLike | None, names: list[Any]) -> set[int]:
     """The positions that a mask, positions or names stand for."""
     if categorical_features is None:
         return set()
@@ -192,7 +197,12 @@ def _positions(categorical_features, names):
     return {known[name] for name in given.tolist()}
 
 
-def _category_effect(rng, codes, n_hidden, max_categories):
+def _category_effect(
+    rng: np.random.RandomState,
+    codes: NDArray[np.int64],
+    n_hidden: int,
+    max_categories: int,
+) -> NDArray[np.float64]:
     """A random vector for each frequent category and one for all others."""
     frequent = np.argsort(-np.bincount(codes), kind="stable")[:max_categories]
     row_of = np.full(codes.max() + 1, len(frequent))
@@ -200,7 +210,9 @@ def _category_effect(rng, codes, n_hidden, max_categories):
     return rng.normal(size=(len(frequent) + 1, n_hidden))[row_of[codes]]
 
 
-def _number_effect(rng, values, n_hidden, _):
+def _number_effect(
+    rng: np.random.RandomState, values: NDArray[np.float64], n_hidden: int, _: int
+) -> NDArray[np.float64]:
     """A random vector times the value's rank; missing values count as the middle."""
     known = ~np.isnan(values)
     ranks = np.zeros(len(values))

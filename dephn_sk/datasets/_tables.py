@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
+from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
 from .._compat import Interval, StrOptions
 from .._suggest import did_you_mean
 
-LOADER_CONSTRAINTS = {
+DataHome = str | os.PathLike[str] | None
+
+LOADER_CONSTRAINTS: dict[str, Any] = {
     "data_home": [str, os.PathLike, None],
     "tasks": ["array-like", str],
     "subset": [StrOptions({"train", "validation", "test", "all"})],
     "return_X_y": ["boolean"],
 }
-STREAMING_CONSTRAINTS = {
+STREAMING_CONSTRAINTS: dict[str, Any] = {
     "n_rows": [Interval(Integral, 1, None, closed="left"), None],
     "chunk_size": [Interval(Integral, 1, None, closed="left")],
 }
 
 
-def import_pandas(caller):
+def import_pandas(caller: str) -> Any:
     """pandas, or an error that says which extra brings it."""
     try:
         import pandas
@@ -35,13 +40,13 @@ def import_pandas(caller):
     return pandas
 
 
-def resolve_data_home(data_home):
+def resolve_data_home(data_home: DataHome) -> Path:
     """The argument, else DEPHN_SK_DATA, else ~/dephn_sk_data."""
     home = data_home or os.environ.get("DEPHN_SK_DATA") or "~/dephn_sk_data"
     return Path(home).expanduser()
 
 
-def find_file(data_home, folder, name, origin):
+def find_file(data_home: DataHome, folder: str, name: str, origin: str) -> Path:
     """Path of a data file, plain or compressed; `origin` says who offers it."""
     home = resolve_data_home(data_home)
     for suffix in ("", ".gz", ".xz", ".bz2"):
@@ -55,7 +60,7 @@ def find_file(data_home, folder, name, origin):
     )
 
 
-def check_tasks(tasks, known):
+def check_tasks(tasks: str | Iterable[str], known: Iterable[str]) -> list[str]:
     """The task names as a list; 'all' is every known one."""
     if isinstance(tasks, str):
         if tasks == "all":
@@ -78,14 +83,23 @@ def check_tasks(tasks, known):
     return tasks
 
 
-def as_categorical(pd, values, missing):
+def as_categorical(pd: Any, values: NDArray[Any], missing: NDArray[Any]) -> Any:
     """Integers as sorted categories; `missing` are rows or a mask of rows."""
     codes, kinds = pd.factorize(values, sort=True)
     codes[missing] = -1
     return pd.Categorical.from_codes(codes, kinds).remove_unused_categories()
 
 
-def as_bunch(data, target, split, *, subset, return_X_y, DESCR, **per_row):
+def as_bunch(
+    data: Any,
+    target: Any,
+    split: NDArray[Any],
+    *,
+    subset: str,
+    return_X_y: bool,
+    DESCR: str | None,
+    **per_row: NDArray[Any],
+) -> Bunch | tuple[Any, Any]:
     """The rows of one subset as a Bunch, or as (data, target).
 
     `split` says for each row which subset it belongs to; `per_row` are further

@@ -10,12 +10,17 @@ cannot be passed on with this library.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
+from sklearn.utils import Bunch
 
 from .._compat import validate_params
 from ._tables import (
     LOADER_CONSTRAINTS,
     STREAMING_CONSTRAINTS,
+    DataHome,
     as_bunch,
     check_tasks,
     find_file,
@@ -52,14 +57,14 @@ FEED_FEATURES = (
     prefer_skip_nested_validation=True,
 )
 def load_wechat2021(
-    data_home=None,
+    data_home: DataHome = None,
     *,
-    tasks=("read_comment", "like", "click_avatar"),
-    subset="train",
-    n_rows=None,
-    chunk_size=1_000_000,
-    return_X_y=False,
-):
+    tasks: str | Sequence[str] = ("read_comment", "like", "click_avatar"),
+    subset: str = "train",
+    n_rows: int | None = None,
+    chunk_size: int = 1_000_000,
+    return_X_y: bool = False,
+) -> Bunch | tuple[Any, Any]:
     """Load the data of the WeChat Big Data Challenge 2021 from files on disk.
 
     The properties of the videos are joined. The split is by day: training on the

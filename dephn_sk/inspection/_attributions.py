@@ -45,8 +45,8 @@ def field_attributions(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted; a Pipeline ends with the classifier.
+    estimator : estimator, Pipeline or search
+        Fitted; a Pipeline or search ends with the classifier.
     X : DataFrame or array-like of shape (n_samples, n_features)
     background : DataFrame or array-like of shape (n_rows, n_features), default=None
         The baseline is the mean of these rows' field vectors. None is zero vectors: a

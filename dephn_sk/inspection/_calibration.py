@@ -72,7 +72,7 @@ class CalibrationDisplay:
 
         Parameters
         ----------
-        estimator : estimator, TaskCalibrator or Pipeline
+        estimator : estimator, TaskCalibrator, Pipeline or search
             Fitted.
         X : DataFrame or array-like of shape (n_samples, n_features)
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)

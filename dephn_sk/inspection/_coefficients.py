@@ -81,8 +81,8 @@ class CoefficientDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
         y : DataFrame or array-like of shape (n_samples, n_tasks)
             Labels, over all of which the similarity is measured.
         X : DataFrame or array-like of shape (n_samples, n_features), default=None

@@ -78,7 +78,7 @@ class ConfidenceDisplay:
 
         Parameters
         ----------
-        estimator : estimator, TaskCalibrator or Pipeline
+        estimator : estimator, TaskCalibrator, Pipeline or search
             Fitted on binary tasks.
         X : DataFrame or array-like of shape (n_samples, n_features)
         true_confidence : array-like of shape (n_samples, n_tasks)

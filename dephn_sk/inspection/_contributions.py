@@ -42,8 +42,8 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
 
     Parameters
     ----------
-    estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
-        Fitted; a Pipeline ends with the classifier.
+    estimator : DEPHNMultiTaskClassifier, MTPHNClassifier, Pipeline or search
+        Fitted; a Pipeline or search ends with the classifier.
     X : DataFrame or array-like of shape (n_samples, n_features)
 
     Returns
@@ -155,8 +155,8 @@ class ContributionDisplay:
 
         Parameters
         ----------
-        estimator : DEPHNMultiTaskClassifier, MTPHNClassifier or Pipeline
-            Fitted; a Pipeline ends with the classifier.
+        estimator : DEPHNMultiTaskClassifier, MTPHNClassifier, Pipeline or search
+            Fitted; a Pipeline or search ends with the classifier.
         X : DataFrame or array-like of shape (n_samples, n_features)
         ax : Axes, default=None
             Where to draw. None makes a figure.

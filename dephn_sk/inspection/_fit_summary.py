@@ -76,8 +76,8 @@ class FitSummary:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
 
         Returns
         -------

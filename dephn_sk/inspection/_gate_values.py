@@ -24,8 +24,8 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
     X : DataFrame or array-like of shape (n_samples, n_features), default=None
         The rows over which mapped gates are averaged. Trainable gates are the same for
         every row and need none.
@@ -78,8 +78,8 @@ def expert_utilization(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
     X : DataFrame or array-like of shape (n_samples, n_features), default=None
         For mapped gates; see :func:`gate_values`.
     threshold : float in (0, 1], default=0.9

@@ -96,8 +96,8 @@ class GateDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted: DEPHN, MT-PHN or MMoE. A Pipeline or search ends with the estimator.
         X : DataFrame or array-like of shape (n_samples, n_features), default=None
             The rows over which mapped gates are averaged; trainable ones need none.
         kind : {"values", "history"}, default="values"

@@ -42,7 +42,7 @@ def permutation_importance(
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
+    estimator : estimator, Pipeline or search
         Fitted. Of a Pipeline, the columns that its last step reads are shuffled.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)

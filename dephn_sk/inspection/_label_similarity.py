@@ -99,8 +99,8 @@ class LabelSimilarityDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
         y : DataFrame or array-like of shape (n_samples, n_tasks)
             Labels of the estimator's tasks; NaN is not observed.
         ax : Axes, default=None

@@ -23,8 +23,8 @@ def selection_gates(estimator: Any) -> Bunch:
 
     Parameters
     ----------
-    estimator : estimator or Pipeline
-        Fitted with soft selection; a Pipeline ends with the estimator.
+    estimator : estimator, Pipeline or search
+        Fitted with soft selection; a Pipeline or search ends with the estimator.
 
     Returns
     -------
@@ -130,8 +130,8 @@ class SelectionDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted with soft selection; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted with soft selection; a Pipeline or search ends with the estimator.
         scale : {"gate", "parameter"}, default="gate"
             Gates, or their logits, as in the paper's figure.
         ax : Axes, default=None

@@ -80,8 +80,8 @@ class TrainingCurveDisplay:
 
         Parameters
         ----------
-        estimator : estimator or Pipeline
-            Fitted; a Pipeline ends with the estimator.
+        estimator : estimator, Pipeline or search
+            Fitted; a Pipeline or search ends with the estimator.
         metric : {"loss", "score"}, default="loss"
             What to draw; see :meth:`plot`.
         name : str, default=None

@@ -16,7 +16,7 @@ from ._linear import GroupedLinear, uniform
 
 
 class Towers(nn.Module):
-    """Each task's own feed-forward network, and its logits.
+    """Each task's own feed-forward network with ReLU, and its logits.
 
     Shape: ``(n_tasks, batch, in_width)``, or ``(batch, in_width)`` shared by all
     tasks, or whatever the first layer reads -> ``(batch, sum(n_outputs))``
@@ -30,7 +30,6 @@ class Towers(nn.Module):
         batch, [*hidden, max(n_outputs)][0])`` and which has a `bias`.
     hidden : sequence of int, default=(32,)
         Widths of the hidden layers.
-    activation : callable, default=torch.relu
     dropout : float, default=0.0
         After each hidden activation.
     generator : torch.Generator, default=None
@@ -42,6 +41,7 @@ class Towers(nn.Module):
     """
 
     outputs: Tensor
+    activation: Callable[[Tensor], Tensor] = staticmethod(torch.relu)
 
     def __init__(
         self,
@@ -49,7 +49,6 @@ class Towers(nn.Module):
         first: int | nn.Module,
         *,
         hidden: Sequence[int] = (32,),
-        activation: Callable[[Tensor], Tensor] = torch.relu,
         dropout: float = 0.0,
         generator: torch.Generator | None = None,
     ) -> None:
@@ -62,7 +61,6 @@ class Towers(nn.Module):
             GroupedLinear(n_tasks, a, b, generator=generator)
             for a, b in pairwise(widths)
         )
-        self.activation = activation
         self.dropout = Dropout(dropout)
         # tasks with fewer outputs than the widest leave the rest of their row unread
         rows = [t * widths[-1] + c for t, k in enumerate(n_outputs) for c in range(k)]
@@ -198,6 +196,7 @@ class TaskTowers(Towers):
     """
 
     first: GatedLinear
+    activation = staticmethod(leaky_relu)
 
     def __init__(
         self,
@@ -222,7 +221,6 @@ class TaskTowers(Towers):
             n_outputs,
             first,
             hidden=hidden,
-            activation=leaky_relu,
             dropout=dropout,
             generator=generator,
         )

@@ -38,7 +38,7 @@ class BagDtype(ExtensionDtype):
         return f"bag[{self.cardinality}, {self.mode}{table}]"
 
     @classmethod
-    def construct_array_type(cls) -> type:
+    def construct_array_type(cls) -> Any:
         return BagArray
 
 
@@ -50,12 +50,14 @@ class BagArray(ExtensionArray):
         self._dtype = dtype
 
     @classmethod
-    def _from_sequence(cls, scalars: Any, *, dtype: Any = None, copy: bool = False):
+    def _from_sequence(
+        cls, scalars: Any, *, dtype: Any = None, copy: bool = False
+    ) -> BagArray:
         if isinstance(scalars, cls):
             return scalars
-        members = [np.asarray(one, dtype=np.int32) for one in scalars]
-        lengths = np.fromiter(map(len, members), np.int64, len(members))
-        members = np.concatenate([np.empty(0, dtype=np.int32), *members])
+        bags = [np.asarray(one, dtype=np.int32) for one in scalars]
+        lengths = np.fromiter(map(len, bags), np.int64, len(bags))
+        members = np.concatenate([np.empty(0, dtype=np.int32), *bags])
         if dtype is None:
             dtype = BagDtype(int(members.max(initial=0)) + 1)
         return cls(Bag(members, offsets(lengths)), dtype)
@@ -101,7 +103,9 @@ class BagArray(ExtensionArray):
     def copy(self) -> BagArray:
         return type(self)(self.bag.take(np.arange(len(self))), self._dtype)
 
-    def take(self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None):
+    def take(
+        self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None
+    ) -> BagArray:
         # A filled row is an empty bag, which is put after the last.
         rows = np.arange(len(self))
         rows = take(rows, np.asarray(indices), allow_fill=allow_fill, fill_value=-1)

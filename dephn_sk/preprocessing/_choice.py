@@ -31,6 +31,7 @@ def chosen(choice: Any, names: Sequence[str], parameter: str) -> list[str]:
 def column_name(one: Any, names: Sequence[str], parameter: str) -> str:
     """The name of one column, given by name or position."""
     if isinstance(one, Integral) and not isinstance(one, bool):
+        one = int(one)
         if not -len(names) <= one < len(names):
             raise ValueError(
                 f"{parameter} holds the position {one}, but X has {len(names)} columns."
@@ -39,7 +40,7 @@ def column_name(one: Any, names: Sequence[str], parameter: str) -> str:
     if one not in names:
         hint = did_you_mean(one, names) or f" X has {list(names)}."
         raise ValueError(f"{parameter} holds the unknown column {one!r}.{hint}")
-    return one
+    return str(one)
 
 
 def for_column(setting: Any, name: str, names: Sequence[str], parameter: str) -> Any:

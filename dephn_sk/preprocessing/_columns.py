@@ -183,7 +183,7 @@ class Column:
         if not isinstance(values, np.ndarray):
             values = values.to_numpy(zero_copy_only=False)
         if isinstance(values, np.ma.MaskedArray):
-            return values.astype(np.float64).filled(np.nan)
+            return np.ma.filled(values.astype(np.float64), np.nan)
         try:
             if values.dtype.kind == "O":
                 values = _none_for_missing(values)
@@ -330,7 +330,10 @@ def _none_for_missing(values: NDArray) -> NDArray:
     if values.dtype.kind != "O":
         return values
     missing = missing_mask(values)
-    return np.where(missing, None, values) if missing.any() else values
+    if missing.any():
+        values = values.copy()
+        values[missing] = None
+    return values
 
 
 def _refuse(values: NDArray, types: tuple[type, ...]) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import operator
 import sys
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from itertools import count
 from numbers import Integral, Number, Real
 from typing import Any
 
@@ -52,6 +54,8 @@ def distinct_values(values: Any, name: str) -> Distinct:
         unit = values.astype(f"{values.dtype.char}8[us]")
         distinct = _factorized(unit.view(np.int64))
         objects = distinct.values.view(unit.dtype).astype(object)
+        if any(type(one) is int for one in objects):
+            raise _no_category(name, unit[0])  # beyond the years that Python knows
         return _typed(Distinct(distinct.positions, objects), name)
     if kind == "c":
         raise _no_category(name, values[0])
@@ -131,23 +135,29 @@ def _by_hash(values: NDArray) -> Distinct:
     """Distinct objects; those that collide in Python's hash are told by their text."""
     hashed = _factorized(np.fromiter(map(hash, values), np.int64, len(values)))
     positions = hashed.positions
-    _, first = np.unique(positions, return_index=True)
+    first = _first_rows(positions)
     alike = (values[first][positions] == values).astype(bool)
     if alike.all():
         return Distinct(positions, values[first])
     rest = values[~alike]
     others = _by_key(list(map(repr, rest)))
     positions[~alike] = others.positions + len(first)
-    _, second = np.unique(others.positions, return_index=True)
-    return Distinct(positions, np.concatenate([values[first], rest[second]]))
+    second = rest[_first_rows(others.positions)]
+    return Distinct(positions, np.concatenate([values[first], second]))
 
 
 def _by_key(keys: list) -> Distinct:
     """Distinct keys that a dict tells apart fast."""
-    distinct = list(dict.fromkeys(keys))
-    index = dict(zip(distinct, range(len(distinct)), strict=True))
+    index: dict[Any, int] = defaultdict(count().__next__)
     positions = np.fromiter(map(index.__getitem__, keys), np.int32, len(keys))
-    return Distinct(positions, object_array(distinct))
+    return Distinct(positions, object_array(list(index)))
+
+
+def _first_rows(positions: NDArray) -> NDArray:
+    """The first row of each position; all positions are there."""
+    rows = np.empty(positions.max(initial=-1) + 1, dtype=np.intp)
+    rows[positions[::-1]] = np.arange(len(positions))[::-1]  # the last one stays
+    return rows
 
 
 def _spread(present: Distinct, missing: NDArray) -> Distinct:
@@ -219,6 +229,8 @@ def _in_utc(value: Any) -> Any:
 def _as_numbers(values: list, types: set[type]) -> NDArray | None:
     """Objects as an array of numbers, if one dtype holds all of them exactly."""
     if not types or not all(issubclass(kind, Number | np.bool_) for kind in types):
+        return None
+    if np.timedelta64 in types:  # to numpy a signed integer
         return None
     if types <= {bool, np.bool_}:
         return np.array(values)

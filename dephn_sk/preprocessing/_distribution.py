@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +62,13 @@ class Distribution:
     @classmethod
     def of(cls, numbers: NDArray, weight: NDArray | None = None) -> Distribution:
         """Count numbers that are finite; all of them count, once or by weight."""
-        numbers = np.asarray(numbers, dtype=np.float64)
+        numbers = np.ascontiguousarray(numbers, dtype=np.float64)
         if not len(numbers):
             nothing = np.empty(0)
             return cls(nothing.astype(np.int64), nothing, _WORD, np.nan, np.nan, 0)
-        words = (numbers + 0.0).view(np.int64)  # one zero only
+        words = numbers.view(np.int64)
+        if np.any(words == np.iinfo(np.int64).min):
+            words = (numbers + 0.0).view(np.int64)  # no negative zero
         counted = _count_leading_bits(words, weight)
         low, high = float(numbers.min()), float(numbers.max())
         return cls(*_condensed(*counted), low, high, len(numbers))
@@ -88,12 +89,12 @@ class Distribution:
             return 0.0
         return float(2.0 ** (_SIGN_AND_EXPONENT - self.bits))
 
-    @cached_property
+    @property
     def values(self) -> NDArray[np.float64]:
         """The smallest number of each bucket, or that it could hold."""
         return self._numbers(self.keys)
 
-    @cached_property
+    @property
     def centres(self) -> NDArray[np.float64]:
         """The middle of each bucket."""
         if self.bits == _WORD:
@@ -148,14 +149,12 @@ def _condensed(
     keys: NDArray[np.int64], mass: NDArray, bits: int
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], int]:
     """Sorted buckets of at most so many bits, as many as leave at most `MOST`."""
-    order = np.argsort(keys, kind="stable")  # fast, as they are sorted in parts
+    order = np.argsort(keys, kind="stable")  # fast, since they are sorted in parts
     keys, mass = keys[order], mass[order]
     changed = (keys[1:] ^ keys[:-1]).view(np.uint64)
-    if len(changed) >= MOST:
-        # Buckets begin where a leading bit changes: MOST - 1 times at most.
-        unshared = np.partition(changed, -MOST)[-MOST]
-        bits = min(bits, _WORD - int(unshared).bit_length())
-    begins = changed >= np.uint64(2 ** (_WORD - bits))
+    # Buckets begin where one of the leading bits changes.
+    while np.count_nonzero(begins := changed >= np.uint64(2 ** (_WORD - bits))) >= MOST:
+        bits -= 1
     starts = np.append(0, np.flatnonzero(begins) + 1)
     mass = np.add.reduceat(mass, starts, dtype=np.float64)
     return keys[starts] & _mask(bits), mass, bits
@@ -169,7 +168,8 @@ def _count_leading_bits(
     Looks at some more bits at a time, in tables of counts: far faster than sorting.
     """
     length, offset = _FIRST_BITS, np.int64(2 ** (_FIRST_BITS - 1))
-    bucket = (words >> (_WORD - length)) + offset
+    bucket = words >> (_WORD - length)
+    bucket += offset
     present, mass = _occupied(bucket, weight)
     prefixes = present - offset
     while length < _WORD and len(present) <= MOST:
@@ -179,12 +179,17 @@ def _count_leading_bits(
         places = np.zeros(int(present[-1]) + 1, dtype=np.int64)
         places[present] = np.arange(len(present)) << more
         bucket = places[bucket]
-        bucket += (words >> (_WORD - length)) & np.int64(2**more - 1)
+        bits = words >> (_WORD - length)
+        bits &= np.int64(2**more - 1)
+        bucket += bits
         present, mass = _occupied(bucket, weight)
         prefixes = (prefixes[present >> more] << more) | (present & (2**more - 1))
         if len(present) <= MOST and (one := _one_each(words, bucket)) is not None:
-            return _in_order(one[present]), mass, _WORD
-    return _in_order(prefixes << (_WORD - length)) & _mask(length), mass, length
+            prefixes, length = one[present], _WORD
+    keys = _in_order(prefixes << (_WORD - length)) & _mask(length)
+    negative = int(np.searchsorted(prefixes, 0))  # their words order the other way
+    order = np.append(np.arange(negative)[::-1], np.arange(negative, len(keys)))
+    return keys[order], mass[order], length
 
 
 def _one_each(

@@ -19,9 +19,9 @@ from dephn_sk._compat import (
     _fit_context,
     _get_output_config,
 )
-from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
 from dephn_sk.preprocessing._edges import scaled_edges
-from dephn_sk.preprocessing._encoding import Statistics, TableEncoding
+from dephn_sk.preprocessing._encoding import TableEncoding
 from dephn_sk.preprocessing._fields import Fields
 from dephn_sk.preprocessing._frames import library, read_columns, select
 from dephn_sk.preprocessing._input import check_by_column, checked_weight, read_table
@@ -33,6 +33,10 @@ from dephn_sk.preprocessing._output import (
 )
 from dephn_sk.preprocessing._report import FieldReport
 
+Statistics = list[tuple[str, NDArray]]
+# columns, their target statistics if these are not to be looked up, room for codes
+_Rows = tuple[list[Column], Statistics | None, NDArray | None]
+
 
 class FieldEncoder(TransformerMixin, BaseEstimator):
     """Turn a raw table into codes, numbers and bags of codes.
@@ -42,7 +46,13 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     - A numeric column gets mean 0 and variance 1; missing stays NaN.
     - A column of lists becomes a multi-valued field: a bag of codes in each row.
     - A column of dates becomes numbers: sine and cosine of the time of day and of the
-      weekday, and the age in days.
+      weekday, and the age in days. Dates may come in any time zone, if they had one in
+      `fit`; hours and weekdays are those of the zone of `fit`.
+    - A column of durations becomes a number of days.
+
+    Columns that come in another type than in `fit` are read as what they were, so that
+    ``"1.0"`` is the category 1 and ``"True"`` is True; where that makes no sense, the
+    column is refused.
 
     A transformed frame says by itself which columns hold codes and how many there are:
     their dtype is ``category`` over ``RangeIndex(n, name="code")``, and that of
@@ -57,7 +67,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             default="from_dtype"
         Which columns are categorical: a mask, positions or names. ``"from_dtype"``
         takes text, objects, categories and booleans in a frame, and the columns that
-        do not convert to numbers in an array of objects. None: no column.
+        do not convert to numbers in an array of objects. Objects that are all numbers,
+        and not all whole, are numbers. None: no column.
     min_frequency : int, float or dict, default=None
         Values in fewer rows than this (a share of all rows if it is a float) get code
         0. Rows count by their weight, and lists by their members.
@@ -77,7 +88,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         Columns of each list share one vocabulary and one table, with the settings of
         the first of them.
     max_vocabulary_bytes : int, default=None
-        A column whose values need more memory is an error.
+        A column whose values, those of all calls together, need more memory is an
+        error.
     delimiters : dict of str, default=None
         For columns of delimited text, such as ``{"tags": "|"}``: where to split it.
     bag_weights : dict of columns, default=None
@@ -86,11 +98,15 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         How the rows of a bag's members are pooled.
     scaling : {"standard", "squash", "none"} or dict, default="standard"
         How numbers are scaled: mean 0 and variance 1; median 0, quartile distance 1,
-        then smoothly squashed into (-3, 3), for heavy tails; or not at all.
+        then smoothly squashed into (-3, 3), for heavy tails; or not at all. Numbers
+        beyond those of `fit` keep their order, but come less than one deviation beyond
+        them: :math:`e` deviations become :math:`e / (1 + e)`. (Without scaling, they
+        are as they are up to a thousand times the largest.)
     infinite : {"error", "missing"}, default="error"
         Whether an infinite number is an error or a missing one.
     date_reference : datetime-like or dict, default=None
-        When the age of dates is 0. None: the latest date seen in `fit`.
+        When the age of dates is 0; without a time zone, as the clocks of the column's
+        zone show it. None: the latest date seen in `fit`.
     target_statistics : array-like of bool, int or str, default=None
         Columns, best of high cardinality, to which numeric fields are added: the log
         count of the value and, for each task, the smoothed rate of its labels. Missing
@@ -108,7 +124,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     extra_columns : {"error", "warn", "ignore"}, default="error"
         What to do with a frame's columns that `fit` did not see.
     random_state : int, RandomState instance or None, default=None
-        Divides the rows into folds.
+        Divides the rows into folds; None draws anew each time, and not from numpy's
+        global generator.
 
     Attributes
     ----------
@@ -173,7 +190,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     tags   bag       3  0.0%     0.0%
     """
 
-    _parameter_constraints: ClassVar[dict] = {
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
         "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
         "min_frequency": [
             Interval(Integral, 1, None, closed="left"),
@@ -208,28 +225,28 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def __init__(
         self,
         *,
-        categorical_features="from_dtype",
-        min_frequency=None,
-        max_categories=None,
-        missing_category=False,
-        n_buckets=None,
-        n_hashes=1,
-        shared_vocabularies=None,
-        max_vocabulary_bytes=None,
-        delimiters=None,
-        bag_weights=None,
-        bag_mode="mean",
-        scaling="standard",
-        infinite="error",
-        date_reference=None,
-        target_statistics=None,
-        target_smoothing=20.0,
-        target_folds=5,
-        time_column=None,
-        column_order="strict",
-        extra_columns="error",
-        random_state=None,
-    ):
+        categorical_features: Any = "from_dtype",
+        min_frequency: float | dict[Any, float] | None = None,
+        max_categories: int | dict[Any, int] | None = None,
+        missing_category: bool = False,
+        n_buckets: int | dict[Any, int] | None = None,
+        n_hashes: int | dict[Any, int] = 1,
+        shared_vocabularies: Any = None,
+        max_vocabulary_bytes: int | None = None,
+        delimiters: dict[Any, str] | None = None,
+        bag_weights: dict[Any, Any] | None = None,
+        bag_mode: str | dict[Any, str] = "mean",
+        scaling: str | dict[Any, str] = "standard",
+        infinite: str = "error",
+        date_reference: Any = None,
+        target_statistics: Any = None,
+        target_smoothing: float = 20.0,
+        target_folds: Any = 5,
+        time_column: Any = None,
+        column_order: str = "strict",
+        extra_columns: str = "error",
+        random_state: Any = None,
+    ) -> None:
         self.categorical_features = categorical_features
         self.min_frequency = min_frequency
         self.max_categories = max_categories
@@ -273,7 +290,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The fitted encoder.
         """
-        self._learn(X, y, sample_weight)
+        new, _ = self._begin(X, y, sample_weight)
+        self._become(new)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -296,7 +314,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The encoder that has grown.
         """
-        self._grow(X, y, sample_weight)
+        new, _ = self._grow(X, y, sample_weight)
+        self._become(new)
         return self
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -318,8 +337,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         X_out : DataFrame or ndarray of shape (n_samples, n_fields)
             As from `transform`.
         """
-        columns, statistics, _ = self._learn(X, y, sample_weight, cross_fit=True)
-        return self._table(X, columns, statistics)
+        new, (columns, statistics, _) = self._begin(X, y, sample_weight, encode=True)
+        table = new._table(X, columns, statistics)
+        self._become(new)
+        return table
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_encode(
@@ -343,8 +364,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `encode`, with cross-fitted target statistics.
         """
-        learned = self._learn(X, y, sample_weight, cross_fit=True, reserve=True)
-        return self._fields(*learned, dtype=dtype)
+        new, rows = self._begin(X, y, sample_weight, encode=True)
+        fields = new._fields(*rows, dtype=dtype)
+        self._become(new)
+        return fields
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit_encode(
@@ -371,8 +394,34 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `encode`.
         """
-        learned = self._grow(X, y, sample_weight, cross_fit=True, reserve=True)
-        return self._fields(*learned, dtype=dtype)
+        new, fields = self.grown(X, y, sample_weight, dtype)
+        self._become(new)
+        return fields
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def grown(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        dtype: Any = np.float32,
+    ) -> tuple[FieldEncoder, Fields]:
+        """Give an encoder that knows further rows too, and leave this one as it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight, dtype
+            As in `partial_fit_encode`.
+
+        Returns
+        -------
+        encoder : FieldEncoder
+            What `partial_fit` would make of this one; the two share memory.
+        fields : Fields
+            As from `partial_fit_encode`.
+        """
+        new, rows = self._grow(X, y, sample_weight, encode=True)
+        return new, new._fields(*rows, dtype=dtype)
 
     def edges(
         self, n_bins: int, *, discrete_only: bool = False, dtype: Any = np.float32
@@ -408,7 +457,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         [array([1., 2., 5., 8.], dtype=float32)]
         """
         check_is_fitted(self)
-        seen = self._encoding.distributions
+        seen = self._encoding.seen
         if len(seen) < len(self.numeric_names_):
             raise ValueError(
                 "The numbers that edges come from are not kept in a copy or a pickle "
@@ -504,58 +553,51 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         names = self.categorical_names_ + self.numeric_names_ + self.bag_names_
         return np.array([renamed.get(name, name) for name in names], dtype=object)
 
-    def _learn(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        cross_fit: bool = False,
-        reserve: bool = False,
-    ) -> tuple[list[Column], Statistics, NDArray | None]:
-        """Learn from a table; its columns, cross-fitted statistics, room for codes."""
-        check_by_column(self)
-        columns = read_table(self, X, reset=True)
+    def _begin(
+        self, X: Any, y: Any, sample_weight: Any, encode: bool = False
+    ) -> tuple[FieldEncoder, _Rows]:
+        """A new encoder that has learned from a table, and the table's rows."""
+        new = self._copy()
+        check_by_column(new)
+        columns = read_table(new, X, reset=True)
         weight = checked_weight(sample_weight, len(columns[0]))
         params = self.get_params(deep=False)
         encoding = TableEncoding(columns, params, library(X) != "numpy")
-        codes = encoding.reserve(columns) if reserve else None
-        encoding.learn(columns, weight, y)
-        self._encoding = encoding
-        self._describe()
-        statistics = (
-            encoding.cross_fitted_statistics(columns, weight, y) if cross_fit else {}
-        )
-        return columns, statistics, codes
+        codes = encoding.reserve(columns) if encode else None
+        learned, statistics = encoding.learned(columns, weight, y, cross_fit=encode)
+        return new._describe(learned), (columns, statistics, codes)
 
     def _grow(
-        self,
-        X: Any,
-        y: Any,
-        sample_weight: Any,
-        cross_fit: bool = False,
-        reserve: bool = False,
-    ) -> tuple[list[Column], Statistics, NDArray | None]:
-        """Learn more from a table; what `_learn` gives, with statistics before it."""
+        self, X: Any, y: Any, sample_weight: Any, encode: bool = False
+    ) -> tuple[FieldEncoder, _Rows]:
+        """What `_begin` gives where more is learned; statistics are those before."""
         if not self.__sklearn_is_fitted__():
-            return self._learn(X, y, sample_weight, cross_fit, reserve)
-        columns = read_table(self, X, reset=False)
+            return self._begin(X, y, sample_weight, encode)
+        new = self._copy()
+        columns = read_table(new, X, reset=False)
         weight = checked_weight(sample_weight, len(columns[0]))
-        codes = self._encoding.reserve(columns) if reserve else None
-        statistics = self._encoding.statistics_of(columns)
-        self._encoding.grow(columns, weight, y)
-        self._describe()
-        return columns, statistics, codes
+        codes = self._encoding.reserve(columns) if encode else None
+        statistics = self._encoding.statistics_of(columns) if encode else None
+        learned = self._encoding.grown(columns, weight, y)
+        return new._describe(learned), (columns, statistics, codes)
+
+    def _copy(self) -> FieldEncoder:
+        """A copy to be changed, so that a call that fails leaves this encoder alone."""
+        new = object.__new__(type(self))
+        new.__dict__.update(vars(self))
+        return new
+
+    def _become(self, new: FieldEncoder) -> None:
+        """Take over all that another encoder holds, at once."""
+        self.__dict__ = new.__dict__
 
     def _table(
-        self,
-        X: Any,
-        columns: list[Column],
-        statistics: Statistics | None = None,
+        self, X: Any, columns: list[Column], statistics: Statistics | None = None
     ) -> Any:
         """The fields in the kind of table that is asked for, or that came."""
-        encoded = dict(self._encoding.encode_codes(columns))
-        encoded.update(self._encoding.encode_numbers(columns, statistics))
-        encoded.update(self._encoding.encode_bags(columns))
+        fields = dict(self._encoding.encode(columns, statistics))
+        names = self.categorical_names_ + self.numeric_names_ + self.bag_names_
+        encoded: dict[str, Any] = {name: fields[name] for name in names}
         output = _get_output_config("transform", self)["dense"]
         if output == "default":
             output = library(X)
@@ -576,29 +618,35 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         n_rows = len(columns[0])
         if codes is None:
             codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
-        for j, (_, column) in enumerate(self._encoding.encode_codes(columns)):
-            codes[:, j] = column.codes
         numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)
-        for j, (_, numeric) in enumerate(
-            self._encoding.encode_numbers(columns, statistics)
-        ):
-            numbers[:, j] = numeric
-        bags = tuple(coded.bag for _, coded in self._encoding.encode_bags(columns))
-        return Fields(codes, numbers, bags)
+        bags, rooms, numeric = [], iter(codes.T), iter(numbers.T)
+        for _, field in self._encoding.encode(columns, statistics):
+            if isinstance(field, Codes):
+                next(rooms)[:] = field.codes
+            elif isinstance(field, CodedBag):
+                bags.append(field.bag)
+            else:
+                next(numeric)[:] = field
+        return Fields(codes, numbers, tuple(bags))
 
-    def _describe(self) -> None:
+    def _describe(self, learned: TableEncoding) -> FieldEncoder:
         """Set the attributes that say what was learned."""
-        learned = self._encoding
+        self._encoding = learned
+        scales = learned.scales
         self.categorical_names_ = learned.categorical_names
-        self.numeric_names_ = tuple(learned.scales)
-        self.bag_names_ = tuple(learned.bags)
-        self.cardinalities_ = learned.cardinalities(self.categorical_names_)
-        self.bag_cardinalities_ = learned.cardinalities(self.bag_names_)
-        self.bag_modes_ = tuple(bag.mode for bag in learned.bags.values())
+        self.numeric_names_ = tuple(scales)
+        kinds, bags = learned.kinds, learned.bags
+        self.bag_names_ = tuple(bags)
+        self.cardinalities_ = tuple(
+            kinds[name].cardinality for name in self.categorical_names_
+        )
+        self.bag_cardinalities_ = tuple(bag.cardinality for bag in bags.values())
+        self.bag_modes_ = tuple(bag.mode for bag in bags.values())
         self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
-        self.mean_ = np.array([scale.mean for scale in learned.scales.values()])
-        self.scale_ = np.array([scale.scale for scale in learned.scales.values()])
+        self.mean_ = np.array(learned.means)
+        self.scale_ = np.array([scale.scale for scale in scales.values()])
         self.report_ = FieldReport(tuple(learned.report()))
+        return self
 
     @property
     def vocabulary_(self) -> dict[str, NDArray]:
@@ -614,7 +662,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_encoding")
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True

@@ -121,27 +121,29 @@ def _counts_up(categories: Any) -> bool:
 def _read_polars(series: Any) -> Any:
     import polars as pl
 
-    if series.dtype == pl.Object:
-        return series.to_numpy()
+    if str(series.dtype) in ("Object", "Int128", "UInt128"):  # unknown to pyarrow
+        return object_array(series.to_list())
     inner = series.dtype.inner if isinstance(series.dtype, pl.List) else series.dtype
     if isinstance(inner, pl.Enum):
         categories = inner.categories.to_list()
-        mark = categories[0].rpartition(" ")[0] if categories else None
-        if read_mark(mark) and categories == marked(len(categories), mark):
-            return _read_polars_codes(series, len(categories), mark)
+        word = categories[0].rpartition(" ")[0] if categories else ""
+        mark = read_mark(word)
+        if mark is not None and categories == marked(len(categories), word):
+            return _read_polars_codes(series, len(categories), *mark)
     return _read_arrow(series.to_arrow())
 
 
-def _read_polars_codes(series: Any, cardinality: int, mark: str) -> Codes | CodedBag:
+def _read_polars_codes(
+    series: Any, cardinality: int, table: str | None, mode: str | None
+) -> Codes | CodedBag:
     import polars as pl
 
-    table, mode = read_mark(mark)
     if not isinstance(series.dtype, pl.List):
         codes = series.to_physical().fill_null(0).to_numpy()
         return Codes(codes, cardinality, table)
     lists = _read_arrow(series.to_arrow())
     bag = Bag(lists.members.positions, lists.offsets)
-    return CodedBag(bag, cardinality, table, mode)
+    return CodedBag(bag, cardinality, table, mode or "mean")
 
 
 def _read_arrow(array: Any) -> Any:

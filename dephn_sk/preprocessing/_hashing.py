@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Column
+from dephn_sk.preprocessing._columns import Codes, Column
 from dephn_sk.preprocessing._distinct import is_whole, object_array
+from dephn_sk.preprocessing._kind import ColumnKind
+from dephn_sk.preprocessing._settings import Settings
 from dephn_sk.preprocessing._spelling import number, texts
 
 _PRIME = np.uint64(0x100000001B3)
@@ -18,43 +23,94 @@ _BLOCK = 2**15  # texts
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-class Hashing:
+@dataclass(frozen=True)
+class HashCounts:
+    """Whether the values are numbers (None: there is none), and weights of rows."""
+
+    numeric: bool | None = None
+    total: float = 0.0
+    missing: float = 0.0
+
+    def __add__(self, other: HashCounts) -> HashCounts:
+        known = [c.numeric for c in (self, other) if c.numeric is not None]
+        return HashCounts(
+            all(known) if known else None,
+            self.total + other.total,
+            self.missing + other.missing,
+        )
+
+
+class Hashing(ColumnKind):
     """Codes 1 to ``n_buckets`` by hash; missing has code 0.
 
     Integers, and text that spells one, hash alike when the column held integers.
 
     Parameters
     ----------
+    name : str
+        The column's.
     n_buckets : int
         Number of buckets.
     n_hashes : int
         Number of codes for each value, of independent hashes.
+    table : str or None
+        A name that fields sharing one table have in common.
     """
 
-    def __init__(self, n_buckets: int, n_hashes: int = 1):
+    role = "category"
+    parts = (HashCounts,)
+    has_codes = True
+    grows = True
+
+    def __init__(
+        self, name: str, n_buckets: int, n_hashes: int = 1, table: str | None = None
+    ):
+        super().__init__(name)
         self.n_buckets = n_buckets
         self.n_hashes = n_hashes
+        self.table = table
         self.cardinality = n_buckets + 1
-        self.table: str | None = None
-        self._numeric: bool | None = None
-        self._total = self._missing = 0.0
+        self.counts = HashCounts()
 
-    def count(self, column: Column, weight: NDArray | None) -> float:
-        """Learn whether the values are numbers; give the weight of present ones."""
-        distinct = column.distinct
-        if self._numeric is None:
-            self._numeric = distinct.values.dtype.kind in "biuf"
-        missing = distinct.positions < 0
+    @classmethod
+    def of(cls, column: Column, settings: Settings) -> Self | None:
+        if not settings.is_category(column):
+            return None
+        return cls.with_settings(column.name, settings)
+
+    @classmethod
+    def with_settings(cls, name: str, settings: Settings) -> Self | None:
+        """The hashing of a categorical column; None where it has a vocabulary."""
+        n_buckets = settings.of("n_buckets", settings.head(name))
+        if n_buckets is None:
+            return None
+        return cls(name, n_buckets, settings.n_hashes(name), settings.shared.get(name))
+
+    def count(self, column: Column, weight: NDArray | None) -> HashCounts:
+        positions, values = column.distinct.positions, column.distinct.values
+        missing = positions < 0
+        numeric = None
+        if len(values) and (weight is None or weight[~missing].any()):
+            numeric = values.dtype.kind in "biuf"
         total = len(missing) if weight is None else weight.sum()
         lost = missing.sum() if weight is None else weight[missing].sum()
-        self._total += total
-        self._missing += lost
-        return float(total - lost)
+        return HashCounts(numeric, float(total), float(lost))
 
-    def grow(self) -> None:
-        """Nothing grows."""
+    def finish(self, counts: HashCounts) -> Self:
+        return self.grow(counts)
 
-    def encode(self, column: Column) -> NDArray:
+    def grow(self, counts: HashCounts) -> Self:
+        """Add to the counts; how values hash stays."""
+        known, counts = self.counts.numeric, self.counts + counts
+        if known is not None:
+            counts = replace(counts, numeric=known)
+        return self.changed(counts=counts)
+
+    def encode(self, *columns: Column) -> Iterator[tuple[str, Codes]]:
+        (column,) = columns
+        yield column.name, Codes(self.codes(column), self.cardinality, self.table)
+
+    def codes(self, column: Column) -> NDArray:
         """Each row's codes, of shape (n_rows, n_hashes), or (n_rows,) for one hash."""
         distinct = column.distinct
         hashes = self._hashes(distinct.values)
@@ -65,34 +121,32 @@ class Hashing:
         codes = codes[distinct.positions]  # missing is at -1
         return codes[:, 0] if self.n_hashes == 1 else codes
 
-    def decode(self, codes: NDArray) -> NDArray:
+    def decode_codes(self, codes: NDArray) -> NDArray:
         """None: a bucket does not say which of its values it was."""
         return np.full(len(codes), None, dtype=object)
 
     @property
-    def missing_share(self) -> float:
-        """Share of the rows that hold no value."""
-        return self._missing / self._total if self._total else 0.0
+    def is_empty(self) -> bool:
+        return self.counts.missing == self.counts.total
 
     @property
-    def rare_share(self) -> float:
-        """Zero: every value has a bucket."""
-        return 0.0
+    def missing_share(self) -> float:  # type: ignore[override]
+        return self.counts.missing / self.counts.total if self.counts.total else 0.0
 
     def _hashes(self, values: NDArray) -> NDArray:
         """Hashes of the values as the numbers or the text that they were in fit."""
         is_numeric = values.dtype.kind in "biuf"
-        if is_numeric == self._numeric:
+        if is_numeric == self.counts.numeric:
             return stable_hash(values)
         spelt = texts(values)
         hashes = stable_hash(object_array(spelt))
-        if self._numeric:
+        if self.counts.numeric:
             found = [number(text) for text in spelt]
-            whole = [i for i, one in enumerate(found) if isinstance(one, int)]
-            other = [i for i, one in enumerate(found) if isinstance(one, float)]
-            bits = [int(found[i]) % 2**64 for i in whole]
-            hashes[whole] = stable_hash(np.array(bits, dtype=np.uint64))
-            hashes[other] = stable_hash(np.array([found[i] for i in other], float))
+            whole = {i: one for i, one in enumerate(found) if isinstance(one, int)}
+            other = {i: one for i, one in enumerate(found) if isinstance(one, float)}
+            bits = [one % 2**64 for one in whole.values()]
+            hashes[list(whole)] = stable_hash(np.array(bits, dtype=np.uint64))
+            hashes[list(other)] = stable_hash(np.array(list(other.values()), float))
         return hashes
 
 

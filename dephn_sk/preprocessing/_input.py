@@ -12,7 +12,6 @@ from sklearn.base import BaseEstimator
 
 from dephn_sk._compat import (
     _check_feature_names_in,
-    _check_sample_weight,
     validate_data,
     validate_parameter_constraints,
 )
@@ -24,6 +23,7 @@ from dephn_sk.preprocessing._frames import (
     read_columns,
     select,
 )
+from dephn_sk.tasks import check_sample_weight
 
 
 def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
@@ -73,14 +73,14 @@ def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> Any:
 
 def checked_weight(sample_weight: ArrayLike | None, n_rows: int) -> NDArray | None:
     """The rows' weights; None if all of them are 1."""
-    if sample_weight is None:
+    weights = check_sample_weight(sample_weight, n_rows)
+    if weights is None:
         return None
-    weight = _check_sample_weight(sample_weight, np.empty((n_rows, 0)), dtype=float)
-    if weight.min() < 0:
-        raise ValueError(f"sample_weight holds {weight.min()}; it must be at least 0.")
-    if not weight.any():
-        raise ValueError("sample_weight is zero for all rows; nothing can be learned.")
-    return None if np.all(weight == 1) else weight
+    if weights.shape[1] != 1:
+        raise ValueError(
+            f"sample_weight has the shape {weights.shape}; it must be ({n_rows},)."
+        )
+    return None if np.all(weights == 1) else weights[:, 0]
 
 
 def check_by_column(encoder: BaseEstimator) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
+from dephn_sk.preprocessing._plain import from_plain, to_plain
 from dephn_sk.preprocessing._settings import Settings
 
 # Codes make a categorical field, bags a multi-valued one, and an array a numeric one.
@@ -33,6 +34,8 @@ class ColumnKind(ABC):
         The word for it in `FieldEncoder.report_`.
     has_codes, one_value : bool
         Whether its fields are codes, and whether each row holds a single value.
+    parts : tuple of type
+        The classes that attributes are of, for `from_state`.
     table : str or None
         A name that columns of one vocabulary have in common.
     cardinality : int
@@ -44,6 +47,7 @@ class ColumnKind(ABC):
     role: ClassVar[str]
     has_codes: ClassVar[bool] = False
     one_value: ClassVar[bool] = True
+    parts: ClassVar[tuple[type, ...]] = ()
     table: str | None = None
     cardinality: int = 0
     rare_share: float = 0.0
@@ -51,6 +55,9 @@ class ColumnKind(ABC):
 
     def __init__(self, name: str):
         self.name = name
+
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(vars(self))
 
     @classmethod
     @abstractmethod
@@ -69,14 +76,20 @@ class ColumnKind(ABC):
     def encode(self, *columns: Column) -> Iterator[tuple[str, Field]]:
         """The name and the values of each field."""
 
-    @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All of it as plain arrays and scalars of JSON."""
+        """All of it as plain arrays and scalars of JSON, by attribute."""
+        return {key: to_plain(value) for key, value in self.__getstate__().items()}
 
     @classmethod
-    @abstractmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The column of a `state`."""
+        own = {key: one for key, one in state.items() if key != "type"}
+        return object.__new__(cls).changed(**from_plain(own, cls.parts))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row that counts held a value."""
+        return False
 
     @property
     def grows(self) -> bool:
@@ -96,9 +109,9 @@ class ColumnKind(ABC):
         """The same column with another learner."""
         return learner
 
-    def read_columns(self) -> tuple[str, ...]:
-        """The columns that `encode` takes."""
-        return (self.name,)
+    def read_columns(self, name: str) -> tuple[str, ...]:
+        """The columns that `encode` takes for the column of this name."""
+        return (name,)
 
     def decode(self, name: str, fields: dict[str, Column]) -> Any:
         """The raw column of this name from encoded fields, as far as they tell."""
@@ -107,5 +120,5 @@ class ColumnKind(ABC):
     def changed(self, **attributes: Any) -> Self:
         """A copy that shares memory, with other attributes."""
         copied = object.__new__(type(self))
-        vars(copied).update(vars(self) | attributes)
+        copied.__dict__.update(vars(self) | attributes)
         return copied

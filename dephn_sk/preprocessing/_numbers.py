@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dephn_sk.preprocessing._columns import Column
 from dephn_sk.preprocessing._distribution import Distribution
+from dephn_sk.preprocessing._kind import ColumnKind
+from dephn_sk.preprocessing._settings import Settings
 
 # Squashed numbers stay within this distance of zero.
 _BOUND = 3.0
@@ -122,6 +128,144 @@ def finite(numbers: NDArray, name: str, infinite: str) -> NDArray:
         f"row {row}). Replace it by a number or by NaN, which is taken as missing, "
         'or set infinite="missing".'
     )
+
+
+@dataclass(frozen=True)
+class NumberCounts:
+    """How each field's numbers are distributed, and the weight of missing ones.
+
+    Attributes
+    ----------
+    seen : dict of str to Distribution
+    missing : dict of str to float
+    total : float
+        The weight of all rows.
+    """
+
+    seen: dict[str, Distribution]
+    missing: dict[str, float]
+    total: float
+
+    def __add__(self, other: NumberCounts) -> NumberCounts:
+        return NumberCounts(
+            {field: one + other.seen[field] for field, one in self.seen.items()},
+            {field: one + other.missing[field] for field, one in self.missing.items()},
+            self.total + other.total,
+        )
+
+
+class NumericKind(ColumnKind):
+    """A column that becomes numeric fields, each with a scale of its own.
+
+    Parameters
+    ----------
+    name : str
+        The column's.
+    scaling : {"standard", "squash", "none"}
+        How numbers are scaled.
+    infinite : {"error", "missing"}
+        What infinities are.
+
+    Attributes
+    ----------
+    scales : dict of str to Scale
+        Of each field, after `finish`.
+    missing_shares : dict of str to float
+    seen : dict of str to Distribution
+        The numbers that count, for the edges of bins. No copy or pickle holds them.
+    """
+
+    role = "number"
+    parts: ClassVar[tuple[type, ...]] = (Scale,)
+
+    def __init__(self, name: str, scaling: str = "standard", infinite: str = "error"):
+        super().__init__(name)
+        self.scaling = scaling
+        self.infinite = infinite
+        self.scales: dict[str, Scale] = {}
+        self.missing_shares: dict[str, float] = {}
+        self.seen: dict[str, Distribution] = {}
+
+    @abstractmethod
+    def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
+        """Each field's name and numbers as they are, NaN where missing."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"seen": {}}
+
+    def count(self, column: Column, weight: NDArray | None) -> NumberCounts:
+        counts = NumberCounts({}, {}, float(len(column)))
+        if weight is not None:
+            counts = NumberCounts({}, {}, float(weight.sum()))
+        for field, numbers in self.numbers(column):
+            numbers = finite(numbers, field, self.infinite)
+            counted = count_numbers(numbers, weight)
+            counts.seen[field], counts.missing[field] = counted
+        return counts
+
+    def finish(self, counts: NumberCounts) -> Self:
+        return self.changed(
+            seen=counts.seen,
+            scales={
+                field: Scale.of(one, self.scaling) for field, one in counts.seen.items()
+            },
+            missing_shares={
+                field: one / counts.total for field, one in counts.missing.items()
+            },
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        return all(np.isnan(scale.low) for scale in self.scales.values())
+
+    @property
+    def grows(self) -> bool:
+        """Only before a first number was seen: scales stay as networks know them."""
+        return self.is_empty
+
+    @property
+    def means(self) -> list[float]:
+        """What is subtracted from each field."""
+        return [scale.mean for scale in self.scales.values()]
+
+    @property
+    def missing_share(self) -> float:  # type: ignore[override]
+        return min(self.missing_shares.values(), default=0.0)
+
+    def encode(self, *columns: Column) -> Iterator[tuple[str, NDArray]]:
+        (column,) = columns
+        for field, numbers in self.numbers(column):
+            yield field, self.scaled(field, numbers)
+
+    def scaled(self, field: str, numbers: NDArray) -> NDArray:
+        """Numbers of a field in its scale."""
+        return self.scales[field].apply(finite(numbers, field, self.infinite))
+
+
+class Number(NumericKind):
+    """A column of numbers."""
+
+    @classmethod
+    def of(cls, column: Column, settings: Settings) -> Self | None:
+        scaling = settings.of("scaling", column.name, "standard")
+        return cls(column.name, scaling, settings.params["infinite"])
+
+    def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
+        yield self.name, column.numbers()
+
+    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+        return self.scales[name].invert(fields[name].numbers())
+
+
+class Duration(Number):
+    """A column of durations, as days."""
+
+    @classmethod
+    def of(cls, column: Column, settings: Settings) -> Self | None:
+        return super().of(column, settings) if column.kind == "duration" else None
+
+    def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
+        yield self.name, column.durations()
 
 
 def count_numbers(

@@ -1,8 +1,10 @@
-"""Values of a vocabulary as arrays that any file format holds."""
+"""What was learned as plain arrays and scalars, which any file format holds."""
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,44 @@ from dephn_sk.preprocessing._distinct import object_array
 from dephn_sk.preprocessing._spelling import shown
 
 
-def to_plain(values: NDArray, name: str) -> dict[str, Any]:
-    """Values as plain arrays: numbers, text in UTF-8, bytes, or instants.
+def to_plain(value: Any) -> Any:
+    """A value as arrays without objects, scalars of JSON, and dicts and lists of them.
 
-    >>> to_plain(np.array(["a", "bc"], dtype=object), "city")["ends"]
-    array([1, 3])
+    >>> plain = to_plain(np.array(["a", "bc"], dtype=object))
+    >>> plain["kind"], plain["ends"]
+    ('text', array([1, 3]))
     """
-    if values.dtype.kind != "O":
-        return {"kind": "numbers", "values": values}
+    if isinstance(value, np.ndarray):
+        return _objects_to_plain(value) if value.dtype.kind == "O" else value
+    if isinstance(value, dict):
+        return {key: to_plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_plain(one) for one in value]
+    if hasattr(value, "state"):
+        return {"type": type(value).__name__, **value.state()}
+    if is_dataclass(value):
+        own = {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
+        return {"type": type(value).__name__, **own}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def from_plain(plain: Any, types: Sequence[Any]) -> Any:
+    """What `to_plain` was given; ``types`` are the classes that may be in it."""
+    if isinstance(plain, list):
+        return [from_plain(one, types) for one in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if "kind" in plain:
+        return _objects_from_plain(**plain)
+    (made,) = [one for one in types if one.__name__ == plain.get("type")] or [None]
+    if hasattr(made, "from_state"):
+        return made.from_state(plain)
+    own = {key: from_plain(one, types) for key, one in plain.items() if key != "type"}
+    return own if made is None else made(**own)
+
+
+def _objects_to_plain(values: NDArray) -> dict[str, Any]:
+    """Text in UTF-8, bytes, or days and instants without a zone."""
     listed = values.tolist()
     types = set(map(type, listed))
     if types <= {str} or types == {bytes}:
@@ -28,24 +60,21 @@ def to_plain(values: NDArray, name: str) -> dict[str, Any]:
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
         data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
         return {"kind": "text" if texts else "bytes", "values": data, "ends": ends}
-    if len(types) == 1 and issubclass(*types, date):
-        if all(getattr(one, "tzinfo", None) is None for one in listed):
-            unit = "datetime64[D]" if types == {date} else "datetime64[us]"
-            return {"kind": "dates", "values": np.array(values, dtype=unit)}
+    if types in ({date}, {datetime}) and {None} == {
+        getattr(one, "tzinfo", None) for one in listed
+    }:
+        unit = "datetime64[D]" if types == {date} else "datetime64[us]"
+        return {"kind": "dates", "values": np.array(values, dtype=unit)}
     raise ValueError(
-        f"Column {name!r} has categories such as {shown(listed[0])}, which cannot be "
-        "stored. Give text, numbers or dates."
+        f"Categories such as {shown(listed[0])} cannot be stored. Give text, numbers "
+        "or dates."
     )
 
 
-def from_plain(state: dict[str, Any]) -> NDArray:
-    """The values of `to_plain`."""
-    kind, values = state["kind"], state["values"]
-    if kind == "numbers":
-        return values
+def _objects_from_plain(kind: str, values: NDArray, ends: Any = ()) -> NDArray:
     if kind == "dates":
         return values.astype(object)
-    parts = np.split(values, state["ends"][:-1]) if len(state["ends"]) else []
+    parts = np.split(values, ends[:-1]) if len(ends) else []
     found = [part.tobytes() for part in parts]
     if kind == "text":
         return object_array([one.decode("utf-8", "surrogatepass") for one in found])

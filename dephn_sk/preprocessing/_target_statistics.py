@@ -2,88 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
 from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._frames import column_names, library, read_columns
-from dephn_sk.preprocessing._vocabulary import Vocabulary
+from dephn_sk.preprocessing._numbers import (
+    NumberCounts,
+    NumericKind,
+    Scale,
+    count_numbers,
+)
+from dephn_sk.preprocessing._settings import Settings
+from dephn_sk.preprocessing._value_counts import ValueCounts, positions_of
+from dephn_sk.tasks import Labels
 
 
-class Tasks:
-    """Labels as columns of numbers, NaN where a label is missing.
-
-    Numbers 0 and 1 and fractions are taken as they are; of two other classes the second
-    in order is 1; of more classes each has a column.
-    """
-
-    def learn(self, y: Any) -> None:
-        """Learn the tasks and their classes."""
-        self.rate_names: list[str] = []
-        self._tasks: list[tuple[Vocabulary | None, range]] = []
-        for prefix, column in _label_columns(y):
-            labels = Vocabulary()
-            if labels.count(column, None) == 0:
-                raise ValueError(
-                    f"Task {column.name!r} has no label, so that there are no target "
-                    "statistics of it. Leave it out."
-                )
-            labels.grow()
-            classes = labels.values
-            if classes.dtype.kind == "f" or set(classes.tolist()) <= {0, 1}:
-                self._tasks.append((None, range(0)))
-                self.rate_names.append(f"{prefix}rate")
-            elif len(classes) <= 2:
-                self._tasks.append((labels, range(len(classes), len(classes) + 1)))
-                self.rate_names.append(f"{prefix}rate")
-            else:
-                self._tasks.append((labels, range(1, len(classes) + 1)))
-                self.rate_names += [f"{prefix}{label}_rate" for label in classes]
-
-    def read(self, y: Any, n_rows: int) -> NDArray:
-        """The labels' numbers, of shape (n_rates, n_rows)."""
-        columns = _label_columns(y)
-        if len(columns) != len(self._tasks):
-            raise ValueError(
-                f"y holds {len(columns)} tasks, but held {len(self._tasks)} before."
-            )
-        numbers = []
-        for (_, column), (labels, codes) in zip(columns, self._tasks, strict=True):
-            if len(column) != n_rows:
-                raise ValueError(f"X has {n_rows} rows, but y has {len(column)}.")
-            if labels is None:
-                numbers.append(column.numbers())
-                unknown = np.isinf(numbers[-1])
-            else:
-                found = labels.encode(column)
-                missing = column.distinct.positions < 0
-                unknown = (found == 0) & ~missing
-                numbers += [np.where(missing, np.nan, found == code) for code in codes]
-            if unknown.any():
-                raise ValueError(
-                    f"Task {column.name!r} has an unknown label in row "
-                    f"{int(np.argmax(unknown))}."
-                )
-        return np.array(numbers)
-
-
-def _label_columns(y: Any) -> list[tuple[str, Column]]:
-    """The labels' columns, and what the names of their rates begin with."""
-    if library(y) == "numpy":
-        y = np.asarray(y)
-        if y.ndim == 1:
-            return [("", Column("y", y))]
-        names = [f"task{j}" for j in range(y.shape[1])]
-    else:
-        names = column_names(y) or [f"task{j}" for j in range(y.shape[1])]
-    columns = read_columns(y, names)
-    return [(f"{column.name}_", column) for column in columns]
-
-
-class TargetStatistics:
+class TargetStatistics(NumericKind):
     """Log count and smoothed rate of each task, by the value of one column.
 
     The rate is (sum of labels + smoothing × overall rate) / (their number + smoothing),
@@ -91,87 +29,170 @@ class TargetStatistics:
 
     Parameters
     ----------
+    name : str
+        The column's.
+    rate_names : tuple of str
+        What the fields of the rates are called, after the column's name.
     smoothing : float
         The weight of the overall rate, in rows.
+    scaling : {"standard", "squash", "none"}
+        How the fields are scaled.
+
+    Attributes
+    ----------
+    counts : ValueCounts
+        Sums by value: of row weights; then for each rate of weighted labels and of the
+        weights of observed ones.
     """
 
-    def __init__(self, smoothing: float):
+    parts = (Scale, ValueCounts)
+
+    def __init__(
+        self,
+        name: str,
+        rate_names: tuple[str, ...],
+        smoothing: float,
+        scaling: str = "standard",
+    ):
+        super().__init__(name, scaling)
         self.smoothing = smoothing
-        self._values = Vocabulary(missing=True)
-        self._rows = np.zeros(1)  # weight of rows by code
-        self._sums: NDArray | None = None  # (n_tasks, 2, n_codes): labels, their weight
+        self.rate_names = rate_names
+        self.fields = [f"{name}_{part}" for part in ("count", *rate_names)]
+        self.counts = ValueCounts.nothing(name, 1 + 2 * len(rate_names))
 
-    def learn(self, column: Column, tasks: NDArray, weight: NDArray | None) -> None:
-        """Add a column and the labels of its rows."""
-        self._values.count(column, weight)
-        self._values.grow()
-        codes = self._values.encode(column)
-        n_codes = self._values.cardinality
-        rows = np.bincount(codes, weight, n_codes)
-        sums = np.array(
-            [
-                [np.bincount(codes, each, n_codes) for each in _observed(task, weight)]
-                for task in tasks
-            ]
-        )
-        if self._sums is not None:
-            new = n_codes - len(self._rows)
-            rows += np.pad(self._rows, (0, new))
-            sums += np.pad(self._sums, ((0, 0), (0, 0), (0, new)))
-        self._rows, self._sums = rows, sums
+    @classmethod
+    def of(cls, column: Column, settings: Settings) -> Self | None:
+        """None: statistics are added to a column of another kind."""
+        return None
 
-    def encode(self, column: Column) -> list[NDArray]:
-        """Log count, then each task's rate, from all rows learned from."""
-        codes = self._values.encode(column)
-        fields = [np.log1p(self._rows)[codes]]
-        for sums, weights in self._sums:
-            rates = _smoothed(sums, weights, sums.sum(), weights.sum(), self.smoothing)
-            fields.append(rates[codes])
+    def count(  # type: ignore[override]
+        self,
+        column: Column,
+        weight: NDArray | None,
+        rates: NDArray,
+        folds: NDArray | None = None,
+    ) -> ValueCounts:
+        """Sums by value, and by fold within each sum; rows of fold -1 do not count.
+
+        `rates` of shape (n_rows, n_rates) are NaN where a label is missing.
+        """
+        values, positions = positions_of(column)
+        n_folds, length = 1, len(values) + 1
+        if folds is not None:
+            n_folds = int(folds.max()) + 1
+            positions = positions + length * folds
+            counted = folds >= 0
+            positions, rates = positions[counted], rates[counted]
+            weight = None if weight is None else weight[counted]
+        sums = [np.bincount(positions, weight, length * n_folds)]
+        for rate in rates.T:
+            weights = (~np.isnan(rate)).astype(np.float64)
+            if weight is not None:
+                weights *= weight
+            for by_row in (np.nan_to_num(rate) * weights, weights):
+                sums.append(np.bincount(positions, by_row, length * n_folds))
+        return ValueCounts.of(column.name, values, np.reshape(sums, (-1, length)))
+
+    def finish(self, counts: ValueCounts) -> Self:  # type: ignore[override]
+        """Learn from counts, which may be divided by folds.
+
+        The scales are those of all rows together. Bins have the edges of the fields
+        that are trained on, which are the cross-fitted ones if there are folds.
+        """
+        by_fold = self._by_fold(counts)
+        sums = by_fold.sum(axis=1)
+        learned = self.changed(counts=ValueCounts(self.name, counts.values, sums))
+        of_all = learned._counts_of([one[:-1] for one in learned._all()], sums[0])
+        learned = super(TargetStatistics, learned).finish(of_all)
+        if by_fold.shape[1] == 1:
+            return learned
+        fields = [one[:-1, :-1].ravel() for one in learned.cross_fitted(counts)]
+        return learned.changed(seen=self._counts_of(fields, by_fold[0].ravel()).seen)
+
+    def _counts_of(self, fields: list[NDArray], rows: NDArray) -> NumberCounts:
+        """How each field is distributed, given its numbers and their weights."""
+        counts = NumberCounts({}, {}, float(rows.sum()))
+        for name, numbers in zip(self.fields, fields, strict=True):
+            counts.seen[name], counts.missing[name] = count_numbers(numbers, rows)
+        return counts
+
+    @property
+    def grows(self) -> bool:
+        return True
+
+    def grow(self, counts: ValueCounts) -> Self:
+        """Add to the sums; the scales stay."""
+        return self.changed(counts=self.counts + counts)
+
+    def _all(self) -> list[NDArray]:
+        """Each field by value, then of missing, last of a value never seen."""
+        rows, *sums = np.pad(self.counts.sums, ((0, 0), (0, 1)))
+        return self._fields(rows, sums, [one.sum() for one in sums])
+
+    def _fields(self, rows: NDArray, sums: Any, totals: Any) -> list[NDArray]:
+        fields = [np.log1p(rows)]
+        pairs = zip(sums[::2], sums[1::2], totals[::2], totals[1::2], strict=True)
+        for labels, weights, total, total_weight in pairs:
+            overall = total / np.where(total_weight > 0, total_weight, 1)
+            below = weights + self.smoothing
+            rate = (labels + self.smoothing * overall) / np.where(below > 0, below, 1)
+            fields.append(np.where(below > 0, rate, overall))
         return fields
 
-    def cross_fit(
-        self, column: Column, tasks: NDArray, weight: NDArray | None, folds: NDArray
-    ) -> list[NDArray]:
-        """The same for the rows learned from, each from the other folds only."""
-        codes = self._values.encode(column)
-        n_codes, n_folds = self._values.cardinality, int(folds.max()) + 1
-        cells = codes + np.int64(n_codes) * folds
+    def cross_fitted(self, counts: ValueCounts) -> list[NDArray]:
+        """Each field by fold and value, from the rows of the other folds.
 
-        def outside(by_row: NDArray | None) -> NDArray:
-            inside = np.bincount(cells, by_row, n_codes * n_folds)
-            inside = inside.reshape(n_folds, n_codes)
-            return inside.sum(axis=0) - inside
-
-        rows = outside(weight)
+        Another fold, the last, is from all rows; another value, the last, was never
+        seen.
+        """
+        inside = np.pad(self._by_fold(counts), ((0, 0), (0, 1), (0, 1)))
+        every = inside.sum(axis=1, keepdims=True)
+        outside = every - inside
+        outside[np.abs(outside) <= 1e-12 * np.abs(every)] = 0  # rounding
+        rows, *sums = outside
         # As many rows as all folds together would have had.
         totals = rows.sum(axis=1, keepdims=True)
-        scale = totals.sum() / (n_folds - 1) / np.where(totals > 0, totals, 1)
-        fields = [np.log1p(rows * scale).ravel()[cells]]
-        for task in tasks:
-            labels, weights = map(outside, _observed(task, weight))
-            totals = labels.sum(axis=1, keepdims=True), weights.sum(1, keepdims=True)
-            rates = _smoothed(labels, weights, *totals, self.smoothing)
-            fields.append(rates.ravel()[cells])
-        return fields
+        scale = totals[-1] / np.where(totals > 0, totals, 1)
+        totals = [one.sum(axis=1, keepdims=True) for one in sums]
+        return self._fields(rows * scale, sums, totals)
+
+    def _by_fold(self, counts: ValueCounts) -> NDArray:
+        n_sums, n_places = len(self.counts.sums), counts.sums.shape[1]
+        return counts.sums.reshape(n_sums, -1, n_places)
+
+    def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
+        """The fields of each row, from all rows learned from."""
+        places, positions = self.counts.places(column)
+        for name, field in zip(self.fields, self._all(), strict=True):
+            yield name, field[places][positions]
+
+    def encode_cross_fitted(
+        self, column: Column, counts: ValueCounts, folds: NDArray
+    ) -> Iterator[tuple[str, NDArray]]:
+        """The fields of the rows that were counted, each from other folds only."""
+        places, positions = counts.places(column)
+        for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
+            yield name, self.scaled(name, field[folds, places[positions]])
 
 
-def _observed(task: NDArray, weight: NDArray | None) -> tuple[NDArray, NDArray]:
-    """Weighted labels and their weights, zero where a label is missing."""
-    weights = (~np.isnan(task)).astype(np.float64)
-    if weight is not None:
-        weights *= weight
-    return np.nan_to_num(task) * weights, weights
-
-
-def _smoothed(
-    sums: NDArray, weights: NDArray, total: Any, total_weight: Any, smoothing: float
+def find_folds(
+    columns: list[Column], weight: NDArray | None, labels: Labels, settings: Settings
 ) -> NDArray:
-    """Rates drawn towards the overall rate."""
-    overall = total / np.where(total_weight > 0, total_weight, 1)
-    below = weights + smoothing
-    return np.where(
-        below > 0, (sums + smoothing * overall) / np.where(below > 0, below, 1), overall
+    """The fold of each row that counts, by time or by chance; -1 of the others."""
+    params = settings.params
+    folds = np.full(len(labels), -1)
+    counted = np.arange(len(folds))
+    if weight is not None:
+        counted = np.flatnonzero(weight > 0)
+    if settings.time is not None:
+        (time,) = (column for column in columns if column.name == settings.time)
+        folds[counted] = time_blocks(time, params["target_folds"], counted)
+        return folds
+    y = labels.values[counted, 0] if len(labels.names) == 1 else None
+    folds[counted] = draw_folds(
+        params["target_folds"], len(counted), y, params["random_state"]
     )
+    return folds
 
 
 def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
@@ -181,10 +202,11 @@ def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
             raise ValueError(
                 f"target_folds={folds} needs as many rows, but X has {n_rows}."
             )
+        if random_state is None:  # not numpy's global generator
+            random_state = int(np.random.default_rng().integers(2**32))
         folds = KFold(folds, shuffle=True, random_state=random_state)
-    labels = y if np.ndim(y) == 1 else None
     fold = np.full(n_rows, -1)
-    for number, (_, inside) in enumerate(folds.split(np.empty(n_rows), labels)):
+    for number, (_, inside) in enumerate(folds.split(np.empty(n_rows), y)):
         if np.any(fold[inside] >= 0):
             raise ValueError(f"target_folds={folds!r} puts a row in two folds.")
         fold[inside] = number
@@ -193,8 +215,8 @@ def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
     return fold
 
 
-def time_blocks(column: Column, n_blocks: Any) -> NDArray:
-    """The block of each row: about as many rows in each, equal times in one."""
+def time_blocks(column: Column, n_blocks: Any, counted: NDArray) -> NDArray:
+    """The block of each row that counts: about as many in each, equal times in one."""
     if hasattr(n_blocks, "split"):
         raise ValueError(
             f"time_column={column.name!r} divides the rows by time, so that "
@@ -205,6 +227,7 @@ def time_blocks(column: Column, n_blocks: Any) -> NDArray:
     else:
         is_duration = column.kind == "duration"
         time = column.durations() if is_duration else column.numbers()
+    time = time[counted]
     if np.any(time != time):
         raise ValueError(f"Column {column.name!r} orders the rows, but misses a time.")
     _, first, ranks = np.unique(np.sort(time), return_index=True, return_inverse=True)

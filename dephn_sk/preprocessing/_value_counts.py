@@ -74,7 +74,7 @@ class ValueCounts:
             places = np.append(places, len(self))
             sums = self.sums + _summed(places, other.sums, self.sums.shape[1])
             merged = ValueCounts(self.name, self.values, sums)
-            vars(merged)["lookup"] = self.lookup
+            merged.__dict__["lookup"] = self.lookup
             return merged, np.arange(len(self) + 1)
         values = concatenate(self.values, other.values[new], self.name)
         ranks = order(values, self.name)

@@ -82,16 +82,13 @@ default=None
         float
         """
         check_is_fitted(self)
-        tasks = self.tasks_
+        tasks, predictions = self._predicted(X)
         # a label that fit has not seen is a wrong prediction of a 1-D y
         labels = tasks.read(y, unseen=-1.0 if tasks.single else None)
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
-        scores = tasks.score_predictions(
-            self._predicted(X)[1],
-            labels.values,
-            combine(labels, tasks, given, None),
-        )
+        weights = combine(labels, tasks, given, None)
+        scores = tasks.score_predictions(predictions, labels.values, weights)
         for name, score in zip(tasks.names, scores, strict=True):
             if np.isnan(score):
                 warn_undefined("Score", name, "it needs rows, and two classes in them")

@@ -57,10 +57,10 @@ def build_network(
         dropout=template.embedding_dropout,
         generator=generator,
     )
-    with torch.random.fork_rng(devices=()):  # for parts that are given no generator
+    with torch.random.fork_rng(devices=[]):  # for torch's own layers
         torch.default_generator.manual_seed(generator.initial_seed())
         network: TaskNetwork = template.build_network(
-            *(embedding, tasks.n_outputs, generator)
+            embedding, tasks.n_outputs, generator
         )
     network.start_from(torch.from_numpy(start))
     return network.to(getattr(torch, template.dtype))

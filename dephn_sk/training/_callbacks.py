@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from skorch.callbacks.scoring import ScoringBase
 
 from ._parameters import unchanged
 
 
-class CallbackParameters:
+class CallbackParameters(BaseEstimator):
     """Mixin: ``callbacks__name__parameter`` in `get_params` and `set_params`.
 
     Callbacks that are given as ``(name, callback)`` take part in a search.
     """
+
+    callbacks: Sequence[Any] | None
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of this estimator, and of its named callbacks.
@@ -69,7 +71,7 @@ class CallbackParameters:
             else:
                 self.callbacks = [
                     (name, params[key]) if _name_of(item) == name else item
-                    for item in self.callbacks
+                    for item in self.callbacks or ()
                 ]
         return self
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..nn import TaskNetwork
 from ..tasks import Tasks
@@ -57,8 +57,7 @@ def predict_logits(
             ]
             for batch in source.batches(PREDICT_BLOCK)
         ]
-    logits: NDArray = torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy()
-    return logits
+    return torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy()
 
 
 def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -66,8 +65,11 @@ def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
     missing = -len(inputs["codes"]) % ROW_MULTIPLE
     if not missing:
         return inputs
-    filled = {
-        key: nn.functional.pad(inputs[key], (0, 0, 0, missing))
+    filled: dict[str, Any] = {
+        # pad refuses a table without columns before torch 2.7
+        key: torch.cat(
+            [inputs[key], inputs[key].new_zeros(missing, inputs[key].shape[1])]
+        )
         for key in ("codes", "numbers")
     }
     if "bags" in inputs:
@@ -92,10 +94,10 @@ class Validation:
     def __init__(self, source: Source, tasks: Tasks) -> None:
         self.n_rows = source.n_rows
         self.tasks = tasks
-        self.total: Tensor | float = 0.0
+        self.total: Any = 0.0
         # logits, labels and weights of all rows in one piece of memory each: many small
         # results, kept between large ones that are freed, would leave it in pieces
-        self.parts: list[Tensor | None] = []
+        self.parts: list[Any] = []
         self._n_seen = 0
 
     def add(self, task_loss: Tensor, *parts: Tensor | None) -> None:
@@ -118,15 +120,17 @@ class Validation:
         The loss of a task of which no label is known is NaN.
         """
         task_loss = self.total / self.n_rows
-        logits, labels, weights = (
-            None if whole is None else whole.cpu().numpy() for whole in self.parts
-        )
+        logits, labels, weights = map(_array, self.parts)
         known = True if weights is None else weights.any(axis=0)
         return {
             "valid_loss": criterion.total(task_loss).item(),
             "valid_task_loss": np.where(known, task_loss.cpu(), np.nan).tolist(),
             "valid_task_score": self.tasks.score(logits, labels, weights),
         }
+
+
+def _array(tensor: Any) -> Any:
+    return None if tensor is None else tensor.cpu().numpy()
 
 
 def monitored(record: dict[str, Any], monitor: tuple[str, int | None]) -> float:

@@ -97,7 +97,7 @@ class FittedModel:
             network.load_state_dict(_tensors(kept["weights"]))
         else:
             network = state.evaluated
-        vars(state.net)["module_"] = network.eval()
+        state.net.module_ = network.eval()
         vars(self).update(state=state, network=network)
 
     @property

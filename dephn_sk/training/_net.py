@@ -69,7 +69,7 @@ class MultiTaskNet(NeuralNet):
             for rule, own in groups.items()
             if any(p.numel() for group in own for p in group["params"])
         }
-        vars(self)["rules_"] = rules  # skorch looks after optimizer_ alone
+        self.rules_ = rules
         self.optimizer_ = rules.get("adam") or next(iter(rules.values()))
         return self
 
@@ -101,7 +101,7 @@ class MultiTaskNet(NeuralNet):
         return vars(self).copy()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        self.__dict__.update(state)
 
     def check_data(self, X: Any, y: Any = None) -> None:
         """Sources are checked where they are made."""

@@ -194,8 +194,7 @@ def _encoded(
     """The encoder of this fit, and the rows' fields."""
     dtype = np.dtype(template.dtype)
     if before is not None and grows:
-        grown = copy.deepcopy(before.encoder)
-        return grown, grown.partial_fit_encode(rows.X, rows.y, rows.counted, dtype)
+        return before.encoder.grown(rows.X, rows.y, rows.counted, dtype)
     if before is not None:
         return before.encoder, before.encoder.encode(rows.X, dtype=dtype)
     encoder = _new_encoder(template, seed)

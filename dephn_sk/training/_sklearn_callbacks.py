@@ -18,7 +18,7 @@ try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
 except ImportError:  # scikit-learn < 1.9
 
-    class CallbackSupportMixin:
+    class CallbackSupportMixin:  # type: ignore[no-redef]
         """No callbacks: there is no `set_callbacks`."""
 
     def with_callbacks(method: Any) -> Any:

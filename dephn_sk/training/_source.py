@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,9 +24,9 @@ class Batch(NamedTuple):
     a label that was not observed, weights of None for all ones.
     """
 
-    inputs: dict[str, Tensor | list[Members]]
-    labels: Tensor | None = None
-    weights: Tensor | None = None
+    inputs: dict[str, Any]
+    labels: Any = None
+    weights: Any = None
 
 
 class Source(ABC):
@@ -136,8 +136,8 @@ class ArraySource(Source):
         self.dtype = dtype
         resident = fits(size_of(fields, dtype), self.device)
         self.home = self.device if resident else torch.device("cpu")
-        self.codes = _tensor(fields.codes).to(self.home)
-        self.numbers = self._floats(fields.numbers)
+        self.codes: Any = _tensor(fields.codes).to(self.home)
+        self.numbers: Any = self._floats(fields.numbers)
         self.bags = [
             Members(
                 _tensor(bag.members).to(self.home),
@@ -171,10 +171,9 @@ class ArraySource(Source):
             self._rows = _tensor(rows.astype(row_type(len(self.codes)), copy=False))
         self.rows = None if self._rows is None else self._rows.to(self.home)
         self.n_rows = len(self.codes if rows is None else rows)
-        is_small = labels is not None and labels.dtype.itemsize == 1
-        self.labels = (
-            _tensor(labels).to(self.home) if is_small else self._floats(labels)
-        )
+        self.labels = self._floats(labels)
+        if labels is not None and labels.dtype.itemsize == 1:
+            self.labels = _tensor(labels).to(self.home)
         self.weights = self._floats(weights)
 
     def _floats(self, array: np.ndarray | None) -> Tensor | None:
@@ -300,7 +299,7 @@ def _receive(batch: Batch, sent: torch.cuda.Event | None) -> Batch:
 def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
     """The batch with a function applied to each of its tensors."""
 
-    def applied(tensor: Tensor | None) -> Tensor | None:
+    def applied(tensor: Any) -> Any:
         return None if tensor is None else function(tensor)
 
     inputs = {

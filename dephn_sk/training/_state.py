@@ -64,7 +64,7 @@ class TrainingState:
             WeightAverage(self.network, weight_averaging) if weight_averaging else None
         )
         self.epoch = self.step = 0
-        self.total: Tensor | None = None
+        self.total: Any = None
         self._history: list[dict[str, Any]] | None = None
         self.schedules: dict[str, Any] = {}
 
@@ -196,7 +196,7 @@ class TrainingState:
         network.requires_grad_(True)
         trimmed.net = copy.copy(self.net)
         trimmed.net.callbacks_ = []
-        vars(trimmed.net)["module_"] = network
+        trimmed.net.module_ = network
         trimmed.net.history = History(self.history[: self.epoch])
         trimmed.net.initialize_optimizer()
         if self.stopping is not None:

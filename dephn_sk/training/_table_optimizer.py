@@ -59,7 +59,7 @@ class TableAdamW(AdamW):
         for group in self.param_groups:
             for table in group["params"]:
                 if table.grad is not None and table.grad.is_sparse:
-                    self._step_rows(table, group)
+                    self._step_rows(table, table.grad.coalesce(), group)
                     sparse.append((table, table.grad))
                     table.grad = None  # AdamW has nothing to do with it
         super().step()
@@ -67,9 +67,10 @@ class TableAdamW(AdamW):
             table.grad = gradient
         return loss
 
-    def _step_rows(self, table: Tensor, group: dict[str, Any]) -> None:
+    def _step_rows(
+        self, table: Tensor, gradient: Tensor, group: dict[str, Any]
+    ) -> None:
         moments = self._moments(table)
-        gradient = table.grad.coalesce()
         beta1, beta2 = group["betas"]
         kept = 1 - group["lr"] * group["weight_decay"]
         for rows, g in zip(

@@ -59,10 +59,11 @@ class Trainer:
     def _epoch(self) -> bool:
         """One epoch; whether a callback wishes to stop."""
         state, plan = self.state, self.plan
-        self._train()
+        with torch.random.fork_rng(devices=[]):
+            self._train()
         if state.average is not None:
             state.average.settle()
-        vars(state.net)["module_"] = state.evaluated
+        state.net.module_ = state.evaluated
         if state.evaluated.gates is not None:
             state.net.history.record("gates", state.evaluated.gates.tolist())
         self._check_finite()
@@ -94,14 +95,14 @@ class Trainer:
         """Show the network that predicts; what callbacks load is theirs alone."""
         state, net = self.state, self.state.net
         best = state.best().eval()
-        vars(net)["module_"] = best
+        net.module_ = best
         if net.hears("on_train_end"):
             kept, shown = state.state(), twin(best)
-            vars(net)["module_"] = shown
+            net.module_ = shown
             net.notify("on_train_end", X=self.plan.train, y=None)
             state.keep(kept)
             if all(map(torch.equal, shown.parameters(), best.parameters())):
-                vars(net)["module_"] = best
+                net.module_ = best
 
     # ------------------------------------------------------------ what is left behind
 
@@ -140,7 +141,7 @@ class Trainer:
     def _train(self) -> None:
         """The steps of an epoch that are not yet done, and its loss."""
         state, net, source = self.state, self.state.net, self.plan.train
-        vars(net)["module_"] = state.network
+        net.module_ = state.network
         state.network.train()
         hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
         use_generator(state.network, self._generator)
@@ -164,9 +165,9 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""
         state, net = self.state, self.state.net
-        self._generator.manual_seed(
-            seed_of(state.seed, "dropout", state.epoch, state.step)
-        )
+        seed = seed_of(state.seed, "dropout", state.epoch, state.step)
+        for generator in (self._generator, torch.default_generator):
+            generator.manual_seed(seed)  # the latter for torch's own layers
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
         step = self._losses(batch, self._inputs(batch))

@@ -137,8 +137,10 @@ def test_one_optimizer_trains_everything(cls, table):
     X, y = table
     net = small(cls, max_epochs=1).fit(X, y).net_
     assert net.rules_.keys() == {"adam"}
-    trained = {id(p) for group in net.optimizer_.param_groups for p in group["params"]}
-    assert trained == {id(p) for p in net.module_.parameters()}
+    (group,) = net.optimizer_.param_groups
+    # the module predicts with averages of what the optimizer moves
+    shapes = [p.shape for p in net.module_.parameters()]
+    assert [p.shape for p in group["params"]] == shapes
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections import Counter
 
 import pytest
@@ -15,10 +16,10 @@ from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
     HeterogeneousInteraction,
-    MultiTaskLoss,
     NumericEmbedding,
     label_similarity,
 )
+from dephn_sk.training import MultiTaskLoss
 
 EDGES = [[-1.0, 0.0, 0.5, 1.5], [-0.5, 0.5]]
 SMALL = {"expert_hidden": (5, 3), "n_layers": 2}
@@ -39,7 +40,7 @@ def losses(network, kind, **options):
     codes, numbers, labels = kind.tensors()
     known = ~labels.isnan()
     logits = network(codes, numbers, **options)
-    loss = MultiTaskLoss(kind.n_outputs)
+    loss = MultiTaskLoss(kind.tasks)
     return loss(logits, labels.nan_to_num(), known.double())
 
 
@@ -88,7 +89,8 @@ def test_network_is_figure_2(name, gate):
         {"n_layers": 1, "expert_hidden": (3,)},
         {"n_layers": 4},
     ],
-    ids=str,
+    # without addresses, which no two processes of tests have in common
+    ids=lambda options: re.sub(" at 0x[0-9a-f]+", "", str(options)),
 )
 def test_network_is_figure_2_with(options):
     assert_is_naive(make_kind(n_rows=3, n_classes=(2, 3)), **options)

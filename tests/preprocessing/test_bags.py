@@ -316,7 +316,6 @@ def test_bad_groups_are_named(groups, message):
         ),
         ({"bag": [1, 2]}, {"delimiters": {"bag": ","}}, "'bag' is to be split at ','"),
         ({"bag": ["a"]}, {"delimiters": {"bag": 3}}, r"delimiters\['bag'\]"),
-        ({"bag": [[], []]}, {}, "'bag' is missing in all rows"),
         (
             {"c": ["a"], "w": [[1]]},
             {"bag_weights": {"c": "w"}},

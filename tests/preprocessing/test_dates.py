@@ -93,7 +93,5 @@ def test_dates_that_come_as_text_are_read_and_others_are_refused():
 
 
 def test_bad_dates_are_named():
-    with pytest.raises(ValueError, match="'t' is missing in all rows"):
-        FieldEncoder().fit(pd.DataFrame({"t": pd.to_datetime([None, None])}))
     with pytest.raises(ValueError, match="date_reference='never' for column 't'"):
         FieldEncoder(date_reference="never").fit(FORMS["pandas"])

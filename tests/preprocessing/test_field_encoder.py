@@ -440,8 +440,6 @@ def test_a_missing_column_is_named():
     ("X", "message"),
     [
         (pd.DataFrame({"n": [1.0, np.inf]}), r"Column 'n' holds inf .* in row 1"),
-        (pd.DataFrame({"n": [np.nan, np.nan]}), "Column 'n' is missing in all rows"),
-        (pd.DataFrame({"c": [None, None]}, dtype=object), "'c' is missing in all rows"),
         (pd.DataFrame({"c": ["a", 1]}), "'c' mixes types .*'a' is str, 1 is int"),
         (
             pd.DataFrame({"c": ["a", {"b": 1}]}),
@@ -454,6 +452,39 @@ def test_a_missing_column_is_named():
 def test_bad_columns_are_named_with_an_example(X, message):
     with pytest.raises(ValueError, match=message):
         FieldEncoder().fit(X)
+
+
+@pytest.mark.parametrize("n_buckets", [None, 9])
+def test_columns_that_are_missing_in_all_rows_say_nothing_and_a_warning_says_so(
+    n_buckets,
+):
+    seen = {"n": [1.0, 2.0], "c": ["a", "b"], "t": pd.to_datetime(["2024-05-01"] * 2)}
+    seen = pd.DataFrame(seen | {"bag": [["a"], ["b", "c"]]})
+    empty = seen.head(2).assign(n=np.nan, c=None, t=pd.NaT, bag=None)
+    for name in seen:
+        X = pd.DataFrame({"k": [1.0, 2.0], name: empty[name]})
+        settings = {"categorical_features": ["c"]} if name == "c" else {}
+        if name in ("c", "bag") and n_buckets:
+            settings["n_buckets"] = {name: n_buckets}
+        if name == "bag":
+            settings["delimiters"] = {"bag": "|"}
+        with pytest.warns(UserWarning, match=f"'{name}' is missing in all rows"):
+            fitted = FieldEncoder(**settings).fit(X)
+        for values in (empty, seen):
+            if name == "bag":
+                values = values.assign(bag=["a", "b|c"] if values is seen else None)
+            fields = fitted.encode(X.assign(**{name: values[name]}))
+            assert np.isnan(fields.numbers[:, 1:]).all()
+            assert n_buckets or not fields.codes.any()
+        assert fitted.report_.rows[-1][-1] == 1 or name in ("c", "bag")
+
+
+def test_a_column_whose_first_batch_was_missing_learns_its_scale_later():
+    first = pd.DataFrame({"k": [1.0, 2.0], "n": [np.nan, np.nan]})
+    with pytest.warns(UserWarning, match="'n' is missing"):
+        grown = FieldEncoder().partial_fit(first)
+    grown.partial_fit(first.assign(n=[3.0, 5.0]))
+    assert grown.mean_.tolist() == [1.5, 4] and grown.scale_.tolist() == [0.5, 1]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.fixes import parse_version
 
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.tasks import Tasks
 
 
 def make_data(n_rows=300, n_users=20, seed=0):
@@ -67,7 +68,7 @@ def test_each_task_is_a_slow_loop_over_the_other_folds_observed_labels():
     rng = np.random.default_rng(1)
     y = rng.integers(0, 2, (60, 2)).astype(float)
     y[rng.random((60, 2)) < 0.3] = np.nan
-    weight = rng.integers(0, 4, 60).astype(float)
+    weight = rng.integers(1, 4, 60).astype(float)
     y_frame = pd.DataFrame(y, columns=["click", "like"])
     ours = encoder(target_smoothing=3.0, target_folds=KFold(3))
     fields = ours.fit_encode(X, y_frame, sample_weight=weight, dtype=np.float64)
@@ -88,6 +89,29 @@ def test_each_task_is_a_slow_loop_over_the_other_folds_observed_labels():
     for row in range(60):
         expected = slow_rate(values, y[:, 1], weight, nothing, values[row], 3.0)
         np.testing.assert_allclose(full[row, 2], expected)
+
+
+def test_a_missing_label_of_the_only_task_does_not_count():
+    X, y = make_data(60, 6)
+    y = y.astype(float)
+    y[::7] = np.nan
+    one = encoder(target_folds=KFold(3)).fit_encode(X, y).numbers
+    two = encoder(target_folds=KFold(3)).fit_encode(X, np.column_stack([y, y])).numbers
+    np.testing.assert_array_equal(one, two[:, :2])
+    assert np.isfinite(one).all()
+
+
+def test_growing_refuses_labels_of_other_tasks():
+    X, y = make_data(60, 6)
+    tasks = Tasks.learn(pd.DataFrame({"a": y, "b": 1 - y}))
+    grown = encoder(random_state=0).fit(X, tasks.read(tasks_of(y, "a", "b")))
+    other = Tasks.learn(tasks_of(y, "a", "c")).read(tasks_of(y, "a", "c"))
+    with pytest.raises(ValueError, match=r"rates \['a_rate', 'c_rate'\], but had"):
+        grown.partial_fit(X, other)
+
+
+def tasks_of(y, *names):
+    return pd.DataFrame(dict.fromkeys(names, y))
 
 
 def test_only_fit_transform_cross_fits():
@@ -227,7 +251,11 @@ def test_partial_fit_encode_uses_earlier_rows_only():
         ({"target_statistics": ["usr"]}, [0, 1], "'usr'. Did you mean 'user'"),
         ({"target_folds": 3}, [0, 1], "target_folds=3 needs as many rows"),
         ({}, [0, 1, 1], "X has 2 rows, but y has 3"),
-        ({"target_folds": 2}, [[np.nan, 0], [np.nan, 1]], "Task 'task0' has no label"),
+        (
+            {"target_folds": 2},
+            [[np.nan, 0], [np.nan, 1]],
+            "Task 'task0' has no observed label",
+        ),
         ({"target_statistics": ["bag"]}, [0, 1], "'bag', which holds no single values"),
         ({"target_smoothing": -1}, [0, 1], "target_smoothing"),
         ({"target_folds": 1}, [0, 1], "target_folds"),
@@ -259,7 +287,7 @@ def test_folds_must_hold_each_row_once():
 def test_growing_refuses_labels_that_were_not_there():
     X = pd.DataFrame({"user": list("abab")})
     grown = encoder(target_folds=2).partial_fit(X, ["no", "yes", "no", "no"])
-    with pytest.raises(ValueError, match="unknown label in row 1"):
+    with pytest.raises(ValueError, match="Task 'task0' has the label 'maybe'"):
         grown.partial_fit(X, ["no", "maybe", "no", "yes"])
     with pytest.raises(ValueError, match="partial_fit needs y"):
         grown.partial_fit(X)
@@ -267,10 +295,10 @@ def test_growing_refuses_labels_that_were_not_there():
 
 def test_labels_must_be_finite_and_as_many_as_before():
     X = pd.DataFrame({"user": list("abab")})
-    with pytest.raises(ValueError, match="Task 'y' has an unknown label in row 2"):
+    with pytest.raises(ValueError, match=r"'task0' has the label .*inf"):
         encoder(target_folds=2).fit(X, [0.5, 1, np.inf, 1])
     grown = encoder(target_folds=2).partial_fit(X, [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="y holds 2 tasks, but held 1 before"):
+    with pytest.raises(ValueError, match="y has 2 tasks, but 1 were seen"):
         grown.partial_fit(X, [[0, 1]] * 4)
 
 

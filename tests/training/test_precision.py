@@ -131,10 +131,14 @@ def test_autocast_is_on_within_the_network_alone():
 
 def everything():
     """All that torch says of the precision of products and convolutions."""
-    backends = torch.backends
-    parts = [backends.cuda.matmul, backends.cudnn, backends.cudnn.conv, backends.mkldnn]
-    parts += [backends.cudnn.rnn, backends.mkldnn.matmul, backends]
-    return [getattr(part, "fp32_precision", None) for part in parts]
+    found = [setting()]
+    parts = ("cudnn", "cudnn.conv", "cudnn.rnn", "mkldnn", "mkldnn.matmul")
+    for name in ("cuda.matmul", *parts):
+        part = torch.backends
+        for step in name.split("."):
+            part = getattr(part, step, None)  # early releases of torch have fewer
+        found.append(getattr(part, "fp32_precision", None))
+    return [*found, getattr(torch.backends, "fp32_precision", None)]
 
 
 @pytest.fixture(params=["highest", "high", "own"])

@@ -10,7 +10,10 @@ import torch
 from _batches import KINDS
 from torch.testing import assert_close
 
-from dephn_sk.nn import MultiTaskLoss
+from dephn_sk.tasks import Tasks
+from dephn_sk.training import MultiTaskLoss
+
+TWO = Tasks.learn(np.array([[0, 1], [1, 0]]))
 
 
 def naive_loss(logits, labels, weights, n_outputs):
@@ -42,7 +45,7 @@ def test_loss_is_the_weighted_mean_cross_entropy_of_each_task(name, weighted):
     weights = known * (rng.integers(0, 4, known.shape) if weighted else 1.0)
     labels = np.nan_to_num(kind.labels)
     logits = rng.normal(size=(len(labels), sum(kind.n_outputs)))
-    loss = MultiTaskLoss(kind.n_outputs)
+    loss = MultiTaskLoss(kind.tasks)
     given = None if known.all() and not weighted else torch.from_numpy(weights)
     losses = loss(torch.from_numpy(logits), torch.from_numpy(labels), given)
     assert_close(losses, naive_loss(logits, labels, weights, kind.n_outputs))
@@ -52,19 +55,19 @@ def test_loss_is_the_weighted_mean_cross_entropy_of_each_task(name, weighted):
 def test_a_label_of_weight_zero_gives_no_gradient():
     logits = torch.zeros(2, 2, requires_grad=True)
     weights = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
-    MultiTaskLoss([1, 1])(logits, torch.ones(2, 2), weights).sum().backward()
+    MultiTaskLoss(TWO)(logits, torch.ones(2, 2), weights).sum().backward()
     assert logits.grad[weights == 0].tolist() == [0.0, 0.0]
     assert (logits.grad[weights == 1] < 0).all()
 
 
 def test_task_weights_multiply_the_losses():
     losses = torch.tensor([1.0, 10.0])
-    assert MultiTaskLoss([1, 1], [2.0, 0.5]).total(losses) == 7.0
-    assert MultiTaskLoss([1, 1]).total(losses) == 11.0
+    assert MultiTaskLoss(TWO, [2.0, 0.5]).total(losses) == 7.0
+    assert MultiTaskLoss(TWO).total(losses) == 11.0
 
 
 def test_uncertainty_is_the_equation_and_learns():
-    loss = MultiTaskLoss([1, 1], "uncertainty")
+    loss = MultiTaskLoss(TWO, "uncertainty")
     losses = torch.tensor([1.0, 10.0])
     assert loss.total(losses) == 11.0
     loss.uncertainty.data = torch.tensor([0.5, -1.0])
@@ -77,5 +80,5 @@ def test_uncertainty_is_the_equation_and_learns():
 
 def test_extreme_logits_give_a_finite_loss():
     logits = torch.tensor([[1e4, -1e4]])
-    losses = MultiTaskLoss([1, 1])(logits, torch.tensor([[0.0, 1.0]]), None)
+    losses = MultiTaskLoss(TWO)(logits, torch.tensor([[0.0, 1.0]]), None)
     assert losses.tolist() == [1e4, 1e4]

@@ -1,0 +1,142 @@
+"""FieldEncoder's parameters, as each column of a table has them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from dephn_sk.preprocessing._choice import chosen, column_name, for_column
+from dephn_sk.preprocessing._columns import CodedBag, Column
+
+# parameters whose dicts may name categorical and multi-valued columns only
+_OF_CODES = ("min_frequency", "max_categories", "n_buckets", "n_hashes")
+
+
+class Settings:
+    """FieldEncoder's parameters, with positions and masks turned into names.
+
+    Parameters
+    ----------
+    params : dict
+        FieldEncoder's parameters.
+    columns : list of Column
+        The first table.
+    from_frame : bool
+        Whether the columns come from a frame, with a dtype each.
+    """
+
+    def __init__(self, params: dict[str, Any], columns: list[Column], from_frame: bool):
+        self.params = params
+        self.from_frame = from_frame
+        self.names = [column.name for column in columns]
+        # for each bag whose members have weights, the column that holds them
+        self.bag_weights = {
+            column_name(bag, self.names, "bag_weights"): column_name(
+                one, self.names, "bag_weights"
+            )
+            for bag, one in (params["bag_weights"] or {}).items()
+        }
+        time = params["time_column"]
+        self.time = (
+            None if time is None else column_name(time, self.names, "time_column")
+        )
+        self.statistics = chosen(
+            params["target_statistics"] or (), self.names, "target_statistics"
+        )
+        choice = params["categorical_features"]
+        if choice is not None and not isinstance(choice, str):
+            choice = set(chosen(choice, self.names, "categorical_features"))
+        self._categories = choice
+        self._delimited = self._named("delimiters")
+        self.shared = self._shared_tables(columns)
+
+    def of(self, parameter: str, name: str, default: Any = None) -> Any:
+        """A parameter for one column; the default where it is None."""
+        value = for_column(self.params[parameter], name, self.names, parameter)
+        return default if value is None else value
+
+    def makes_no_field(self, name: str) -> bool:
+        """Whether a column only serves others: weights of members, or times."""
+        return name == self.time or name in self.bag_weights.values()
+
+    def is_bag(self, column: Column) -> bool:
+        """Whether a column holds lists, or text that is to be split into them."""
+        return (
+            column.name in self._delimited
+            or column.kind == "list"
+            or isinstance(column.values, CodedBag)
+        )
+
+    def is_category(self, column: Column) -> bool:
+        """Whether a column is to be categorical."""
+        kind, choice = column.kind, self._categories
+        if choice is None:
+            return False
+        if choice != "from_dtype":
+            return column.name in choice
+        if kind == "object" and not self.from_frame:
+            return not column.converts_to_numbers()
+        of_frames = self.from_frame and kind in ("bool", "object")
+        return of_frames or kind in ("text", "category")
+
+    def head(self, name: str) -> str:
+        """The column whose settings a column's vocabulary has."""
+        return self.shared.get(name, name)
+
+    def n_hashes(self, name: str) -> int:
+        """Number of codes of each value."""
+        head = self.head(name)
+        hashes = self.of("n_hashes", head, 1)
+        if self.of("n_buckets", head) is not None:
+            return hashes
+        if isinstance(self.params["n_hashes"], dict) and hashes > 1:
+            raise ValueError(
+                f"n_hashes names {head!r}, which is not hashed. Give it n_buckets."
+            )
+        return 1
+
+    def check(
+        self, have_codes: Iterable[str], bags: Iterable[str], single: Iterable[str]
+    ) -> None:
+        """Refuse parameters that name columns of another kind."""
+        named = {parameter: self._named(parameter) for parameter in _OF_CODES}
+        named["shared_vocabularies"] = set(self.shared)
+        for parameter, names in named.items():
+            for name in sorted(names - {*have_codes}):
+                raise ValueError(
+                    f"{parameter} names the column {name!r}, which is no categorical "
+                    "one. Name it in categorical_features too."
+                )
+        for name in sorted(self.bag_weights.keys() - {*bags}):
+            raise ValueError(
+                f"bag_weights gives weights to {name!r}, which is not multi-valued."
+            )
+        for name in self.statistics:
+            if name not in single:
+                raise ValueError(
+                    f"target_statistics names {name!r}, which holds no single values."
+                )
+
+    def _named(self, parameter: str) -> set[str]:
+        """The columns that a dict names."""
+        setting = self.params[parameter]
+        if not isinstance(setting, dict):
+            return set()
+        return {column_name(key, self.names, parameter) for key in setting}
+
+    def _shared_tables(self, columns: list[Column]) -> dict[str, str]:
+        """For each column that shares a vocabulary, the first one of its group."""
+        coded = {column.name for column in columns if column.kind == "code"}
+        heads: dict[str, str] = {}
+        for group in self.params["shared_vocabularies"] or ():
+            group = chosen(group, self.names, "shared_vocabularies")
+            for name in group:
+                if name in heads:
+                    raise ValueError(f"shared_vocabularies names {name!r} twice.")
+                if name in coded:
+                    raise ValueError(
+                        f"shared_vocabularies names {name!r}, which holds codes "
+                        "already. Share the vocabulary where the codes are made."
+                    )
+                heads[name] = group[0]
+        return heads
