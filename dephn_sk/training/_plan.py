@@ -193,12 +193,15 @@ def _encoded(
 ) -> tuple[FieldEncoder, Fields]:
     """The encoder of this fit, and the rows' fields."""
     dtype = np.dtype(template.dtype)
+    given = rows.X, rows.y, rows.counted, dtype
     if before is not None and grows:
-        return before.encoder.grown(rows.X, rows.y, rows.counted, dtype)
-    if before is not None:
-        return before.encoder, before.encoder.encode(rows.X, dtype=dtype)
-    encoder = _new_encoder(template, seed)
-    fields = encoder.fit_encode(rows.X, rows.y, rows.counted, dtype=dtype)
+        return before.encoder.grown(*given)
+    if before is None:
+        encoder = _new_encoder(template, seed)
+        fields = encoder.fit_encode(*given)
+    else:  # the same rows, maybe, as in the fit before
+        encoder = before.encoder
+        fields = encoder.encode_cross_fitted(*given)
     if len(rows.valid) and encoder.target_statistics is not None:
         # cross-fitted statistics are for the rows that were learned from
         aside = encoder.encode(rows.aside(), dtype=dtype)
@@ -211,8 +214,9 @@ def _new_encoder(template: Any, seed: int) -> FieldEncoder:
     if template.encoder is None:
         return FieldEncoder(categorical_features=template.categorical_features)
     encoder: FieldEncoder = clone(template.encoder)
-    if encoder.random_state is None:
-        encoder.set_params(random_state=seed_of(seed, "folds") % 2**31)
+    given = encoder.random_state
+    folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
+    encoder.set_params(random_state=folds)  # the same folds whenever it goes on
     return encoder
 
 
