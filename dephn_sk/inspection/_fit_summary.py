@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .._text_table import as_html, as_text
+from ..preprocessing._text_table import as_html, as_text
 from ._fitted import (
     encoder_of,
     final_estimator,

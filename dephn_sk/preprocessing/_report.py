@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dephn_sk._text_table import as_html, as_text
+from dephn_sk.preprocessing._text_table import as_html, as_text
 
 
 @dataclass(frozen=True)

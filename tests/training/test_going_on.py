@@ -243,7 +243,7 @@ def test_a_batch_size_given_anew_is_taken_over():
 
 @pytest.mark.parametrize(
     "params",
-    [{"n_threads": 2}, {"verbose": 1}, {"device": "cpu"}, {"precision": "tf32"}],
+    [{"n_threads": None}, {"verbose": 1}, {"device": "cpu"}, {"precision": "tf32"}],
 )
 def test_what_does_not_change_the_numbers_is_free(params):
     model, twin = make().fit(X, Y), make().fit(X, Y)
