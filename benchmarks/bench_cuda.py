@@ -4,7 +4,7 @@
     python benchmarks/bench_cuda.py --rows 4000000 --batch 16384 65536
 
 Rows are simulated, of the shape of Census or with ids of a large table. Each line is a
-step of a network of this library through ``train_step``, the median over the repeats:
+step of a network of this library as in fit, the median over the repeats:
 rows per second; the time between synchronisations of one step; the least number of
 bytes that the step must move, which are those of the look-ups and their gradients, of
 the parameters and of the optimizer's state; the bandwidth that this makes; and the
@@ -23,14 +23,18 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import torch
 from _report import RESULTS, Results, environment
+from sklearn.base import clone
 
-from dephn_sk import DEPHNMultiTaskClassifier, _batches
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.baselines import MMoEClassifier, PLEClassifier
-from dephn_sk.training._source import ArraySource
+from dephn_sk.nn import use_generator
+from dephn_sk.training import ArraySource, FitPlan, Trainer, TrainingState, _source
+from dephn_sk.training._evaluation import products
 
 N_CODES, N_NUMERIC = 32, 7
 CODES = {"census": 16, "ids": 150_000}  # categories of a column
@@ -40,6 +44,7 @@ NETWORKS = {
     "MMoE": MMoEClassifier,
     "PLE": PLEClassifier,
 }
+PRECISIONS = ("tf32", "bf16")
 WAYS = ("full", "tf32", "bf16", "sent", "compiled")
 
 
@@ -70,11 +75,11 @@ def bandwidth(device: str) -> float:
     return 10 * 2 * 4 * source.numel() / (time.perf_counter() - start)
 
 
-def least_bytes(net, batch_size: int) -> int:
+def least_bytes(network, batch_size: int) -> int:
     """Look-ups and their gradients, and a dense pass of AdamW where there is one."""
-    embedding = net.module_.embedding
+    embedding = network.embedding
     table = embedding.table.numel()
-    others = sum(p.numel() for p in net.module_.parameters()) - table
+    others = sum(p.numel() for p in network.parameters()) - table
     looked_up = batch_size * embedding.n_categorical * embedding.dim
     # AdamW reads gradient, parameter and two moments, and writes all but the gradient
     dense = others + (0 if embedding.sparse else table)
@@ -98,19 +103,19 @@ def main(options) -> None:
         for entry, kind in NETWORKS.items():
             model = kind(
                 device=device,
-                batch_size=16_384,
-                max_epochs=1,
                 early_stopping=False,
                 embedding_dim=16,
                 random_state=0,
                 categorical_features=[True] * N_CODES + [False] * N_NUMERIC,
-            ).fit(X, y)
-            fields = model.encoder_.encode(X)
+            )
+            plan = FitPlan.of(model, X, y, epochs=1)
+            fields, state = plan.encoder.encode(X), plan.begin()
             for way in options.ways:
+                plan = planned(plan, fields, y, way)
                 for batch_size in options.batch:
                     about = {"device": name, "shape": shape, "entry": entry}
                     about |= {"way": way, "batch": batch_size}
-                    row = measure(model.net_, fields, y, way, batch_size, options)
+                    row = measure(plan, state, way, batch_size, options)
                     show({**about, **row}, copy)
                     results.add({**about, **row, "copy": copy, **environment()})
 
@@ -127,28 +132,39 @@ def show(row: dict, copy: float) -> None:
     )
 
 
-def measure(net, fields, y, way: str, batch_size: int, options) -> dict:
-    """Medians over the repeats of some steps each, run in one of the ways."""
-    share, module = _batches.RESIDENT_SHARE, net.module_
-    net.precision = way if way in ("tf32", "bf16") else "full"
+def planned(plan: FitPlan, fields, labels, way: str) -> FitPlan:
+    """The plan, but for its precision and where its rows lie."""
+    share, precision = _source.RESIDENT_SHARE, way if way in PRECISIONS else "full"
     try:
-        _batches.RESIDENT_SHARE = 0.0 if way == "sent" else 1.0
-        source = ArraySource(fields, y, device=options.device)
-        least = least_bytes(net, batch_size)
+        _source.RESIDENT_SHARE = 0.0 if way == "sent" else 1.0
+        train = ArraySource(fields, labels, device=plan.train.device)
+    finally:
+        _source.RESIDENT_SHARE = share
+    template = clone(plan.template).set_params(precision=precision)
+    return replace(plan, template=template, train=train)
+
+
+def measure(
+    plan: FitPlan, state: TrainingState, way: str, batch_size: int, options
+) -> dict:
+    """Medians over the repeats of some steps each, run in one of the ways."""
+    net, network = state.net, state.network
+    try:
         if way == "compiled":
-            net.module_ = torch.compile(module, mode="reduce-overhead")
-        return time_steps(net, source, least, batch_size, options)
+            net.module_ = torch.compile(network, mode="reduce-overhead")
+        with products(plan.train.device, plan.precision):
+            return time_steps(Trainer(state, plan), batch_size, options)
     except Exception as error:  # the others shall run though a compiler fails
         if way != "compiled":
             raise
         return {"failure": f"{type(error).__name__}: {str(error).splitlines()[0]}"}
     finally:
-        _batches.RESIDENT_SHARE, net.module_ = share, module
-        net.precision = "full"
+        net.module_ = network
 
 
-def time_steps(net, source, least: int, batch_size: int, options) -> dict:
-    net.module_.train()
+def time_steps(trainer: Trainer, batch_size: int, options) -> dict:
+    network, generator = trainer.state.network, trainer._generator
+    use_generator(network.train(), generator)
     on_cuda = options.device == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats()
@@ -156,12 +172,11 @@ def time_steps(net, source, least: int, batch_size: int, options) -> dict:
     for repeat in range(options.repeats + 1):  # the first one warms up
         wait(options.device)
         start, n_steps = time.perf_counter(), 0
-        with net._products():
-            for batch in source.batches(batch_size, seed=0, epoch=repeat):
-                net.train_step(batch)
-                n_steps += 1
-                if n_steps == options.steps:
-                    break
+        for batch in trainer.plan.train.batches(batch_size, seed=0, epoch=repeat):
+            trainer._step(batch)
+            n_steps += 1
+            if n_steps == options.steps:
+                break
         wait(options.device)
         if repeat:
             seconds.append((time.perf_counter() - start) / n_steps)
@@ -170,7 +185,7 @@ def time_steps(net, source, least: int, batch_size: int, options) -> dict:
     return {
         "rows_per_s": batch_size / step,
         "step_ms": 1e3 * step,
-        "bytes_per_s": least / step,
+        "bytes_per_s": least_bytes(network, batch_size) / step,
         "peak_mib": peak,
     }
 

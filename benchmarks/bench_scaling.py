@@ -20,19 +20,17 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import torch
 from _peer import peak_memory
 from _report import RESULTS, Results, environment
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk._estimator import ALL_OF_AUTO
-from dephn_sk.nn import DEPHN, FieldEmbedding, MultiTaskLoss, NumericEmbedding
-from dephn_sk.preprocessing import Fields
-from dephn_sk.training._net import MultiTaskNet
-from dephn_sk.training._source import ArraySource
-from dephn_sk.training._table_optimizer import TableAdamW
+from dephn_sk.nn import use_generator
+from dephn_sk.training import FitPlan, Trainer
 
 MIDDLE = {"rows": 16_384, "fields": 24, "tasks": 2, "experts": 3, "vocabulary": 50_000}
 AXES = {
@@ -46,66 +44,51 @@ BATCH, DIM, N_ID_COLUMNS, N_NUMERIC = 1024, 16, 8, 4
 
 
 class Point:
-    """A net that is ready to train, and its rows."""
+    """A state of training at its beginning, and its rows."""
 
     def __init__(self, **changed):
         sizes = {**MIDDLE, **changed}
         rng = np.random.default_rng(0)
         n_rows, n_codes = sizes["rows"], sizes["fields"] - N_NUMERIC
         large = sizes["vocabulary"] // N_ID_COLUMNS
-        cardinalities = [large if j < N_ID_COLUMNS else 20 for j in range(n_codes)]
-        codes = [(k * rng.random(n_rows) ** 3).astype(np.int32) for k in cardinalities]
-        numbers = rng.normal(size=(n_rows, N_NUMERIC)).astype(np.float32)
-        labels = rng.integers(0, 2, (n_rows, sizes["tasks"]))
-        self.source = ArraySource(Fields(np.column_stack(codes), numbers), labels)
-        defaults = DEPHNMultiTaskClassifier().get_params()
-        edges = [torch.linspace(-3, 3, 65)] * N_NUMERIC
-        embedding = FieldEmbedding(
-            cardinalities,
-            DIM,
-            numeric=NumericEmbedding(edges, DIM, kind=ALL_OF_AUTO),
-            dropout=defaults["embedding_dropout"],
-        )
-        n_outputs = [1] * sizes["tasks"]
-        network = DEPHN(
-            embedding,
-            n_outputs,
+        columns = {}
+        for j in range(n_codes):
+            k = large if j < N_ID_COLUMNS else 20
+            codes = (k * rng.random(n_rows) ** 3).astype(int)
+            columns[f"c{j}"] = pd.Categorical.from_codes(codes, range(k))
+        for j in range(N_NUMERIC):
+            columns[f"x{j}"] = rng.normal(size=n_rows).astype(np.float32)
+        estimator = DEPHNMultiTaskClassifier(
+            embedding_dim=DIM,
+            numeric_embedding="linear+bins+piecewise-linear",
             public_experts=("dnn",) * sizes["experts"],
-            private_experts=defaults["private_experts"],
-            expert_hidden=defaults["expert_hidden"],
-            n_layers=defaults["n_layers"],
-            selection=defaults["selection"],
-            tower_hidden=defaults["tower_hidden"],
-            dropout=defaults["dropout"],
-        )
-        self.net = MultiTaskNet(
-            network,
-            criterion=MultiTaskLoss(n_outputs),
-            optimizer=TableAdamW,
-            optimizer__fused=True,
             batch_size=BATCH,
-            similarity="pearson",
-            n_classes=[2] * sizes["tasks"],
-            weight_averaging=defaults["weight_averaging"],
-            verbose=0,
-        ).initialize()
+            early_stopping=False,
+            random_state=0,
+        )
+        labels = rng.integers(0, 2, (n_rows, sizes["tasks"]))
+        self.plan = FitPlan.of(estimator, pd.DataFrame(columns), labels, epochs=1)
+        self.state = self.plan.begin()
+        self.trainer = Trainer(self.state, self.plan)
         self.batches = iter(())
 
     def steps(self, n_steps: int) -> float:
         """Seconds of processor of one of so many steps."""
-        self.net.module_.train()
+        use_generator(self.state.network.train(), self.trainer._generator)
         start = time.process_time()
         for _ in range(n_steps):
             batch = next(self.batches, None)
             if batch is None:
-                self.batches = self.source.batches(BATCH, seed=0)
+                self.batches = self.plan.train.batches(BATCH, seed=0)
                 batch = next(self.batches)
-            self.net.train_step(batch)
+            self.trainer._step(batch)
         return (time.process_time() - start) / n_steps
 
     def epoch(self, _: int) -> float:
+        plan = replace(self.plan, epochs=self.state.epoch + 1)
         start = time.process_time()
-        self.net.partial_fit([self.source, None], epochs=1)
+        for _ in Trainer(self.state, plan).run():
+            pass
         return time.process_time() - start
 
 
@@ -126,7 +109,7 @@ def fit(n_rows: int, vocabulary: int) -> dict:
     model.fit(X, y)
     rise = peak_memory() - before
     data = 4 * X.size / 2**20  # codes of type int32
-    parameters = sum(4 * p.numel() for p in model.net_.module_.parameters()) / 2**20
+    parameters = sum(4 * p.numel() for p in model.network_.parameters()) / 2**20
     return {
         "rise_mb": rise,
         "encoded_mb": data,

@@ -25,6 +25,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +41,7 @@ from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.baselines import MMoEClassifier, PLEClassifier
 from dephn_sk.datasets import load_census_income
 from dephn_sk.preprocessing import FieldEncoder
-from dephn_sk.training._source import ArraySource
+from dephn_sk.training import ArraySource, FitPlan, Trainer, predict_logits
 
 # categories of the 32 categorical columns of Census, then 7 numeric columns
 CARDINALITIES = [
@@ -93,27 +94,32 @@ def load(data: str | None, n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:
 
 
 class Ours:
-    """One of this library's estimators, fitted to a few rows, then trained on all."""
+    """One of this library's estimators, planned on a few rows, then trained on all."""
 
     def __init__(self, name, X, y, batch_size):
-        self.estimator = OURS[name]().set_params(
+        estimator = OURS[name]().set_params(
             batch_size=batch_size, max_epochs=1, early_stopping=False, random_state=0
         )
-        self.estimator.fit(X[:256], y[:256])
-        self.net = self.estimator.net_
-        self.fields = self.estimator.encoder_.encode(X)
-        self.source = ArraySource(self.fields, y)
+        plan = FitPlan.of(estimator, X[:256], y[:256], epochs=1)
+        self.fields = plan.encoder.encode(X)
+        labels = y.astype(plan.tasks.label_dtype("float32"))
+        self.plan = replace(plan, train=ArraySource(self.fields, labels))
+        self.state = plan.begin()
+        self.network = self.state.network
 
     def fit_epoch(self):
-        self.net.partial_fit([self.source, None], epochs=1)
+        plan = replace(self.plan, epochs=self.state.epoch + 1)
+        for _ in Trainer(self.state, plan).run():
+            pass
 
     def predict(self):
-        self.net.logits(ArraySource(self.fields))
+        network = self.state.best().eval()
+        predict_logits(network, ArraySource(self.fields), self.plan.precision)
 
     def tensors(self, y):
         """Rows of the table, numbers and labels, as a bare loop reads them."""
         rows = torch.from_numpy(self.fields.codes).long()
-        embedding = self.net.module_.embedding
+        embedding = self.network.embedding
         rows = rows + embedding.offsets[: embedding.n_categorical]
         numbers = torch.from_numpy(self.fields.numbers)
         return rows, numbers, torch.from_numpy(y).float()
@@ -122,12 +128,12 @@ class Ours:
 class Peer:
     """A public package in a process of its own, see ``_peer.py``."""
 
-    def __init__(self, command, environment):
+    def __init__(self, command, environment, stderr=subprocess.DEVNULL):
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=stderr,
             text=True,
             env=environment,
         )
@@ -154,11 +160,11 @@ def bare(name, ours, y, batch_size):
     rows, numbers, labels = ours.tensors(y)
     if name == "bare MMoE":
         # unlike ours it has no value for missing numbers
-        table = ours.net.module_.embedding.table
+        table = ours.network.embedding.table
         network = BareMMoE(len(table), rows.shape[1], numbers.shape[1], 2)
     else:
-        network = BareDEPHN(ours.net.module_)
-        check_equal(network, ours.net.module_, rows[:64], numbers[:64])
+        network = BareDEPHN(ours.network)
+        check_equal(network, ours.network, rows[:64], numbers[:64])
     similarity = name != "bare MMoE"
     return BareLoop(network, rows, numbers, labels, batch_size, similarity)
 

@@ -1,6 +1,7 @@
 """What depends on versions: names that scikit-learn keeps private, and pickles."""
 
 import warnings
+from functools import partial
 from typing import Any
 
 from sklearn import base
@@ -17,8 +18,8 @@ from sklearn.utils._param_validation import (
     InvalidParameterError,
     StrOptions,
     validate_parameter_constraints,
-    validate_params,
 )
+from sklearn.utils._param_validation import validate_params as _validate_params
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
@@ -26,6 +27,9 @@ from sklearn.utils.validation import (
     _num_samples,
     validate_data,
 )
+
+# what is passed on to other functions of ours has been checked already
+validate_params = partial(_validate_params, prefer_skip_nested_validation=True)
 
 __all__ = [
     "BaseEstimator",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -135,7 +135,7 @@ feature_names_in_ : ndarray of shape (n_features,)
         X_val: Any = None,
         y_val: Any = None,
         groups: Any = None,
-    ) -> MultiTaskClassifier:
+    ) -> Self:
         """Fit the network to a table and the labels of one or more tasks.
 
         Parameters
@@ -179,7 +179,7 @@ default=None
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
-    ) -> MultiTaskClassifier:
+    ) -> Self:
         """Train for one epoch on the given rows, and go on from there the next time.
 
         The first call learns the columns, the tasks and the network's sizes. Categories
@@ -207,9 +207,7 @@ default=None
         )
 
     @with_callbacks
-    def _train(
-        self, X: Any, y: Any, sample_weight: Any, **how: Any
-    ) -> MultiTaskClassifier:
+    def _train(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> Self:
         """Plan, train, commit: only the last changes anything of the estimator."""
         with threads(self.n_threads):
             plan = FitPlan.of(self, X, y, sample_weight, **how)
@@ -240,20 +238,6 @@ default=None
             UserWarning,
             stacklevel=4,
         )
-
-    def trim(self) -> MultiTaskClassifier:
-        """Forget what further training alone would need, so that a pickle is smaller.
-
-        The optimizer's moments and the weights of the last step, beside their average,
-        take up to three times the memory of the parameters. Predictions stay as they
-        are; training that goes on starts from them, with moments and average anew.
-
-        Returns
-        -------
-        self : object
-        """
-        self._fitted = self._learned().trimmed()
-        return self
 
     # ------------------------------------------------------------ predicting
 

@@ -128,30 +128,20 @@ default=None
         ValueError
             Where a task has no observed row of one of its classes.
         """
-        try:
-            check_is_fitted(self.estimator)
-        except NotFittedError:
-            raise NotFittedError(
-                f"TaskCalibrator calibrates a fitted estimator, and this "
-                f"{type(self.estimator).__name__} is not. Fit it first. If it was, and "
-                "something cloned it, give FrozenEstimator(estimator)."
-            ) from None
-        tasks = fitted_tasks(self.estimator)
+        tasks = _tasks_of(self.estimator)
         labels = tasks.read(y)
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)
         weights = combine(labels, tasks, given, None)
         probabilities = task_probabilities(self.estimator, tasks, X)
         calibrators = []
-        for t, (name, classes) in enumerate(
-            zip(tasks.names, tasks.classes, strict=True)
-        ):
+        for t, task in enumerate(tasks.tasks):
             rows = np.flatnonzero(weights[:, t])
             codes = labels.values[rows, t].astype(np.intp)
-            present = np.unique(codes)
+            classes, present = task.classes, np.unique(codes)
             if len(present) < max(2, len(classes)):
                 raise ValueError(
-                    f"Task {name!r} cannot be calibrated: of its classes "
+                    f"Task {task.name!r} cannot be calibrated: of its classes "
                     f"{classes.tolist()}, the rows hold {classes[present].tolist()}. "
                     "Give rows of at least two classes, and of each one."
                 )
@@ -187,6 +177,19 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
 
     def decision_function(self, X: Any) -> NDArray:
         return X
+
+
+def _tasks_of(estimator: Any) -> Tasks:
+    """The tasks of a fitted estimator."""
+    try:
+        check_is_fitted(estimator)
+    except NotFittedError:
+        raise NotFittedError(
+            f"TaskCalibrator calibrates a fitted estimator, and this "
+            f"{type(estimator).__name__} is not. Fit it first. If it was, and "
+            "something cloned it, give FrozenEstimator(estimator)."
+        ) from None
+    return fitted_tasks(estimator)
 
 
 def _calibrator(

@@ -92,31 +92,52 @@ def _deal(
     return dealt
 
 
-def _assign(label_set: NDArray, dealt: NDArray, order: NDArray) -> NDArray:
-    """The fold of each row, the rows of one label set in the given order."""
-    rows = order[np.argsort(label_set[order], kind="stable")]
-    n_sets, n_folds = dealt.shape
+def _fold_of_each(
+    label_set: NDArray,
+    label_sets: NDArray,
+    shares: NDArray,
+    sizes: NDArray,
+    random_state: np.random.RandomState | None = None,
+) -> NDArray:
+    """The fold of each row; chance, or their order, settles what labels leave open."""
+    shuffled = np.arange if random_state is None else random_state.permutation
+    n_sets, n_folds = len(label_sets), len(sizes)
+    sets = shuffled(n_sets)
+    dealt = np.empty((n_sets, n_folds), dtype=int)
+    dealt[sets] = _deal(label_sets[sets], np.bincount(label_set)[sets], shares, sizes)
+    rows = shuffled(len(label_set))
+    rows = rows[np.argsort(label_set[rows], kind="stable")]
     fold = np.empty(len(rows), dtype=int)
     fold[rows] = np.repeat(np.tile(np.arange(n_folds), n_sets), dealt.ravel())
     return fold
 
 
-def _deal_at_random(
-    label_set: NDArray,
-    label_sets: NDArray,
-    shares: NDArray,
-    sizes: NDArray,
-    random_state: np.random.RandomState,
-) -> NDArray:
-    """The fold of each row; chance settles what the labels leave open."""
-    sets = random_state.permutation(len(label_sets))
-    counts = np.bincount(label_set)
-    dealt = np.empty((len(label_sets), len(sizes)), dtype=int)
-    dealt[sets] = _deal(label_sets[sets], counts[sets], shares, sizes)
-    return _assign(label_set, dealt, random_state.permutation(len(label_set)))
+class _MultiLabelSplitter(_UnsupportedGroupCVMixin):
+    """What both splitters share."""
+
+    def split(
+        self, X: Any, y: Any, groups: Any = None
+    ) -> Iterator[tuple[NDArray, NDArray]]:
+        """Indices of the train and test rows of each split.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Only its number of rows is read.
+        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
+            Labels of any kind; NaN, None or pd.NA is *not observed*.
+        groups : object, default=None
+            Ignored, with a warning.
+
+        Yields
+        ------
+        train : ndarray of shape (n_train,)
+        test : ndarray of shape (n_test,)
+        """
+        return super().split(X, y, groups)
 
 
-class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
+class MultiLabelStratifiedKFold(_MultiLabelSplitter, _BaseKFold):
     """K-fold cross-validation that keeps the label rates of several tasks.
 
     Iterative stratification [1]_: every fold gets its share of each task's labels, the
@@ -168,27 +189,6 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
     ) -> None:
         super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
 
-    def split(
-        self, X: Any, y: Any, groups: Any = None
-    ) -> Iterator[tuple[NDArray, NDArray]]:
-        """Indices of the rows of each fold.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only its number of rows is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels of any kind; NaN, None or pd.NA is *not observed*.
-        groups : object, default=None
-            Ignored, with a warning.
-
-        Yields
-        ------
-        train : ndarray of shape (n_train,)
-        test : ndarray of shape (n_test,)
-        """
-        return super().split(X, y, groups)
-
     def _iter_test_masks(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[NDArray]:
@@ -197,18 +197,15 @@ class MultiLabelStratifiedKFold(_UnsupportedGroupCVMixin, _BaseKFold):
         shares = np.ones(n_splits, dtype=int)
         sizes = np.full(n_splits, n_samples // n_splits)
         sizes[: n_samples % n_splits] += 1
-        if self.shuffle:
-            random_state = check_random_state(self.random_state)
-            fold = _deal_at_random(label_set, label_sets, shares, sizes, random_state)
+        random_state = check_random_state(self.random_state) if self.shuffle else None
+        fold = _fold_of_each(label_set, label_sets, shares, sizes, random_state)
+        if random_state:
             fold = random_state.permutation(n_splits)[fold]
-        else:
-            dealt = _deal(label_sets, np.bincount(label_set), shares, sizes)
-            fold = _assign(label_set, dealt, np.arange(n_samples))
         for i in range(n_splits):
             yield fold == i
 
 
-class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSplit):
+class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
     """Random train and test sets that keep the label rates of several tasks.
 
     Every split deals the rows anew, as :class:`MultiLabelStratifiedKFold` does, to a
@@ -243,27 +240,6 @@ class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSpli
     (array([6., 3.]), array([2., 1.]))
     """
 
-    def split(
-        self, X: Any, y: Any, groups: Any = None
-    ) -> Iterator[tuple[NDArray, NDArray]]:
-        """Indices of the train and test rows of each split.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Only its number of rows is read.
-        y : array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels of any kind; NaN, None or pd.NA is *not observed*.
-        groups : object, default=None
-            Ignored, with a warning.
-
-        Yields
-        ------
-        train : ndarray of shape (n_train,)
-        test : ndarray of shape (n_test,)
-        """
-        return super().split(X, y, groups)
-
     def _iter_indices(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[NDArray, NDArray]]:
@@ -274,7 +250,7 @@ class MultiLabelStratifiedShuffleSplit(_UnsupportedGroupCVMixin, BaseShuffleSpli
         sizes = np.array([n_train, n_test, len(label_set) - n_train - n_test])
         random_state = check_random_state(self.random_state)
         for _ in range(self.n_splits):
-            fold = _deal_at_random(label_set, label_sets, sizes, sizes, random_state)
+            fold = _fold_of_each(label_set, label_sets, sizes, sizes, random_state)
             train, test = np.flatnonzero(fold == 0), np.flatnonzero(fold == 1)
             yield random_state.permutation(train), random_state.permutation(test)
 

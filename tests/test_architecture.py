@@ -1,10 +1,11 @@
-"""Imports go down only, in every file of the library."""
+"""The house: what stands where, who may import whom, and how long a function is."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,10 +18,47 @@ OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
 
+LEAVES = {"_compat", "_parameters", "_suggest"}
+NETWORK = {"nn", "training", "tasks", "preprocessing", *LEAVES}
+# Every file of the root and every folder, and what of ours it may import. Whatever is
+# added to the library goes into one of them, or into the table with a reason.
+HOUSE: dict[str, set[str]] = {
+    # leaves that everyone may import
+    "_compat": set(),  # names that scikit-learn keeps private; versions
+    "_suggest": set(),  # "did you mean"
+    "_parameters": {"_suggest"},  # parameters, declared once
+    # the five nouns, from the bottom up
+    "nn": set(),  # networks and their parts
+    "tasks": {"_compat", "_suggest"},  # what y is
+    "preprocessing": {"tasks", "_compat", "_suggest"},  # what X is
+    "training": {"tasks", "preprocessing", "nn", *LEAVES},  # how a network learns
+    # estimators
+    "_estimator": NETWORK,
+    "_dephn": {"_estimator", *NETWORK},
+    "baselines": {"_dephn", "_estimator", *NETWORK},
+    # what prepares and judges data
+    "datasets": {"_compat", "_suggest"},
+    "metrics": {"tasks", "_compat", "_suggest"},
+    "model_selection": {"tasks", "_compat", "_suggest"},
+    "calibration": {"tasks", "_compat", "_suggest"},
+    # readers of fitted state, which nobody below them knows
+    "inspection": {"metrics", *NETWORK},
+    "__init__": {"_dephn", "_estimator", "model_selection", "tasks"},
+}
+# within functions alone: what a notebook shows, and the version of a pickle
+LATE = {"_estimator": {"inspection"}, "_compat": {"__version__"}}
+MOST_FILES, MOST_LINES = 8, 50
+SHORT = {"_estimator.py": 300}
+
+
+@cache
+def tree_of(file):
+    return ast.parse(file.read_text())
+
 
 def imports(file, *, top_level=False):
     """Each import of a file as (module, name or None), relative ones made absolute."""
-    tree = ast.parse(file.read_text())
+    tree = tree_of(file)
     nodes = _top_level(tree) if top_level else ast.walk(tree)
     package = ("dephn_sk", *file.relative_to(ROOT).parts[:-1])
     for node in nodes:
@@ -68,62 +106,207 @@ def in_folder(name):
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [module]
 
 
-def names(files):
-    return [str(file.relative_to(ROOT)) for file in files]
+def found_in(files, look):
+    """What `look` finds in the source of each file, where it finds something."""
+    found = {
+        str(file.relative_to(ROOT)): list(look(file.read_text())) for file in files
+    }
+    return {name: what for name, what in found.items() if what}
 
 
-@pytest.mark.parametrize("file", in_folder("nn"), ids=names(in_folder("nn")))
-def test_nn_imports_torch_alone(file):
-    standard = sys.stdlib_module_names
-    assert packages_of(file) - standard <= {"torch", "dephn_sk.nn"}
+def rooms_of(root):
+    """Files of the root, by name, and folders that hold code."""
+    files = [path.stem for path in root.glob("*.py")]
+    return sorted([*files, *{path.relative_to(root).parts[0] for path in deeper(root)}])
+
+
+def deeper(root):
+    return [path for path in root.rglob("*.py") if path.parent != root]
+
+
+def test_everything_stands_in_the_house():
+    assert rooms_of(ROOT) == sorted(HOUSE)
+    assert len(list(ROOT.glob("*.py"))) <= MOST_FILES
+    # a folder holds files, and no further folder
+    assert all(len(file.relative_to(ROOT).parts) == 2 for file in deeper(ROOT))
+
+
+@pytest.mark.parametrize("born", ["_helpers.py", "utils/__init__.py", "common/x.py"])
+def test_what_is_born_outside_the_house_is_seen(born, tmp_path):
+    for room in HOUSE:
+        (tmp_path / f"{room}.py").touch()
+    assert rooms_of(tmp_path) == sorted(HOUSE)
+    (tmp_path / born).parent.mkdir(exist_ok=True)
+    (tmp_path / born).touch()
+    assert rooms_of(tmp_path) != sorted(HOUSE)
+
+
+def ours(packages):
+    prefix = "dephn_sk."
+    return {p.removeprefix(prefix) for p in packages if p.startswith(prefix)}
+
+
+@pytest.mark.parametrize("room", HOUSE)
+def test_imports_go_down_only(room):
+    for file in in_folder(room):
+        early, late = (
+            ours(packages_of(file, top_level=alone)) - {room} for alone in (True, False)
+        )
+        name = file.relative_to(ROOT)
+        assert early <= HOUSE[room], f"{name} imports {early - HOUSE[room]}"
+        allowed = HOUSE[room] | LATE.get(room, set())
+        assert late <= allowed, f"{name} imports {late - allowed}"
+
+
+def test_the_house_has_no_cycle():
+    below = {room: set(known) for room, known in HOUSE.items()}
+    while below:
+        ground = {room for room, known in below.items() if not known & set(below)}
+        assert ground, f"{sorted(below)} import each other"
+        below = {room: known for room, known in below.items() if room not in ground}
+
+
+def long_functions(source, most=MOST_LINES):
+    """Functions of more lines than that, docstring included."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            n_lines = node.end_lineno - node.lineno + 1
+            if n_lines > most:
+                yield f"{node.name} ({n_lines} lines)"
+
+
+TRUNK = [
+    *sorted(ROOT.glob("*.py")),
+    *(
+        file
+        for name in ("tasks", "training", "preprocessing")
+        for file in in_folder(name)
+    ),
+]
+
+
+def test_no_function_of_the_trunk_is_longer_than_fifty_lines():
+    assert not found_in(TRUNK, long_functions)
+
+
+def test_a_long_function_is_named():
+    source = "class A:\n    def f(self):\n" + "        pass\n" * 49
+    assert not list(long_functions(source))
+    assert list(long_functions(source + "        pass\n")) == ["f (51 lines)"]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_file_that_reads_as_a_story_stays_short(name):
+    assert len((ROOT / name).read_text().splitlines()) <= SHORT[name]
+
+
+def test_tasks_know_no_part_of_a_network():
+    """Losses are functions of tensors."""
+    for file in in_folder("tasks"):
+        for module, name in imports(file):
+            if module.split(".")[0] == "torch" and module != "torch.nn.functional":
+                assert module == "torch", file
+                assert name in (None, "Tensor"), f"{file} imports {name}"
+
+
+Y = {"y", "y_val", "y_true"}
+READERS = {"check_array", "check_X_y", "column_or_1d", "type_of_target", "list", "set"}
+READERS |= {"unique_labels", "check_classification_targets", "LabelEncoder"}
+# data sets make a y, and networks know none
+READ_NO_Y = [
+    file
+    for room in HOUSE
+    if room not in ("tasks", "datasets", "nn")
+    for file in in_folder(room)
+]
+
+
+def looks_at_y(source):
+    """Expressions that look into a y, instead of handing it on to `tasks`."""
+    for node in ast.walk(ast.parse(source)):
+        inside = isinstance(node, (ast.Attribute, ast.Subscript)) and node.value
+        if isinstance(node, (ast.For, ast.comprehension)):
+            inside = node.iter
+        if isinstance(inside, ast.Name) and inside.id in Y:
+            yield ast.unparse(node)
+        if isinstance(node, ast.Call):
+            *package, function = ast.unparse(node.func).split(".")
+            foreign = package[:1] in (["np"], ["pd"], ["pa"], ["pl"], ["torch"])
+            given = {a.id for a in node.args if isinstance(a, ast.Name)}
+            if given & Y and (foreign or function in READERS):
+                yield ast.unparse(node)
+
+
+def test_only_tasks_look_at_a_y():
+    assert not found_in(READ_NO_Y, looks_at_y)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "y.to_numpy()",
+        "y_true[:, 0]",
+        "np.asarray(y)",
+        "check_array(y)",
+        "[a for a in y]",
+    ],
+)
+def test_who_looks_at_a_y_is_found(source):
+    assert list(looks_at_y(source))
+    assert not list(looks_at_y("read_columns(y)"))
+
+
+def test_nn_imports_torch_alone():
+    for file in in_folder("nn"):
+        standard = sys.stdlib_module_names
+        assert packages_of(file) - standard <= {"torch", "dephn_sk.nn"}, file
 
 
 NO_TORCH = [
     file
-    for name in ("metrics", "datasets", "preprocessing", "model_selection")
+    for name in (
+        "metrics",
+        "datasets",
+        "preprocessing",
+        "model_selection",
+        "calibration",
+    )
     for file in in_folder(name)
 ]
 
 
-@pytest.mark.parametrize("file", NO_TORCH, ids=names(NO_TORCH))
-def test_what_prepares_and_judges_data_knows_no_network(file):
-    upward = {"_estimator", "_dephn", "training", "nn", "baselines"}
-    forbidden = {"torch", "skorch", *(f"dephn_sk.{name}" for name in upward)}
-    assert not packages_of(file) & forbidden
+def test_what_prepares_and_judges_data_knows_no_torch():
+    for file in NO_TORCH:
+        assert not packages_of(file) & {"torch", "skorch"}, file
 
 
-@pytest.mark.parametrize("file", FILES, ids=names(FILES))
-def test_private_names_of_scikit_learn_come_through_compat_alone(file):
-    if file.name == "_compat.py":
-        return
-    for module, name in imports(file):
-        first, *rest = module.split(".")
-        if first in ("sklearn", "skorch"):
-            private = [p for p in (*rest, name or "") if p.startswith("_")]
-            assert not private, f"from {module} import {name}"
+def test_private_names_of_scikit_learn_come_through_compat_alone():
+    for file in FILES:
+        if file.name == "_compat.py":
+            continue
+        for module, name in imports(file):
+            first, *rest = module.split(".")
+            if first in ("sklearn", "skorch"):
+                private = [p for p in (*rest, name or "") if p.startswith("_")]
+                assert not private, f"{file}: from {module} import {name}"
 
 
-@pytest.mark.parametrize("file", FILES, ids=names(FILES))
-def test_optional_packages_are_imported_late(file):
-    top = packages_of(file, top_level=True)
-    if str(file.relative_to(ROOT)) not in EXTENSIONS:
-        assert not top & OPTIONAL
-    modules = {module for module, _ in imports(file, top_level=True)}
-    assert not {module.rsplit(".", 1)[-1] for module in modules} & {
-        Path(extension).stem for extension in EXTENSIONS
-    }
+def test_optional_packages_are_imported_late():
+    for file in FILES:
+        top = packages_of(file, top_level=True)
+        if str(file.relative_to(ROOT)) not in EXTENSIONS:
+            assert not top & OPTIONAL, file
+        modules = {module for module, _ in imports(file, top_level=True)}
+        assert not {module.rsplit(".", 1)[-1] for module in modules} & {
+            Path(extension).stem for extension in EXTENSIONS
+        }
 
 
-@pytest.mark.parametrize("file", FILES, ids=names(FILES))
-def test_nothing_but_the_stated_dependencies_is_imported(file):
-    allowed = {"torch", "skorch", "sklearn", "numpy", "scipy", "joblib", *OPTIONAL}
-    outside = {p for p in packages_of(file) if not p.startswith("dephn_sk")}
-    assert outside - set(sys.stdlib_module_names) <= allowed
-
-
-@pytest.mark.parametrize("file", FILES, ids=names(FILES))
-def test_files_are_named_after_what_they_hold(file):
-    assert file.stem.strip("_") not in {"utils", "util", "common", "layers", "helpers"}
+def test_nothing_but_the_stated_dependencies_is_imported():
+    for file in FILES:
+        allowed = {"torch", "skorch", "sklearn", "numpy", "scipy", "joblib", *OPTIONAL}
+        outside = {p for p in packages_of(file) if not p.startswith("dephn_sk")}
+        assert outside - set(sys.stdlib_module_names) <= allowed, file
 
 
 ASKING = {"getattr", "hasattr", "isinstance"}
@@ -157,9 +340,8 @@ def _words(node):
     return found | {p.attr for p in ast.walk(node) if isinstance(p, ast.Attribute)}
 
 
-@pytest.mark.parametrize("file", ABOVE_NN, ids=names(ABOVE_NN))
-def test_a_network_is_asked_for_what_its_contract_lists_alone(file):
-    assert not list(questions_to_networks(file.read_text()))
+def test_a_network_is_asked_for_what_its_contract_lists_alone():
+    assert not found_in(ABOVE_NN, questions_to_networks)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch.testing import assert_close
 
-from dephn_sk import DEPHNMultiTaskClassifier, _batches
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
@@ -26,10 +26,10 @@ from dephn_sk.nn import (
     _table,
     coefficient,
     label_similarity,
+    use_generator,
 )
 from dephn_sk.preprocessing import FieldEncoder, Fields
-from dephn_sk.training import MultiTaskLoss
-from dephn_sk.training._source import ArraySource
+from dephn_sk.training import ArraySource, FitPlan, MultiTaskLoss, Trainer, _source
 
 pytestmark = [
     pytest.mark.cuda,
@@ -150,8 +150,8 @@ def test_a_training_step_and_predictions_equal_those_of_the_cpu(name, paper, gat
         for device in ("cpu", "cuda")
     )
     parameters = zip(
-        gpu.net_.module_.state_dict().items(),
-        cpu.net_.module_.state_dict().values(),
+        gpu.network_.state_dict().items(),
+        cpu.network_.state_dict().values(),
         strict=True,
     )
     for (parameter, one), other in parameters:
@@ -168,7 +168,7 @@ def test_a_training_step_and_predictions_equal_those_of_the_cpu(name, paper, gat
 def test_auto_takes_the_gpu():
     model = make_model().fit(*KINDS["plain"].table())
     assert torch.device(model.net_.device).type == "cuda"
-    assert next(model.net_.module_.parameters()).is_cuda
+    assert next(model.network_.parameters()).is_cuda
 
 
 def test_the_initial_values_do_not_depend_on_the_device():
@@ -176,7 +176,7 @@ def test_the_initial_values_do_not_depend_on_the_device():
     rates = {"learning_rate": 1e-30, "gate_learning_rate": 0.0, "weight_decay": 0.0}
     cpu, gpu = (make_model(device=d, **rates).fit(X, y) for d in ("cpu", "cuda"))
     for one, other in zip(
-        gpu.net_.module_.parameters(), cpu.net_.module_.parameters(), strict=True
+        gpu.network_.parameters(), cpu.network_.parameters(), strict=True
     ):
         assert torch.equal(one.cpu(), other)
 
@@ -230,18 +230,18 @@ def test_a_model_fitted_on_the_gpu_predicts_on_a_machine_without(
     assert done.stdout.strip() == "the same"
 
 
-def assert_waits_for_nothing(model, fields, labels, weights=None):
+def assert_waits_for_nothing(model, X, y):
     """Train some steps in which torch raises where the processor would wait."""
-    source = ArraySource(fields, labels, weights, device="cuda")
-    net = model.net_
-    net.module_.train()
-    batches = source.batches(3, seed=0, epoch=9)
+    plan = FitPlan.of(model, X, y, epochs=1)
+    trainer = Trainer(plan.begin(), plan)
+    use_generator(trainer.state.network.train(), trainer._generator)
+    batches = plan.train.batches(3, seed=0, epoch=9)
     first = next(batches)  # an epoch's order is moved to the device once
-    net.train_step(first)
+    trainer._step(first)
     try:
         torch.cuda.set_sync_debug_mode("error")
         for batch in (first, *batches):
-            net.train_step(batch)
+            trainer._step(batch)
     finally:
         torch.cuda.set_sync_debug_mode("default")
 
@@ -262,17 +262,9 @@ def assert_waits_for_nothing(model, fields, labels, weights=None):
     ids=str,
 )
 def test_a_training_step_waits_for_nothing(name, paper, resident, options, monkeypatch):
-    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: resident)
-    X, y = KINDS[name].table()
-    model = make_model(paper, device="cuda", **options).fit(X, y)
-    indices = model.tasks_.read(y).filled()
-    known = ~np.isnan(indices)
-    assert_waits_for_nothing(
-        model,
-        model.encoder_.encode(X),
-        np.nan_to_num(indices),
-        None if known.all() else known.astype(float),
-    )
+    monkeypatch.setattr(_source, "fits", lambda n_bytes, device: resident)
+    model = make_model(paper, device="cuda", **options)
+    assert_waits_for_nothing(model, *KINDS[name].table())
 
 
 def make_lists(n_rows=12):
@@ -294,8 +286,7 @@ def test_a_step_over_multi_valued_fields_waits_for_nothing(mode, weighted):
         bag_mode=mode, bag_weights={"tags": "weights"} if weighted else None
     )
     X = with_weights if weighted else X
-    model = make_model(device="cuda", encoder=encoder).fit(X, y)
-    assert_waits_for_nothing(model, model.encoder_.encode(X), y.astype(float))
+    assert_waits_for_nothing(make_model(device="cuda", encoder=encoder), X, y)
 
 
 # ------------------------------------------------------ data that the GPU cannot hold
@@ -307,13 +298,13 @@ def test_batches_that_are_sent_train_as_those_that_are_there(name, monkeypatch):
     models = []
     for resident in (True, False):
         monkeypatch.setattr(
-            _batches, "fits", lambda n_bytes, device, answer=resident: answer
+            _source, "fits", lambda n_bytes, device, answer=resident: answer
         )
         model = make_model(dtype="float64", batch_size=3, max_epochs=3, device="cuda")
         models.append(model.fit(X, y))
     there, sent = models
     for one, other in zip(
-        sent.net_.module_.parameters(), there.net_.module_.parameters(), strict=True
+        sent.network_.parameters(), there.network_.parameters(), strict=True
     ):
         assert_close(one, other, **CLOSE)
     pairs = zip(
@@ -332,7 +323,7 @@ def test_many_large_batches_arrive_as_they_were_sent(shuffled, monkeypatch):
     )
     labels = rng.integers(0, 2, (100_000, 2), dtype=np.uint8)
     expected = ArraySource(fields, labels).batches(4096, **shuffled)
-    monkeypatch.setattr(_batches, "fits", lambda n_bytes, device: False)
+    monkeypatch.setattr(_source, "fits", lambda n_bytes, device: False)
     source = ArraySource(fields, labels, device="cuda")
     assert source.home.type == "cpu"
     work = torch.randn(2000, 2000, device="cuda")
@@ -353,8 +344,8 @@ def test_the_rows_of_training_and_validation_lie_on_the_gpu_once():
     seen = []
 
     class Sources(Callback):
-        def on_train_begin(self, net, X=None, **kwargs):
-            seen.extend(X)
+        def on_epoch_begin(self, net, dataset_train=None, dataset_valid=None, **kwargs):
+            seen.extend([dataset_train, dataset_valid])
 
     make_model(device="cuda", early_stopping=True, callbacks=[Sources()]).fit(X, y)
     train, valid = seen
@@ -372,7 +363,7 @@ def test_a_large_table_trains_as_on_the_cpu(monkeypatch):
         for device in ("cpu", "cuda")
     )
     for one, other in zip(
-        gpu.net_.module_.parameters(), cpu.net_.module_.parameters(), strict=True
+        gpu.network_.parameters(), cpu.network_.parameters(), strict=True
     ):
         assert_close(one.cpu(), other, **CLOSE)
 

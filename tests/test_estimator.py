@@ -640,10 +640,11 @@ def test_fit_leaves_parameters_and_inputs_alone():
 def test_read_only_arrays_train_and_predict():
     X = np.random.default_rng(0).normal(size=(12, 2))
     y = (X > 0).astype(float)
-    weights = np.ones(12)
+    weights = np.arange(1.0, 13)
+    before = make_model().fit(X, y, weights).predict_proba(X)
     for array in (X, y, weights):
         array.flags.writeable = False
-    make_model().fit(X, y, weights).predict(X)
+    assert_array_equal(make_model().fit(X, y, weights).predict_proba(X), before)
 
 
 def test_the_number_of_threads_is_restored():

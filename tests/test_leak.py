@@ -139,7 +139,7 @@ def trained_on(plan: FitPlan) -> list[np.ndarray]:
     """All that the rows that train have become."""
     (batch,) = plan.train.batches(plan.train.n_rows)
     parts = [batch.inputs["codes"], batch.inputs["numbers"]]
-    for bag in batch.inputs["bags"]:
+    for bag in batch.inputs.get("bags", ()):
         parts += bag[:2]
     return [part.numpy() for part in (*parts, batch.labels, batch.weights)]
 
@@ -232,6 +232,22 @@ def test_rows_of_weight_zero_leave_no_trace(change, early_stopping):
     if early_stopping:
         np.testing.assert_array_equal(aside(plan), aside(other))
         assert plan.valid.n_rows == np.ceil((N_ROWS - 15) / 4)
+
+
+@every_change
+def test_rows_of_weight_zero_do_not_grow_a_table(change):
+    model = make_model(encoder=FieldEncoder(delimiters={"tags": "|"}))
+    before = model.partial_fit(*table())._fitted
+    rows = np.arange(10, 25)
+    X, y = table(change, rows)
+    left = np.delete(np.arange(N_ROWS), rows)
+    plan = plan_of(model, X, y, before=before, grows=True, sample_weight=silent(rows))
+    without = plan_of(
+        *(model, X.iloc[left].reset_index(drop=True), y.iloc[left]),
+        before=before,
+        grows=True,
+    )
+    assert_same(without, plan)
 
 
 @every_change
@@ -328,8 +344,21 @@ def test_rows_set_aside_are_weighed_as_the_rows_that_train():
 # -------------------------------------------------------------------- bins and numbers
 
 
-def test_edges_are_quantiles_of_the_weighted_rows():
-    """A row of weight three counts as three rows."""
+@pytest.mark.parametrize("heavy", ["low", "high"])
+def test_bins_hold_as_much_weight_each(heavy):
+    X, y = table()
+    price = X["price"].to_numpy()
+    weight = np.where((price > np.median(price)) == (heavy == "high"), 20.0, 1.0)
+    model = make_model(early_stopping=False, numeric_embedding="bins", encoder=None)
+    plan = plan_of(model, X[["price"]], y, sample_weight=weight)
+    numbers = trained_on(plan)[1][:, 0]
+    bins = np.searchsorted(plan.edges[0][1:-1], numbers, side="right")
+    mass = np.bincount(bins, weight)
+    assert len(mass) == 8
+    np.testing.assert_allclose(mass, weight.sum() / 8, atol=2 * weight.max())
+
+
+def test_edges_of_a_row_of_weight_three_are_those_of_three_rows():
     X, y = table()
     weight = np.random.default_rng(1).integers(1, 5, N_ROWS)
     again = np.repeat(np.arange(N_ROWS), weight)
@@ -337,10 +366,19 @@ def test_edges_are_quantiles_of_the_weighted_rows():
     X = X[["price", "count"]]
     weighted = plan_of(model, X, y, sample_weight=weight)
     repeated = plan_of(model, X.iloc[again].reset_index(drop=True), y.iloc[again])
-    plain = plan_of(model, X, y)
     for a, b in zip(weighted.edges, repeated.edges, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
-    assert not np.array_equal(weighted.edges[0], plain.edges[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_edges_are_numbers_that_rows_hold(dtype):
+    """So that a row whose number equals an edge is in the bin that begins there."""
+    plan = plan_of(make_model(dtype=dtype, numeric_embedding="bins"), *table())
+    numbers = trained_on(plan)[1]
+    assert numbers.dtype == dtype
+    for column, edges in zip(numbers.T, plan.edges, strict=True):
+        assert edges.dtype == dtype
+        assert np.isin(edges[:-1], column).all()
 
 
 def test_auto_bins_discrete_numbers_alone():
@@ -373,3 +411,14 @@ def test_statistics_of_a_row_set_aside_come_from_the_rows_that_train():
     (batch,) = plan.train.batches(N_ROWS)
     trained = plan.encoder.encode(X.drop(index=rows).reset_index(drop=True))
     assert not np.array_equal(batch.inputs["numbers"], trained.numbers)
+
+
+def test_the_seed_decides_the_folds_of_an_encoder_without_one():
+    def statistics(encoder_seed: int | None = None, **changes: Any) -> list[float]:
+        model = make_model(early_stopping=False, **changes)
+        model.encoder.set_params(random_state=encoder_seed)
+        return trained_on(plan_of(model, *table()))[1].tolist()
+
+    first = statistics()
+    assert statistics() == first != statistics(random_state=1)
+    assert statistics(5) == statistics(5, random_state=1) != first

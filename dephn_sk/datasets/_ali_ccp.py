@@ -20,20 +20,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from .._suggest import did_you_mean
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    STREAMING_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    as_categorical,
-    check_tasks,
-    find_file,
-    import_pandas,
-)
+from .._suggest import check_names
+from . import _tables
 
 FOLDER = "ali_ccp"
 ORIGIN = "https://tianchi.aliyun.com/dataset/408, under the terms stated there"
@@ -45,17 +34,9 @@ USER_LIST_FIELDS = ("109_14", "110_14", "127_14", "150_14")
 ITEM_LIST_FIELDS = ("210",)
 
 
-@validate_params(
-    {
-        **LOADER_CONSTRAINTS,
-        **STREAMING_CONSTRAINTS,
-        "list_fields": ["array-like"],
-        "missing_without_click": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
-)
+@_tables.loader
 def load_ali_ccp(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     tasks: str | Sequence[str] = ("click", "conversion"),
     missing_without_click: bool = False,
@@ -64,7 +45,7 @@ def load_ali_ccp(
     n_rows: int | None = None,
     chunk_size: int = 200_000,
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     r"""Load Ali-CCP (Alibaba click and conversion prediction) from files on disk.
 
     The files are read in chunks and the features of the users joined. Of the
@@ -143,83 +124,56 @@ def load_ali_ccp(
     >>> y.columns.tolist()  # doctest: +SKIP
     ['click', 'conversion']
     """
-    pd = import_pandas("load_ali_ccp")
-    tasks = check_tasks(tasks, TASKS)
-    for name in list_fields:
-        if name not in USER_LIST_FIELDS + ITEM_LIST_FIELDS:
-            known = [*ITEM_LIST_FIELDS, *USER_LIST_FIELDS]
-            raise ValueError(
-                f"list_fields contains {name!r}, which is none of {known}."
-                + did_you_mean(name, known)
-            )
-    user_lists = [name for name in USER_LIST_FIELDS if name in list_fields]
-    item_lists = [name for name in ITEM_LIST_FIELDS if name in list_fields]
-
+    pd = _tables.import_pandas("load_ali_ccp")
+    tasks = _tables.check_tasks(tasks, TASKS)
+    check_names("list_fields", list_fields, (*ITEM_LIST_FIELDS, *USER_LIST_FIELDS))
+    user_fields = [*USER_FIELDS, *(f for f in USER_LIST_FIELDS if f in list_fields)]
+    item_fields = [*ITEM_FIELDS, *(f for f in ITEM_LIST_FIELDS if f in list_fields)]
     paths = {
-        (kind, part): find_file(data_home, FOLDER, f"{kind}_{part}.csv", ORIGIN)
+        (kind, part): _tables.find_file(data_home, FOLDER, f"{kind}_{part}.csv", ORIGIN)
         for kind in ("common_features", "sample_skeleton")
         for part in ("train", "test")
     }
 
-    users, rows, n_users, n_fitted = [], [], 0, 0
+    parts = []
     for part in ("train", "test"):
         path = paths["common_features", part]
-        common = _chunks(pd, path, ["user"], USER_FIELDS, user_lists, None, chunk_size)
-        users.append(pd.concat(common, ignore_index=True))
-        known = pd.Index(users[-1].pop("user"))
+        common = _chunks(pd, path, ["user"], user_fields, None, chunk_size)
+        users, shown = _tables.stacked(common).set_index("user"), []
         path = paths["sample_skeleton", part]
         names = ["sample_id", "click", "conversion", "user"]
-        skeleton = _chunks(pd, path, names, ITEM_FIELDS, item_lists, n_rows, chunk_size)
-        for chunk in skeleton:
-            position = known.get_indexer(chunk["user"])
-            chunk["user"] = np.where(position < 0, -1, position + n_users)
-            rows.append(chunk.drop(columns="sample_id"))
-            n_fitted += len(chunk) if part == "train" else 0
-        n_users += len(known)
-    users = pd.concat(users, ignore_index=True)
-    rows = pd.concat(rows, ignore_index=True)
-
-    columns = {}
-    for name in (*USER_FIELDS, *user_lists):
-        category = _as_category(pd, users.pop(name))
-        columns[name] = category.take(rows["user"].to_numpy(), allow_fill=True)
-    for name in (*ITEM_FIELDS, *item_lists):
-        columns[name] = _as_category(pd, rows.pop(name))
-    for name in VALUE_FIELDS:
-        columns[f"{name}_value"] = rows.pop(f"{name}_value")
+        for chunk in _chunks(pd, path, names, item_fields, n_rows, chunk_size):
+            user = users.reindex(chunk.pop("user")).set_index(chunk.index)
+            shown.append(pd.concat([user, chunk.drop(columns="sample_id")], axis=1))
+        parts.append(_tables.stacked(shown))
+    n_fitted = len(parts[0])
+    rows = _tables.stacked(parts)
+    for name in list_fields:
+        rows[name] = pd.Categorical(rows[name])
+    values = [f"{name}_value" for name in VALUE_FIELDS]
+    data = rows[[*user_fields, *item_fields, *values]]
     target = rows[tasks]
     if missing_without_click and "conversion" in tasks:
         observed = rows["conversion"].where(rows["click"] == 1)
         target = target.assign(conversion=observed)
     split = np.full(len(rows), "test", dtype="U10")
-    order = np.random.default_rng(2023).permutation(n_fitted)
-    n_train = int(0.9 * len(order))
-    split[order[:n_train]] = "train"
-    split[order[n_train:]] = "validation"
-    return as_bunch(
-        pd.DataFrame(columns, copy=False),
-        target,
-        split,
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-    )
+    split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)
 
 
 def _chunks(
     pd: Any,
     path: Path,
     names: list[str],
-    fields: Sequence[str],
-    list_fields: list[str],
+    fields: list[str],
     n_rows: int | None,
     chunk_size: int,
 ) -> Iterator[Any]:
     """Pieces of a file: its leading columns, and the fields of its feature lists.
 
-    A field is -1 where it is missing; lists are strings.
+    A field of one feature is a category, one of several a string that joins them.
     """
-    reader = pd.read_csv(
+    with pd.read_csv(
         path,
         header=None,
         names=[*names, "n_features", "features"],
@@ -227,51 +181,33 @@ def _chunks(
         quoting=csv.QUOTE_NONE,
         nrows=n_rows,
         chunksize=chunk_size,
-    )
-    with reader as chunks:
+    ) as chunks:
         for chunk in chunks:
             table = chunk.reset_index(drop=True)
             lists, n_features = table.pop("features"), table.pop("n_features")
-            row, triples = _triples(pd, path, lists, n_features.to_numpy())
-            for name in (*fields, *list_fields):
-                chosen = (triples["field"] == name).to_numpy()
-                rows, features = row[chosen], triples["feature"].to_numpy()[chosen]
-                if name in list_fields:
-                    table[name] = _joined(pd, rows, features, len(table))
+            triples = _triples(pd, path, lists, n_features.to_numpy())
+            for name in fields:
+                chosen = triples[triples["field"] == name]
+                rows = chosen.index.to_numpy()
+                if name in ITEM_LIST_FIELDS + USER_LIST_FIELDS:
+                    members = chosen["feature"].astype(str).astype(object)
+                    joined = members.groupby(level=0).agg("|".join)
+                    table[name] = joined.reindex(table.index).astype(object)
                     continue
                 if (np.diff(rows) == 0).any():
                     raise ValueError(
                         f"Field {name} has several values in a row of {str(path)!r}."
                     )
-                table[name] = _spread(rows, features, len(table), np.int32(-1))
+                codes = np.full(len(table), -1)
+                codes[rows], kinds = pd.factorize(chosen["feature"], sort=True)
+                table[name] = pd.Categorical.from_codes(codes, kinds)
                 if name in VALUE_FIELDS:
-                    values = triples["value"].to_numpy()[chosen]
-                    table[f"{name}_value"] = _spread(
-                        rows, values, len(table), np.float32(np.nan)
-                    )
+                    table[f"{name}_value"] = chosen["value"]
             yield table
 
 
-def _spread(
-    rows: NDArray[Any], values: NDArray[Any], n_rows: int, missing: np.generic
-) -> NDArray[Any]:
-    """A column with the values in the given rows."""
-    column = np.full(n_rows, missing)
-    column[rows] = values
-    return column
-
-
-def _joined(pd: Any, rows: NDArray[Any], features: NDArray[Any], n_rows: int) -> Any:
-    """A column of strings that join the features of each row."""
-    members = pd.Series(features.astype(str), index=rows, dtype=object)
-    lists = members.groupby(level=0).agg("|".join)
-    return lists.reindex(range(n_rows)).astype(object)
-
-
-def _triples(
-    pd: Any, path: Path, lists: Any, n_features: NDArray[Any]
-) -> tuple[NDArray[Any], Any]:
-    """Fields, features and values of all lists, and the row of each."""
+def _triples(pd: Any, path: Path, lists: Any, n_features: NDArray[Any]) -> Any:
+    """Fields, features and values of all lists, indexed by the row of each."""
     try:
         triples = pd.read_csv(
             io.StringIO("\x01".join(lists).replace("\x03", "\x02")),
@@ -293,11 +229,4 @@ def _triples(
             f"{n_features.sum()} are announced."
         )
     triples["field"] = triples["field"].cat.rename_categories(str)
-    return np.repeat(np.arange(len(lists)), n_features), triples
-
-
-def _as_category(pd: Any, column: Any) -> Any:
-    """A field with -1 for missing, or a list, as categories."""
-    if column.dtype == np.int32:
-        return as_categorical(pd, column.to_numpy(), column.to_numpy() == -1)
-    return pd.Categorical(column)
+    return triples.set_index(np.repeat(np.arange(len(lists)), n_features))

@@ -16,33 +16,41 @@ from scipy.special import expit
 from sklearn.utils import Bunch, check_random_state
 
 from .._compat import Interval, validate_params
-from ._tables import import_pandas
+from . import _tables
 
 TASKS = ("click", "like", "purchase")
-CITIES = np.array(
-    ["Adelaide", "Bergen", "Cusco", "Dakar", "Essen", "Faro", "Graz", "Hanoi"]
-)
-WEEKDAYS = np.array(["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
-DEVICES = np.array(["phone", "tablet", "desktop"])
-TABS = np.array(["home", "search", "following", "nearby", "deals"])
+STRINGS = {  # columns of strings: what each code stands for
+    "city": ("Adelaide", "Bergen", "Cusco", "Dakar", "Essen", "Faro", "Graz", "Hanoi"),
+    "weekday": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "device": ("phone", "tablet", "desktop"),
+    "tab": ("home", "search", "following", "nearby", "deals"),
+}
 N_POSITIONS = 20
+EFFECTS = {  # how much categories weigh; a cell is one of a city
+    0.4: ("user_id", "item_id"),
+    0.5: ("category",),
+    0.3: ("weekday", "device", "tab"),
+    0.8: ("cell",),
+}
 Columns = dict[str, NDArray[Any]]
-RandomState = int | np.random.RandomState | None
 MIN_ROWS = 64  # fewer leave too little room for independent log-odds
+
+COUNT = [Interval(Integral, 1, None, closed="left")]
+RATE = [Interval(Real, 0, 1, closed="neither")]
 
 
 @validate_params(
     {
-        "n_samples": [Interval(Integral, 1, None, closed="left")],
-        "n_users": [Interval(Integral, 1, None, closed="left")],
-        "n_items": [Interval(Integral, 1, None, closed="left")],
-        "n_categories": [Interval(Integral, 1, None, closed="left")],
-        "n_days": [Interval(Integral, 1, None, closed="left")],
+        "n_samples": COUNT,
+        "n_users": COUNT,
+        "n_items": COUNT,
+        "n_categories": COUNT,
+        "n_days": COUNT,
         "task_correlation": [Interval(Real, 0, 1, closed="both")],
         "signal": [Interval(Real, 0, None, closed="left")],
-        "click_rate": [Interval(Real, 0, 1, closed="neither")],
-        "like_rate": [Interval(Real, 0, 1, closed="neither")],
-        "purchase_rate": [Interval(Real, 0, 1, closed="neither")],
+        "click_rate": RATE,
+        "like_rate": RATE,
+        "purchase_rate": RATE,
         "missing_rate": [Interval(Real, 0, 1, closed="left")],
         "return_X_y": ["boolean"],
         "as_frame": ["boolean"],
@@ -65,8 +73,8 @@ def make_behavior_log(
     missing_rate: float = 0.1,
     return_X_y: bool = False,
     as_frame: bool = True,
-    random_state: RandomState = None,
-) -> Bunch | tuple[Any, Any]:
+    random_state: int | np.random.RandomState | None = None,
+) -> _tables.Loaded:
     """Simulate a log of impressions with a click, like, purchase funnel.
 
     Each row is an item shown to a user at some time and place. The user clicks or
@@ -141,13 +149,15 @@ def make_behavior_log(
     >>> log.task_names
     ['click', 'like', 'purchase']
     """
-    pd = import_pandas("make_behavior_log with as_frame=True") if as_frame else None
+    pd: Any = None
+    if as_frame:
+        pd = _tables.import_pandas("make_behavior_log with as_frame=True")
     rng = check_random_state(random_state)
     n_rows = max(n_samples, MIN_ROWS)
 
     user, _ = _heavy_tailed(rng, n_users, n_rows)
     item, item_share = _heavy_tailed(rng, n_items, n_rows)
-    city = rng.randint(len(CITIES), size=n_users)
+    city = rng.randint(len(STRINGS["city"]), size=n_users)
     age = np.clip(rng.gamma(8, 4.5, size=n_users), 14, 95).round()
     category = rng.randint(n_categories, size=n_items)
     price = rng.normal(3, 0.8, size=n_categories)[category]
@@ -164,26 +174,17 @@ def make_behavior_log(
         "city": city[user],
         "hour": (time % 24).astype(np.int64),
         "weekday": (time // 24).astype(np.int64) % 7,
-        "device": rng.choice(len(DEVICES), size=n_rows, p=[0.7, 0.1, 0.2]),
-        "tab": rng.choice(len(TABS), size=n_rows, p=[0.4, 0.25, 0.2, 0.1, 0.05]),
+        "device": rng.choice(3, size=n_rows, p=[0.7, 0.1, 0.2]),
+        "tab": rng.choice(5, size=n_rows, p=[0.4, 0.25, 0.2, 0.1, 0.05]),
         "position": np.minimum(rng.geometric(0.2, size=n_rows), N_POSITIONS),
         "age": age[user],
         "price": price[item],
         "popularity": popularity[item],
     }
-    names = {
-        "user_id": np.arange(n_users),
-        "item_id": np.arange(n_items),
-        "category": np.array([f"category {i}" for i in range(n_categories)]),
-        "city": CITIES,
-        "weekday": WEEKDAYS,
-        "device": DEVICES,
-        "tab": TABS,
-    }
+    n_values = {"user_id": n_users, "item_id": n_items, "category": n_categories}
+    n_values |= {name: len(strings) for name, strings in STRINGS.items()}
 
-    utilities = _utilities(
-        rng, features, {name: len(values) for name, values in names.items()}
-    )
+    utilities = _utilities(rng, features, n_values)
     log_odds = signal * _correlated(utilities, task_correlation)
     log_odds[:, 0] += _intercept(log_odds[:, 0], np.ones(n_rows), click_rate)
     p_click = expit(log_odds[:, 0])
@@ -200,7 +201,7 @@ def make_behavior_log(
     features = {name: values[:n_samples] for name, values in features.items()}
     target = target[:n_samples]
     if pd:
-        data = _frame(pd, features, names)
+        data = _frame(pd, features, n_values)
         target = pd.DataFrame(target, columns=TASKS)
         target = target.astype({"click": "int64", "like": "int64"})
     else:
@@ -215,7 +216,7 @@ def make_behavior_log(
         probabilities=probabilities[:n_samples],
         log_odds=log_odds[:n_samples],
         time=time[:n_samples],
-        categorical_features=[list(features).index(name) for name in names],
+        categorical_features=[list(features).index(name) for name in n_values],
         DESCR=__doc__,
     )
 
@@ -234,18 +235,12 @@ def _utilities(
 ) -> NDArray[np.float64]:
     """Four independent functions of the features, (n_rows, 4)."""
     cell = n_values["category"] * features["city"] + features["category"]
-    effects = [  # weight, number of values, the value in each row
-        (0.4, n_values["user_id"], features["user_id"]),
-        (0.4, n_values["item_id"], features["item_id"]),
-        (0.5, n_values["category"], features["category"]),
-        (0.3, n_values["weekday"], features["weekday"]),
-        (0.3, n_values["device"], features["device"]),
-        (0.3, n_values["tab"], features["tab"]),
-        (0.8, n_values["category"] * n_values["city"], cell),
-    ]
+    features = {**features, "cell": cell}
+    n_values = {**n_values, "cell": n_values["category"] * n_values["city"]}
     utilities = np.zeros((len(cell), 4))
-    for weight, n, values in effects:
-        utilities += weight * rng.normal(size=(n, 4))[values]
+    for weight, names in EFFECTS.items():
+        for name in names:
+            utilities += weight * rng.normal(size=(n_values[name], 4))[features[name]]
     for name in ("age", "price", "popularity", "position"):
         values = np.log1p(features[name])
         values = (values - values.mean()) / (values.std() or 1)
@@ -280,11 +275,13 @@ def _intercept(
     )
 
 
-def _frame(pd: Any, features: Columns, names: Columns) -> Any:
-    """Ids and categories as dtype category, short lists of names as strings."""
+def _frame(pd: Any, features: Columns, n_values: dict[str, int]) -> Any:
+    """Ids and categories as dtype category, the others with names as strings."""
     columns = dict(features)
-    for name, values in names.items():
-        column = pd.Categorical.from_codes(features[name], categories=values)
-        strings = name in ("city", "weekday", "device", "tab")
-        columns[name] = pd.Series(column).astype(str) if strings else column
+    for name, n in n_values.items():
+        if name in STRINGS:
+            columns[name] = np.array(STRINGS[name], dtype=object)[features[name]]
+            continue
+        kinds = [f"category {i}" for i in range(n)] if name == "category" else range(n)
+        columns[name] = pd.Categorical.from_codes(features[name], kinds)
     return pd.DataFrame(columns)

@@ -11,31 +11,21 @@ Licence: CC BY 4.0.
 from __future__ import annotations
 
 import gzip
-import hashlib
-import shutil
+import io
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from hashlib import sha256
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
-from typing import IO, Any
+from typing import Any
 from urllib.request import urlopen
 
 import numpy as np
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    check_tasks,
-    find_file,
-    import_pandas,
-    resolve_data_home,
-)
+from . import _tables
 
 FOLDER = "census"
 ORIGIN = (
@@ -63,18 +53,13 @@ COLUMNS = [
     "country_self", "citizenship", "own_or_self", "vet_question", "vet_benefits",
     "weeks_worked", "year", "income_50k",
 ]
-# fmt: on
 NUMERIC = [
-    "age",
-    "wage_per_hour",
-    "capital_gains",
-    "capital_losses",
-    "stock_dividends",
-    "num_emp",
-    "weeks_worked",
-    "instance_weight",
+    "age", "wage_per_hour", "capital_gains", "capital_losses", "stock_dividends",
+    "num_emp", "weeks_worked", "instance_weight",
 ]
+# fmt: on
 CODES = ["det_ind_code", "det_occ_code", "own_or_self", "vet_benefits", "year"]
+UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, zlib.error)
 COLLEGE = (
     "Some college but no degree",
     "Associates degree-occup /vocational",
@@ -84,22 +69,18 @@ COLLEGE = (
     "Prof school degree (MD DDS DVM LLB JD)",
     "Doctorate degree(PhD EdD)",
 )
-# task: how its label is read, and the columns that give it away
-TASKS: dict[str, tuple[Callable[[Any], Any], tuple[str, ...]]] = {
-    "income": (lambda rows: rows["income_50k"] == "50000+.", ()),
-    "never_married": (
-        lambda rows: rows["marital_stat"] == "Never married",
-        ("marital_stat",),
-    ),
-    "any_college": (
-        lambda rows: rows["education"].isin(COLLEGE),
-        ("education", "hs_college"),
-    ),
+TASKS: dict[str, tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = {
+    # its column, the answers that make it 1 (None keeps all as classes), and the
+    # columns that give it away
+    "income": ("income_50k", ("50000+.",), ()),
+    "never_married": ("marital_stat", ("Never married",), ("marital_stat",)),
+    "any_college": ("education", COLLEGE, ("education", "hs_college")),
     "marital_status": (
-        lambda rows: rows["marital_stat"],
+        "marital_stat",
+        None,
         ("marital_stat", "det_hh_fam_stat", "det_hh_summ", "tax_filer_stat"),
     ),
-    "education": (lambda rows: rows["education"], ("education", "hs_college")),
+    "education": ("education", None, ("education", "hs_college")),
 }
 
 
@@ -120,24 +101,14 @@ def _read(pd: Any, path: Path) -> Any:
     return rows
 
 
-def _joined(pd: Any, name: str, halves: list[Any]) -> Any:
-    """A column of both files, with the categories of both."""
-    columns = [half[name] for half in halves]
-    if name in NUMERIC:
-        return np.concatenate(columns)
-    if name in CODES:
-        return pd.Categorical(np.concatenate(columns))
-    return pd.api.types.union_categoricals(columns, sort_categories=True)
-
-
-@validate_params(LOADER_CONSTRAINTS, prefer_skip_nested_validation=True)
+@_tables.loader
 def load_census_income(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     tasks: str | Sequence[str] = ("income", "never_married"),
     subset: str = "train",
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load Census-Income (KDD) from files on disk.
 
     The training half of the archive is split at random, with a fixed seed, into
@@ -211,105 +182,78 @@ def load_census_income(
     >>> y.columns.tolist()  # doctest: +SKIP
     ['income', 'never_married']
     """
-    pd = import_pandas("load_census_income")
-    tasks = check_tasks(tasks, TASKS)
-    halves = [_read(pd, find_file(data_home, FOLDER, name, ORIGIN)) for name in SHA256]
-    rows = pd.DataFrame({name: _joined(pd, name, halves) for name in COLUMNS})
+    pd = _tables.import_pandas("load_census_income")
+    tasks = _tables.check_tasks(tasks, TASKS)
+    paths = [_tables.find_file(data_home, FOLDER, name, ORIGIN) for name in SHA256]
+    halves = [_read(pd, path) for path in paths]
+    n_fitted = len(halves[0])
+    rows = _tables.typed(_tables.stacked(halves), NUMERIC)
     split = np.full(len(rows), "test", dtype="U10")
-    order = np.random.default_rng(2023).permutation(len(halves[0]))
-    n_train = int(0.9 * len(order))
-    split[order[:n_train]] = "train"
-    split[order[n_train:]] = "validation"
+    split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
 
-    target = pd.DataFrame({task: TASKS[task][0](rows) for task in tasks})
+    target, weight = pd.DataFrame(), rows.pop("instance_weight").to_numpy()
+    given_away = {"income_50k"}
     for task in tasks:
-        binary = target[task].dtype == bool
-        target[task] = target[task].astype("int64" if binary else str)
-    given_away = {column for task in tasks for column in TASKS[task][1]}
-    data = rows.drop(columns=["income_50k", "instance_weight", *given_away])
-    return as_bunch(
-        data,
-        target,
-        split,
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-        instance_weight=rows["instance_weight"].to_numpy(),
+        column, positive, clues = TASKS[task]
+        target[task] = _tables.label(rows[column], positive)
+        given_away.update(clues)
+    data = rows.drop(columns=given_away)
+    return _tables.as_bunch(
+        data, target, split, subset, return_X_y, __doc__, instance_weight=weight
     )
 
 
 def _download(folder: Path) -> None:
     """Put the files of the UCI archive into `folder`, checked and gzipped."""
     folder.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=folder) as made:
-        temporary = Path(made)
-        try:
-            with (
-                urlopen(URL, timeout=60) as source,
-                open(temporary / "archive.zip", "wb") as copy,
-            ):
-                shutil.copyfileobj(source, copy)
-        except (OSError, HTTPException) as error:
-            raise OSError(
-                f"Could not download {URL} ({error}). Without a connection, put "
-                f"{' and '.join(SHA256)} into {str(folder)!r} yourself."
-            ) from error
-        digests = _unpack(temporary / "archive.zip", temporary)
-        if digests != SHA256:
-            raise OSError(
-                f"{URL} did not deliver the expected files: SHA-256 of the extracted "
-                f"files is {digests}, expected {SHA256}. Nothing was stored."
-            )
-        for name in SHA256:
-            (temporary / f"{name}.gz").replace(folder / f"{name}.gz")
-
-
-def _unpack(archive: Path, folder: Path) -> dict[str, str]:
-    """Gzip the wanted members of the tar file inside the zip; their SHA-256."""
-    digests = {}
     try:
-        with zipfile.ZipFile(archive) as outer:
-            inner = [name for name in outer.namelist() if name.endswith(".tar.gz")]
-            for name in inner:
-                with (
-                    outer.open(name) as stream,
-                    tarfile.open(fileobj=stream, mode="r|gz") as members,
-                ):
-                    for member in members:
-                        wanted = PurePosixPath(member.name).name
-                        if wanted in SHA256 and (
-                            content := members.extractfile(member)
-                        ):
-                            digests[wanted] = _gzip_and_digest(
-                                content, folder / f"{wanted}.gz"
-                            )
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error) as error:
+        with urlopen(URL, timeout=60) as source:
+            archive = source.read()
+    except (OSError, HTTPException) as error:
+        raise OSError(
+            f"Could not download {URL} ({error}). Without a connection, put "
+            f"{' and '.join(SHA256)} into {str(folder)!r} yourself."
+        ) from error
+    try:
+        files = _unpacked(archive)
+    except UNREADABLE as error:
         raise OSError(f"What {URL} delivered is no readable archive.") from error
-    return digests
+    digests = {name: sha256(content).hexdigest() for name, content in files.items()}
+    if digests != SHA256:
+        raise OSError(
+            f"{URL} did not deliver the expected files: SHA-256 of the extracted "
+            f"files is {digests}, expected {SHA256}. Nothing was stored."
+        )
+    with TemporaryDirectory(dir=folder) as made:
+        paths = [Path(made) / f"{name}.gz" for name in files]
+        for path, content in zip(paths, files.values(), strict=True):
+            path.write_bytes(gzip.compress(content, compresslevel=6))
+        for path in paths:
+            path.replace(folder / path.name)
 
 
-def _gzip_and_digest(source: IO[bytes], path: Path) -> str:
-    """Write a stream to a gzip file; the SHA-256 of its plain content."""
-    digest = hashlib.sha256()
-    with gzip.open(path, "wb", compresslevel=6) as copy:
-        while block := source.read(1 << 20):
-            digest.update(block)
-            copy.write(block)
-    return digest.hexdigest()
+def _unpacked(archive: bytes) -> dict[str, bytes]:
+    """The wanted members of the tar file inside the zip."""
+    files = {}
+    with zipfile.ZipFile(io.BytesIO(archive)) as outer:
+        (inner,) = (name for name in outer.namelist() if name.endswith(".tar.gz"))
+        with tarfile.open(fileobj=io.BytesIO(outer.read(inner))) as members:
+            for member in members:
+                name = PurePosixPath(member.name).name
+                if name in SHA256 and (content := members.extractfile(member)):
+                    files[name] = content.read()
+    return files
 
 
-@validate_params(
-    {**LOADER_CONSTRAINTS, "download_if_missing": ["boolean"]},
-    prefer_skip_nested_validation=True,
-)
+@_tables.loader
 def fetch_census_income(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     download_if_missing: bool = True,
     tasks: str | Sequence[str] = ("income", "never_married"),
     subset: str = "train",
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load Census-Income (KDD), downloading it once if it is not on disk.
 
     The files come from the UCI Machine Learning Repository under CC BY 4.0. Their
@@ -346,9 +290,9 @@ def fetch_census_income(
     if download_if_missing:
         try:
             for name in SHA256:
-                find_file(data_home, FOLDER, name, ORIGIN)
+                _tables.find_file(data_home, FOLDER, name, ORIGIN)
         except FileNotFoundError:
-            _download(resolve_data_home(data_home) / FOLDER)
+            _download(_tables.resolve_data_home(data_home) / FOLDER)
     return load_census_income(
         data_home, tasks=tasks, subset=subset, return_X_y=return_X_y
     )

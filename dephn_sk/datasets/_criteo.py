@@ -12,22 +12,10 @@ passed on with this library.
 from __future__ import annotations
 
 import csv
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    STREAMING_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    as_categorical,
-    find_file,
-    import_pandas,
-)
+from . import _tables
 
 ORIGIN = (
     "the Criteo display advertising challenge, https://ailab.criteo.com, "
@@ -37,21 +25,15 @@ INTEGERS = [f"I{i}" for i in range(1, 14)]
 HASHES = [f"C{i}" for i in range(1, 27)]
 
 
-@validate_params(
-    {
-        **{k: v for k, v in LOADER_CONSTRAINTS.items() if k != "tasks"},
-        **STREAMING_CONSTRAINTS,
-    },
-    prefer_skip_nested_validation=True,
-)
+@_tables.loader
 def load_criteo(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     subset: str = "train",
     n_rows: int | None = None,
     chunk_size: int = 500_000,
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load the data of the Criteo display advertising challenge from a file on disk.
 
     The file is read in chunks. Its rows are in time order; the first 80 % are for
@@ -106,9 +88,10 @@ def load_criteo(
     >>> X, _ = load_criteo(n_rows=1_000_000, return_X_y=True)  # doctest: +SKIP
     >>> tasks = make_related_tasks(X, "unrelated", random_state=0)  # doctest: +SKIP
     """
-    pd = import_pandas("load_criteo")
-    path = find_file(data_home, "criteo", "train.txt", ORIGIN)
-    reader = pd.read_csv(
+    pd = _tables.import_pandas("load_criteo")
+    path = _tables.find_file(data_home, "criteo", "train.txt", ORIGIN)
+    tables = []
+    with pd.read_csv(
         path,
         sep="\t",
         header=None,
@@ -124,10 +107,7 @@ def load_criteo(
         na_values=[""],
         nrows=n_rows,
         chunksize=chunk_size,
-    )
-    numbers: list[Any] = []
-    hashes: dict[str, list[Any]] = {name: [] for name in HASHES}
-    with reader as chunks:
+    ) as chunks:
         for chunk in chunks:
             wrong = chunk["click"][~chunk["click"].isin([0, 1])]
             if len(wrong):
@@ -135,30 +115,14 @@ def load_criteo(
                     f"The first column of {str(path)!r} must hold the label 0 or 1, "
                     f"got {wrong.iloc[0]} in row {wrong.index[0]}."
                 )
-            numbers.append(chunk[["click", *INTEGERS]])
             for name in HASHES:
-                hashes[name].append(_parsed(pd, chunk[name]))
-    data = pd.concat(numbers, ignore_index=True)
-    target = data[["click"]]
-    columns = {name: data[name] for name in INTEGERS}
-    for name in HASHES:
-        values, missing = map(np.concatenate, zip(*hashes.pop(name), strict=True))
-        columns[name] = as_categorical(pd, values, missing)
-    split = np.full(len(target), "test", dtype="U10")
-    split[: 9 * len(split) // 10] = "validation"
-    split[: 8 * len(split) // 10] = "train"
-    return as_bunch(
-        pd.DataFrame(columns, copy=False),
-        target,
-        split,
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-    )
-
-
-def _parsed(pd: Any, column: Any) -> tuple[NDArray[np.uint32], NDArray[np.bool_]]:
-    """Hexadecimal numbers as integers, and which are missing."""
-    codes, kinds = pd.factorize(column)
-    numbers = np.array([*(int(kind, 16) for kind in kinds), 0], dtype=np.uint32)
-    return numbers[codes], codes == -1
+                codes, kinds = pd.factorize(chunk[name])
+                numbers = np.array([int(kind, 16) for kind in kinds], dtype=np.uint32)
+                chunk[name] = pd.Categorical.from_codes(codes, numbers)
+            tables.append(chunk)
+    data = _tables.stacked(tables)
+    target = data.pop("click").to_frame()
+    n = len(data)
+    sizes = np.diff([0, 8 * n // 10, 9 * n // 10, n])
+    split = np.repeat(_tables.SUBSETS, sizes)
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)

@@ -12,23 +12,13 @@ Licence: CC BY-SA 4.0.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    check_tasks,
-    find_file,
-    import_pandas,
-)
+from . import _tables
 
 FOLDER = "kuairand"
+FILES = ("log_standard_4_25_to_5_08", "user_features", "video_features_basic")
 ORIGIN = "https://zenodo.org/records/10439422 (KuaiRand-Pure), under CC BY-SA 4.0"
 TASKS = (
     "is_click",
@@ -40,7 +30,9 @@ TASKS = (
     "is_forward",
     "is_hate",
 )
-NUMERIC = (  # of users and videos; all their other columns are categories
+LOG_FEATURES = ["user_id", "video_id", "hour", "tab", "duration_ms"]
+NUMERIC = (  # all other columns are categories
+    "duration_ms",
     "follow_user_num",
     "fans_user_num",
     "friend_user_num",
@@ -48,21 +40,18 @@ NUMERIC = (  # of users and videos; all their other columns are categories
     "server_width",
     "server_height",
 )
-NO_FEATURE = ("is_lowactive_period", "visible_status", "video_duration")
+NO_FEATURE = ["is_lowactive_period", "visible_status", "video_duration"]
 
 
-@validate_params(
-    {**LOADER_CONSTRAINTS, "missing_without_click": ["boolean"]},
-    prefer_skip_nested_validation=True,
-)
+@_tables.loader
 def load_kuairand(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     tasks: str | Sequence[str] = ("is_click", "long_view", "is_like"),
     missing_without_click: bool = True,
     subset: str = "train",
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load the standard log of KuaiRand-Pure from files on disk.
 
     Exact duplicates are dropped, the features of users and videos joined. The
@@ -134,58 +123,25 @@ def load_kuairand(
     ...     tasks="all", missing_without_click=False
     ... )  # doctest: +SKIP
     """
-    pd = import_pandas("load_kuairand")
-    tasks = check_tasks(tasks, TASKS)
-    log = pd.read_csv(
-        find_file(data_home, FOLDER, "log_standard_4_25_to_5_08_pure.csv", ORIGIN)
+    pd = _tables.import_pandas("load_kuairand")
+    tasks = _tables.check_tasks(tasks, TASKS)
+    log, users, videos = (
+        pd.read_csv(_tables.find_file(data_home, FOLDER, f"{name}_pure.csv", ORIGIN))
+        for name in FILES
     )
     log = log.drop_duplicates(ignore_index=True)
-    users, videos = (
-        _read_features(pd, find_file(data_home, FOLDER, name, ORIGIN), key)
-        for name, key in [
-            ("user_features_pure.csv", "user_id"),
-            ("video_features_basic_pure.csv", "video_id"),
-        ]
-    )
-    data = pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "user_id": log["user_id"].astype("category"),
-                    "video_id": log["video_id"].astype("category"),
-                    "hour": (log["hourmin"] // 100).astype("category"),
-                    "tab": log["tab"].astype("category"),
-                    "duration_ms": log["duration_ms"].astype(float),
-                }
-            ),
-            users.reindex(log["user_id"]).reset_index(drop=True),
-            videos.reindex(log["video_id"]).reset_index(drop=True),
-        ],
-        axis="columns",
-    )
+    data = log.assign(hour=log["hourmin"] // 100)[LOG_FEATURES]
+    for key, table in (("user_id", users), ("video_id", videos)):
+        features = table.set_index(key).drop(columns=NO_FEATURE, errors="ignore")
+        features = _tables.typed(features, NUMERIC)
+        data = data.join(features, on=key, validate="m:1")
+    data = _tables.typed(data, NUMERIC)
     target = log[tasks].copy()
     if missing_without_click and "long_view" in tasks:
         target["long_view"] = log["long_view"].where(log["is_click"] == 1)
-    split = np.select(
-        [log["date"] < 20220501, log["date"] == 20220501],
-        ["train", "validation"],
-        "test",
-    )
-    return as_bunch(
-        data,
-        target,
-        split,
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-        time_ms=log["time_ms"].to_numpy(),
-    )
-
-
-def _read_features(pd: Any, path: Path, key: str) -> Any:
-    """The features of users or of videos, indexed by their id."""
-    table = pd.read_csv(path, index_col=key)
-    table = table.drop(columns=table.columns.intersection(NO_FEATURE))
-    return table.astype(
-        {name: float if name in NUMERIC else "category" for name in table}
+    date, time_ms = log["date"], log["time_ms"].to_numpy()
+    days = [date < 20220501, date == 20220501]
+    split = np.select(days, ["train", "validation"], "test")
+    return _tables.as_bunch(
+        data, target, split, subset, return_X_y, __doc__, time_ms=time_ms
     )

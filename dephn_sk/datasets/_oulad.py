@@ -9,40 +9,30 @@ Licence: CC BY 4.0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    check_tasks,
-    find_file,
-    import_pandas,
-)
+from . import _tables
 
 ORIGIN = "https://analyse.kmi.open.ac.uk/open-dataset, under CC BY 4.0"
 NUMERIC = ("num_of_prev_attempts", "studied_credits")
-TASKS: dict[str, Callable[[Any], Any]] = {
-    "completed": lambda result: (result != "Withdrawn").astype("int64"),
-    "passed": lambda result: result.isin(["Pass", "Distinction"]).astype("int64"),
-    "distinction": lambda result: (result == "Distinction").astype("int64"),
-    "result": lambda result: result,
+TASKS = {  # the results that make a task 1; None keeps them as classes
+    "completed": ("Fail", "Pass", "Distinction"),
+    "passed": ("Pass", "Distinction"),
+    "distinction": ("Distinction",),
+    "result": None,
 }
 
 
-@validate_params(LOADER_CONSTRAINTS, prefer_skip_nested_validation=True)
+@_tables.loader
 def load_oulad(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     tasks: str | Sequence[str] = ("completed", "passed", "distinction"),
     subset: str = "train",
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load the registrations of the Open University data from a file on disk.
 
     The default tasks are strictly nested: a distinction is a pass, a pass is a
@@ -104,27 +94,16 @@ def load_oulad(
     >>> y.columns.tolist()  # doctest: +SKIP
     ['completed', 'passed', 'distinction']
     """
-    pd = import_pandas("load_oulad")
-    tasks = check_tasks(tasks, TASKS)
-    path = find_file(data_home, "oulad", "studentInfo.csv", ORIGIN)
+    pd = _tables.import_pandas("load_oulad")
+    tasks = _tables.check_tasks(tasks, TASKS)
+    path = _tables.find_file(data_home, "oulad", "studentInfo.csv", ORIGIN)
     rows = pd.read_csv(path)
-    students, student = np.unique(rows["id_student"], return_inverse=True)
-    order = np.random.default_rng(2023).permutation(len(students))
-    n_train, n_fitted = int(0.6 * len(students)), int(0.8 * len(students))
-    student_split = np.full(len(students), "test", dtype="U10")
-    student_split[order[:n_train]] = "train"
-    student_split[order[n_train:n_fitted]] = "validation"
-
+    result, id_student = rows.pop("final_result"), rows.pop("id_student").to_numpy()
+    students, student = np.unique(id_student, return_inverse=True)
+    split = _tables.random_split(len(students), 0.6, 0.8)[student]
     rows["imd_band"] = rows["imd_band"].replace({"20-Oct": "10-20%", "10-20": "10-20%"})
-    data = rows.drop(columns=["id_student", "final_result"])
-    for name in data:
-        data[name] = data[name].astype(float if name in NUMERIC else "category")
-    return as_bunch(
-        data,
-        pd.DataFrame({task: TASKS[task](rows["final_result"]) for task in tasks}),
-        student_split[student],
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-        id_student=rows["id_student"].to_numpy(),
+    data = _tables.typed(rows, NUMERIC)
+    target = pd.DataFrame({task: _tables.label(result, TASKS[task]) for task in tasks})
+    return _tables.as_bunch(
+        data, target, split, subset, return_X_y, __doc__, id_student=id_student
     )

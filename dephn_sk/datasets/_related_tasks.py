@@ -185,9 +185,9 @@ def _positions(categorical_features: ArrayLike | None, names: list[Any]) -> set[
     given = np.asarray(categorical_features)
     if given.dtype == bool and len(given) == len(names):
         return set(np.flatnonzero(given))
-    known = dict(zip(names, range(len(names)), strict=True))
+    known = {name: position for position, name in enumerate(names)}
     if given.dtype.kind in "iu":
-        known = dict(zip(range(len(names)), range(len(names)), strict=True))
+        known = {position: position for position in range(len(names))}
     unknown = [name for name in given.tolist() if name not in known]
     if unknown:
         raise ValueError(

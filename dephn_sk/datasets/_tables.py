@@ -1,31 +1,39 @@
-"""What all data sets share: where files lie, and the Bunch that is returned."""
+"""What all data sets share: parameters, files, kinds of columns, and the Bunch."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from .._compat import Interval, StrOptions
-from .._suggest import did_you_mean
+from .._compat import Interval, StrOptions, validate_params
+from .._suggest import check_names
 
 DataHome = str | os.PathLike[str] | None
+Loaded: TypeAlias = Bunch | tuple[Any, Any]
+SUBSETS = ("train", "validation", "test")
 
-LOADER_CONSTRAINTS: dict[str, Any] = {
-    "data_home": [str, os.PathLike, None],
-    "tasks": ["array-like", str],
-    "subset": [StrOptions({"train", "validation", "test", "all"})],
-    "return_X_y": ["boolean"],
-}
-STREAMING_CONSTRAINTS: dict[str, Any] = {
-    "n_rows": [Interval(Integral, 1, None, closed="left"), None],
-    "chunk_size": [Interval(Integral, 1, None, closed="left")],
-}
+# decorator that checks the parameters that a loader may have
+loader = validate_params(
+    {
+        "data_home": [str, os.PathLike, None],
+        "tasks": ["array-like", str],
+        "missing_without_click": ["boolean"],
+        "list_fields": ["array-like"],
+        "download_if_missing": ["boolean"],
+        "subset": [StrOptions({*SUBSETS, "all"})],
+        "n_rows": [Interval(Integral, 1, None, closed="left"), None],
+        "chunk_size": [Interval(Integral, 1, None, closed="left")],
+        "return_X_y": ["boolean"],
+    },
+    prefer_skip_nested_validation=True,
+)
 
 
 def import_pandas(caller: str) -> Any:
@@ -60,7 +68,7 @@ def find_file(data_home: DataHome, folder: str, name: str, origin: str) -> Path:
     )
 
 
-def check_tasks(tasks: str | Iterable[str], known: Iterable[str]) -> list[str]:
+def check_tasks(tasks: str | Iterable[str], known: Collection[str]) -> list[str]:
     """The task names as a list; 'all' is every known one."""
     if isinstance(tasks, str):
         if tasks == "all":
@@ -72,34 +80,61 @@ def check_tasks(tasks: str | Iterable[str], known: Iterable[str]) -> list[str]:
     tasks = list(tasks)
     if not tasks:
         raise ValueError(f"tasks is empty; choose from {list(known)}.")
-    for task in tasks:
-        if task not in known:
-            raise ValueError(
-                f"tasks contains {task!r}, which is none of {list(known)}."
-                + did_you_mean(task, known)
-            )
+    check_names("tasks", tasks, known)
     if len(set(tasks)) < len(tasks):
         raise ValueError(f"tasks names a task twice: {tasks}.")
     return tasks
 
 
-def as_categorical(pd: Any, values: NDArray[Any], missing: NDArray[Any]) -> Any:
-    """Integers as sorted categories; `missing` are rows or a mask of rows."""
-    codes, kinds = pd.factorize(values, sort=True)
-    codes[missing] = -1
-    return pd.Categorical.from_codes(codes, kinds).remove_unused_categories()
+def typed(table: Any, numeric: Collection[str]) -> Any:
+    """The table with floats in the numeric columns, categories in all others."""
+    kinds = {name: float if name in numeric else "category" for name in table}
+    return table.astype(kinds)
+
+
+def stacked(tables: Iterable[Any]) -> Any:
+    """Tables below each other, emptied; categories are those of all, sorted."""
+    import pandas as pd
+
+    tables, columns = list(tables), {}
+    for name in list(tables[0]):
+        pieces = [table.pop(name) for table in tables]
+        columns[name] = (
+            pd.api.types.union_categoricals(pieces, sort_categories=True)
+            if pieces[0].dtype == "category"
+            else pd.concat(pieces, ignore_index=True)
+        )
+    return pd.DataFrame(columns, copy=False)
+
+
+def label(column: Any, positive: Collection[str] | None) -> Any:
+    """Whether a label is one of the positive ones, or its class where None is."""
+    if positive is None:
+        return column.astype(str)
+    return column.isin(positive).astype("int64")
+
+
+def random_split(n: int, train: float, fitted: float = 1.0) -> NDArray[np.str_]:
+    """The subset of each of `n` things, by chance with a fixed seed.
+
+    The share `train` is for training, what follows up to `fitted` for validation.
+    """
+    order = np.random.default_rng(2023).permutation(n)
+    split = np.full(n, "test", dtype="U10")
+    split[order[: int(fitted * n)]] = "validation"
+    split[order[: int(train * n)]] = "train"
+    return split
 
 
 def as_bunch(
     data: Any,
     target: Any,
     split: NDArray[Any],
-    *,
     subset: str,
     return_X_y: bool,
     DESCR: str | None,
     **per_row: NDArray[Any],
-) -> Bunch | tuple[Any, Any]:
+) -> Loaded:
     """The rows of one subset as a Bunch, or as (data, target).
 
     `split` says for each row which subset it belongs to; `per_row` are further

@@ -11,22 +11,12 @@ cannot be passed on with this library.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-from sklearn.utils import Bunch
 
-from .._compat import validate_params
-from ._tables import (
-    LOADER_CONSTRAINTS,
-    STREAMING_CONSTRAINTS,
-    DataHome,
-    as_bunch,
-    check_tasks,
-    find_file,
-    import_pandas,
-)
+from . import _tables
 
+FOLDER = "wechat2021"
 ORIGIN = (
     "the WeChat Big Data Challenge 2021, https://algo.weixin.qq.com, under the terms "
     "of that competition"
@@ -40,6 +30,8 @@ TASKS = (
     "comment",
     "follow",
 )
+LOG_FEATURES = ["userid", "feedid", "device"]
+NUMERIC = ("videoplayseconds",)  # all other columns are categories
 FEED_FEATURES = (
     "authorid",
     "videoplayseconds",
@@ -52,19 +44,16 @@ FEED_FEATURES = (
 )
 
 
-@validate_params(
-    {**LOADER_CONSTRAINTS, **STREAMING_CONSTRAINTS},
-    prefer_skip_nested_validation=True,
-)
+@_tables.loader
 def load_wechat2021(
-    data_home: DataHome = None,
+    data_home: _tables.DataHome = None,
     *,
     tasks: str | Sequence[str] = ("read_comment", "like", "click_avatar"),
     subset: str = "train",
     n_rows: int | None = None,
     chunk_size: int = 1_000_000,
     return_X_y: bool = False,
-) -> Bunch | tuple[Any, Any]:
+) -> _tables.Loaded:
     """Load the data of the WeChat Big Data Challenge 2021 from files on disk.
 
     The properties of the videos are joined. The split is by day: training on the
@@ -130,45 +119,23 @@ def load_wechat2021(
     >>> y.columns.tolist()  # doctest: +SKIP
     ['read_comment', 'like', 'click_avatar']
     """
-    pd = import_pandas("load_wechat2021")
-    tasks = check_tasks(tasks, TASKS)
-    feeds = pd.read_csv(
-        find_file(data_home, "wechat2021", "feed_info.csv", ORIGIN),
-        usecols=["feedid", *FEED_FEATURES],
-        index_col="feedid",
-    )
-    for name in FEED_FEATURES:
-        if name == "videoplayseconds":
-            feeds[name] = feeds[name].astype(float)
-        elif name.endswith("_id"):  # missing ids have made the others floats
-            feeds[name] = feeds[name].astype("Int64").astype("category")
-            feeds[name] = feeds[name].cat.rename_categories(int)
-        else:
-            feeds[name] = feeds[name].astype("category")
-    reader = pd.read_csv(
-        find_file(data_home, "wechat2021", "user_action.csv", ORIGIN),
-        usecols=["userid", "feedid", "date_", "device", *tasks],
-        dtype={"date_": "int8", "device": "int8", **dict.fromkeys(tasks, "int8")},
+    pd = _tables.import_pandas("load_wechat2021")
+    tasks = _tables.check_tasks(tasks, TASKS)
+    path = _tables.find_file(data_home, FOLDER, "feed_info.csv", ORIGIN)
+    feeds = pd.read_csv(path, index_col="feedid")[list(FEED_FEATURES)]
+    feeds = _tables.typed(feeds, NUMERIC)
+    for name in ("bgm_song_id", "bgm_singer_id"):  # missing ids made the others floats
+        feeds[name] = feeds[name].cat.rename_categories(int)
+    with pd.read_csv(
+        _tables.find_file(data_home, FOLDER, "user_action.csv", ORIGIN),
+        usecols=[*LOG_FEATURES, "date_", *tasks],
+        dtype=dict.fromkeys(["date_", "device", *tasks], "int8"),
         nrows=n_rows,
         chunksize=chunk_size,
-    )
-    with reader as chunks:
-        log = pd.concat(chunks, ignore_index=True)
-    data = pd.concat(
-        [
-            log[["userid", "feedid", "device"]].astype("category"),
-            feeds[list(FEED_FEATURES)].reindex(log["feedid"]).reset_index(drop=True),
-        ],
-        axis="columns",
-    )
+    ) as chunks:
+        log = _tables.stacked(chunks)
+    data = log[LOG_FEATURES].join(feeds, on="feedid", validate="m:1")
+    data, target = _tables.typed(data, NUMERIC), log[tasks].astype("int64")
     date = log["date_"].to_numpy()
     split = np.select([date <= 12, date == 13], ["train", "validation"], "test")
-    return as_bunch(
-        data,
-        log[tasks].astype("int64"),
-        split,
-        subset=subset,
-        return_X_y=return_X_y,
-        DESCR=__doc__,
-        date=date,
-    )
+    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__, date=date)

@@ -22,10 +22,7 @@ FEWEST_POINTS, MOST_POINTS = 16, 512
 NOISE = 1e-3  # in logits; no share can be asked of a difference of nearly 0
 
 
-@validate_params(
-    {"tolerance": [Interval(Real, 0, 1, closed="neither")]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"tolerance": [Interval(Real, 0, 1, closed="neither")]})
 def field_attributions(
     estimator: Any, X: Any, *, background: Any = None, tolerance: float = 0.01
 ) -> Bunch:
@@ -160,61 +157,48 @@ class _Path:
             error = (found.sum(-1) - explained[pending]).abs()
             allowed = (tolerance * explained[pending].abs()).clamp(min=NOISE)
             pending = pending[(error > allowed).any(1)]
-            if not len(pending):
-                return attributions
-            if n_points == MOST_POINTS:
-                warnings.warn(
-                    f"The attributions of {len(pending)} of {len(explained)} rows are "
-                    f"complete to {float(error.max()):.2g} in logits only; give a "
-                    "background that is closer to the rows.",
-                    ConvergenceWarning,
-                    stacklevel=3,
-                )
-                return attributions
+            if not len(pending) or n_points == MOST_POINTS:
+                break
             n_points *= 2
+        if len(pending):
+            warnings.warn(
+                f"The attributions of {len(pending)} of {len(explained)} rows are "
+                f"complete to {float(error.max()):.2g} in logits only; give a "
+                "background that is closer to the rows.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        return attributions
 
     def _quadrature(
         self, start: Sequence[Tensor], end: Sequence[Tensor], n_points: int
     ) -> Tensor:
         steps = [b - a for a, b in zip(start, end, strict=True)]
-        points, weights = (
-            torch.from_numpy(array).to(steps[0])
-            for array in np.polynomial.legendre.leggauss(n_points)
-        )
         n_rows = len(steps[0])
-        at_a_time = max(1, BLOCK // n_rows)
+        rule = torch.from_numpy(np.array(np.polynomial.legendre.leggauss(n_points)))
         total: Any = 0.0
-        for some, weight in zip(
-            ((points + 1) / 2).split(at_a_time),
-            (weights / 2).split(at_a_time),
-            strict=True,
-        ):
+        # the points and weights of the rule, from [-1, 1] to [0, 1]
+        for point, weight in (rule / 2).to(steps[0]).split(max(1, BLOCK // n_rows), 1):
+            alpha = point + 0.5
             vectors = [
-                (a + some.view(-1, *[1] * s.dim()) * s).flatten(0, 1).requires_grad_()
+                (a + alpha.view(-1, *[1] * s.dim()) * s).flatten(0, 1).requires_grad_()
                 for a, s in zip(start, steps, strict=True)
             ]
-            logits = self.logits(vectors).sum(0)
             by_output = []
-            for logit in logits:
+            for logit in self.logits(vectors).sum(0):
                 gradients = torch.autograd.grad(
                     logit, vectors, retain_graph=True, materialize_grads=True
                 )
-                by_output.append(
-                    torch.stack(
-                        [
-                            embedding.sum_by_field(
-                                step * _weighted(weight, gradient, n_rows)
-                            )
-                            for embedding, gradient, step in zip(
-                                self.embeddings, gradients, steps, strict=True
-                            )
-                        ]
-                    ).sum(0)
-                )
+                parts = [
+                    # the sum over the points, each with its weight
+                    step * torch.tensordot(weight, g.unflatten(0, (-1, n_rows)), 1)
+                    for step, g in zip(steps, gradients, strict=True)
+                ]
+                by_output.append(self._by_field(parts))
             total = total + torch.stack(by_output, dim=1)
         return total
 
-
-def _weighted(weight: Tensor, values: Tensor, n_rows: int) -> Tensor:
-    """Sum over the points of (n_points * n_rows, ...), each with its weight."""
-    return torch.tensordot(weight, values.unflatten(0, (-1, n_rows)), 1)
+    def _by_field(self, parts: Sequence[Tensor]) -> Tensor:
+        """Each field's entries of the vectors added up, (rows, n_fields)."""
+        sums = [e.sum_by_field(p) for e, p in zip(self.embeddings, parts, strict=True)]
+        return torch.stack(sums).sum(0)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from ..metrics._per_task import reliability
 from ..metrics._tasks import iter_tasks
-from ._drawing import FONT, draw_legend, panels
+from ._drawing import TaskPanels, draw_legend
 from ._fitted import task_classifier
 
 
-class CalibrationDisplay:
+@dataclass(eq=False, repr=False)
+class CalibrationDisplay(TaskPanels):
     """Reliability curve of each task.
 
     As scikit-learn's display of that name, for several tasks with missing labels. A
@@ -45,16 +48,10 @@ class CalibrationDisplay:
            [0.75, 1.  ]])
     """
 
-    def __init__(
-        self,
-        prob_true: Sequence[ArrayLike],
-        prob_pred: Sequence[ArrayLike],
-        *,
-        task_names: Sequence[str],
-    ) -> None:
-        self.prob_true = prob_true
-        self.prob_pred = prob_pred
-        self.task_names = task_names
+    prob_true: Sequence[ArrayLike]
+    prob_pred: Sequence[ArrayLike]
+    _: KW_ONLY
+    task_names: Sequence[str]
 
     @classmethod
     def from_estimator(
@@ -142,17 +139,10 @@ default=None
         CalibrationDisplay
         """
         tasks = list(iter_tasks(y_true, y_prob, classes, sample_weight))
-        curves = []
-        for task in tasks:
-            task.check_classes()
-            task.check_probabilities()
-            prob, hit = task.prob, task.codes
-            if not task.is_binary:
-                prob, hit = prob.max(axis=1), prob.argmax(axis=1) == hit
-            curves.append(_reliability(hit, prob, task.weight, n_bins))
+        curves = [reliability(task, n_bins) for task in tasks]
         display = cls(
-            [true for true, _ in curves],
-            [pred for _, pred in curves],
+            [true for true, _, _ in curves],
+            [pred for _, pred, _ in curves],
             task_names=task_names or [task.name for task in tasks],
         )
         return display.plot(ax=ax, **kwargs)
@@ -175,10 +165,8 @@ default=None
         -------
         CalibrationDisplay
         """
-        n_tasks = len(self.task_names)
-        self.axes_ = panels(ax, n_tasks, height=1.7).ravel()
-        self.figure_ = self.axes_[0].figure
-        self.lines_ = np.empty(n_tasks, dtype=object)
+        self._open_panels(ax, "predicted", "observed", height=1.7)
+        self.lines_ = np.empty(len(self.axes_), dtype=object)
         for task, panel in enumerate(self.axes_):
             panel.axline((0, 0), slope=1, color="gray", linewidth=0.8)
             (self.lines_[task],) = panel.plot(
@@ -186,25 +174,5 @@ default=None
                 self.prob_true[task],
                 **{"marker": "o", "markersize": 3, "label": name, **line_kwargs},
             )
-            panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
-            panel.set_ylabel("observed", fontsize=FONT)
-        self.axes_[-1].set_xlabel("predicted", fontsize=FONT)
-        if name is not None:
-            draw_legend(self.axes_[0], ax)
+        draw_legend(self.axes_[0], ax)
         return self
-
-
-def _reliability(
-    hit: NDArray, prob: NDArray, weight: NDArray | None, n_bins: int
-) -> tuple[NDArray, NDArray]:
-    """Observed and predicted share in bins of equal mass, as the metric bins them."""
-    weight = np.ones(len(prob)) if weight is None else weight
-    _, value = np.unique(prob, return_inverse=True)
-    mass = np.bincount(value, weights=weight)
-    middle = (np.cumsum(mass) - mass / 2) / mass.sum()
-    bins = np.minimum(middle * n_bins, n_bins - 1).astype(int)[value]
-    mass = np.bincount(bins, weights=weight)
-    kept = mass > 0
-    true = np.bincount(bins, weights=weight * hit)[kept] / mass[kept]
-    pred = np.bincount(bins, weights=weight * prob)[kept] / mass[kept]
-    return true, pred

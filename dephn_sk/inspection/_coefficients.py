@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import combinations
+from dataclasses import KW_ONLY, dataclass
+from itertools import combinations, product
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
-from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, draw_legend, panels
+from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, color_bar, draw_legend, panels
 from ._fitted import network_of, tasks_of
 from ._gate_values import gate_values
 from ._label_similarity import similarity_of_labels
@@ -19,6 +20,7 @@ from ._label_similarity import similarity_of_labels
 RESOLUTION = 101
 
 
+@dataclass(eq=False, repr=False)
 class CoefficientDisplay:
     r"""The eight coefficients :math:`\gamma(x, y)`, and where pairs of tasks lie.
 
@@ -54,18 +56,11 @@ class CoefficientDisplay:
     array([2.        , 1.41421356, 0.        ])
     """
 
-    def __init__(
-        self,
-        similarity: ArrayLike = (),
-        difference: ArrayLike = (),
-        *,
-        pair_names: Sequence[str] = (),
-        function: str | None = None,
-    ) -> None:
-        self.similarity = similarity
-        self.difference = difference
-        self.pair_names = pair_names
-        self.function = function
+    similarity: ArrayLike = ()
+    difference: ArrayLike = ()
+    _: KW_ONLY
+    pair_names: Sequence[str] = ()
+    function: str | None = None
 
     @property
     def surfaces(self) -> dict[str, NDArray]:
@@ -124,63 +119,52 @@ class CoefficientDisplay:
         CoefficientDisplay
         """
         surfaces = self.surfaces
+        # a column of panels for each combination of similarity and difference
         n_columns = len(COMBINATIONS)
         n_rows = len(surfaces) // n_columns
-        self.axes_ = panels(ax, n_rows, n_columns, height=1.4, sharex=True, sharey=True)
+        self.axes_ = panels(ax, n_rows, n_columns, sharex=True, sharey=True)
         self.figure_ = self.axes_[0, 0].figure
+        settings: dict[str, Any] = {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 2}
+        settings |= {"origin": "lower", "extent": (0, 1, 0, 1), "aspect": "auto"}
+        settings |= imshow_kwargs
         self.images_, self.points_ = {}, {}
-        similarities, all_differences = map(
-            np.asarray, (self.similarity, self.difference)
-        )
-        # a column of panels for each combination of similarity and difference
-        for panel, (name, surface) in zip(
-            self.axes_.T.flat, surfaces.items(), strict=True
-        ):
-            self.images_[name] = panel.imshow(
-                surface,
-                **{
-                    "origin": "lower",
-                    "extent": (0, 1, 0, 1),
-                    "aspect": "auto",
-                    "cmap": SEQUENTIAL,
-                    "vmin": 0,
-                    "vmax": 2,
-                    **imshow_kwargs,
-                },
-            )
-            self.points_[name] = [
-                panel.scatter(
-                    np.full(len(differences), similarity),
-                    differences,
-                    s=14,
-                    marker=MARKERS[i % len(MARKERS)],
-                    color=COLORS[1:][i % (len(COLORS) - 1)],
-                    edgecolors="white",
-                    linewidths=0.5,
-                    label=f"{pair} (undefined)" if np.isnan(similarity) else pair,
-                    clip_on=False,
-                    zorder=3,
-                )
-                for i, (similarity, differences, pair) in enumerate(
-                    zip(similarities, all_differences, self.pair_names, strict=True)
-                )
-            ]
+        for panel, name in zip(self.axes_.T.flat, surfaces, strict=True):
             weight = "bold" if name == self.function else "normal"
             panel.set_title(name, fontsize="x-small", fontweight=weight)
+            self.images_[name] = panel.imshow(surfaces[name], **settings)
+            self.points_[name] = self._draw_points(panel)
         for panel in self.axes_[-1]:
             panel.set_xlabel("label similarity", fontsize=FONT)
         for panel in self.axes_[:, 0]:
             panel.set_ylabel("gate difference", fontsize="x-small")
-        bar = self.figure_.colorbar(
-            self.images_[name], ax=self.axes_.ravel().tolist(), shrink=0.5, pad=0.02
-        )
-        bar.set_label("coefficient", fontsize=FONT)
-        bar.ax.tick_params(labelsize=FONT)
-        if self.pair_names:
-            draw_legend(self.axes_[-1, 0], ax, n_columns=2)
+        all_axes = self.axes_.ravel().tolist()
+        color_bar(self.images_[name], all_axes, "coefficient", shrink=0.5, pad=0.02)
+        draw_legend(self.axes_[-1, 0], ax, n_columns=2)
         return self
 
+    def _draw_points(self, panel: Any) -> list[Any]:
+        similarities, differences = map(np.asarray, (self.similarity, self.difference))
+        colors = COLORS[1:]
+        return [
+            panel.scatter(
+                np.full(len(y), x),
+                y,
+                s=14,
+                marker=MARKERS[i % len(MARKERS)],
+                color=colors[i % len(colors)],
+                edgecolors="white",
+                linewidths=0.5,
+                label=f"{pair} (undefined)" if np.isnan(x) else pair,
+                clip_on=False,
+                zorder=3,
+            )
+            for i, (x, y, pair) in enumerate(
+                zip(similarities, differences, self.pair_names, strict=True)
+            )
+        ]
 
+
+@dataclass(eq=False, repr=False)
 class CoefficientGainDisplay:
     """What each coefficient function gains over another model, for each task.
 
@@ -214,20 +198,12 @@ class CoefficientGainDisplay:
     array([[[0.25]]])
     """
 
-    def __init__(
-        self,
-        gains: ArrayLike,
-        *,
-        function_names: Sequence[str],
-        task_names: Sequence[str],
-        reference: str = "the reference",
-        score_name: str = "score",
-    ) -> None:
-        self.gains = gains
-        self.function_names = function_names
-        self.task_names = task_names
-        self.reference = reference
-        self.score_name = score_name
+    gains: ArrayLike
+    _: KW_ONLY
+    function_names: Sequence[str]
+    task_names: Sequence[str]
+    reference: str = "the reference"
+    score_name: str = "score"
 
     @classmethod
     def from_records(
@@ -269,23 +245,17 @@ class CoefficientGainDisplay:
                 f"No record has model={reference!r}, the reference; there are {models}."
             )
         functions = [model for model in models if model != reference]
-        for model in models:
-            for seed in seeds:
-                for task in tasks:
-                    if (model, seed, task) not in scores:
-                        raise ValueError(
-                            f"There is no record of model={model!r}, seed={seed!r}, "
-                            f"task={task!r}: gains are differences within a seed."
-                        )
-        gains = [
-            [
-                [scores[f, s, t] - scores[reference, s, t] for t in tasks]
-                for f in functions
-            ]
-            for s in seeds
-        ]
+        for model, seed, task in product(models, seeds, tasks):
+            if (model, seed, task) not in scores:
+                raise ValueError(
+                    f"There is no record of model={model!r}, seed={seed!r}, "
+                    f"task={task!r}: gains are differences within a seed."
+                )
+        by_model = [[[scores[m, s, t] for t in tasks] for s in seeds] for m in models]
+        table = np.array(by_model).swapaxes(0, 1)
+        old = models.index(reference)
         display = cls(
-            np.array(gains),
+            np.delete(table, old, axis=1) - table[:, [old]],
             function_names=functions,
             task_names=tasks,
             reference=reference,
@@ -317,25 +287,18 @@ class CoefficientGainDisplay:
         self.containers_ = []
         for task, name in enumerate(self.task_names):
             offset = (task - (n_tasks - 1) / 2) / (n_tasks + 1)
-            self.containers_.append(
-                self.ax_.errorbar(
-                    mean[:, task],
-                    np.arange(n_functions) + offset,
-                    xerr=None if error is None else error[:, task],
-                    **{
-                        "linestyle": "none",
-                        "marker": MARKERS[task % len(MARKERS)],
-                        "markersize": 4,
-                        "label": name,
-                        **errorbar_kwargs,
-                    },
-                )
+            style = {"marker": MARKERS[task % len(MARKERS)], "label": name}
+            bars = self.ax_.errorbar(
+                mean[:, task],
+                np.arange(n_functions) + offset,
+                xerr=None if error is None else error[:, task],
+                **{"linestyle": "none", "markersize": 4, **style, **errorbar_kwargs},
             )
+            self.containers_.append(bars)
         self.ax_.set_yticks(range(n_functions), self.function_names, fontsize=FONT)
         self.ax_.invert_yaxis()
-        self.ax_.set_xlabel(
-            f"gain in {self.score_name} over {self.reference}", fontsize=FONT
-        )
+        label = f"gain in {self.score_name} over {self.reference}"
+        self.ax_.set_xlabel(label, fontsize=FONT)
         self.ax_.locator_params(axis="x", nbins=5)
         draw_legend(self.ax_, ax)
         return self

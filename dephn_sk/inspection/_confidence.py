@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ._drawing import FONT, draw_legend, panels
+from ._drawing import TaskPanels, draw_legend
 from ._fitted import tasks_of
 
-QUANTILES = (0.1, 0.9)
 
-
-class ConfidenceDisplay:
+@dataclass(eq=False, repr=False)
+class ConfidenceDisplay(TaskPanels):
     """Predicted probability over the true confidence, for each task.
 
     Figure 7 of the paper: rows sorted by their true confidence, which simulated data
@@ -53,16 +53,10 @@ class ConfidenceDisplay:
            [ 1.  ,  0.75]])
     """
 
-    def __init__(
-        self,
-        true_confidence: ArrayLike,
-        probability: ArrayLike,
-        *,
-        task_names: Sequence[str],
-    ) -> None:
-        self.true_confidence = true_confidence
-        self.probability = probability
-        self.task_names = task_names
+    true_confidence: ArrayLike
+    probability: ArrayLike
+    _: KW_ONLY
+    task_names: Sequence[str]
 
     @classmethod
     def from_estimator(
@@ -133,7 +127,10 @@ class ConfidenceDisplay:
                 "probability holds an array for each task; ConfidenceDisplay takes "
                 "binary tasks, one column of P(second class) for each."
             )
-        true, given = _two_dimensional(true_confidence), _two_dimensional(probability)
+        true, given = (
+            np.column_stack([values]).astype(float)  # one column of a vector
+            for values in (true_confidence, probability)
+        )
         if true.shape != given.shape:
             raise ValueError(
                 f"true_confidence has shape {true.shape}, but the probabilities have "
@@ -169,11 +166,8 @@ class ConfidenceDisplay:
         ConfidenceDisplay
         """
         true, given = np.asarray(self.true_confidence), np.asarray(self.probability)
-        n_tasks = true.shape[1]
-        self.axes_ = panels(ax, n_tasks, sharey=True).ravel()
-        self.figure_ = self.axes_[0].figure
-        self.lines_ = np.empty(n_tasks, dtype=object)
-        self.bands_ = np.empty(n_tasks, dtype=object)
+        self._open_panels(ax, "true confidence", "predicted", sharey=True)
+        self.lines_, self.bands_ = np.empty((2, len(self.axes_)), dtype=object)
         for task, panel in enumerate(self.axes_):
             x, mean, low, high = _bins(true[:, task], given[:, task], n_bins)
             (line,) = panel.plot(x, mean, **{"label": name, **line_kwargs})
@@ -181,17 +175,8 @@ class ConfidenceDisplay:
             self.bands_[task] = panel.fill_between(
                 x, low, high, color=line.get_color(), alpha=0.2, linewidth=0
             )
-            panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
-            panel.set_ylabel("predicted", fontsize=FONT)
-        self.axes_[-1].set_xlabel("true confidence", fontsize=FONT)
-        if name is not None:
-            draw_legend(self.axes_[0], ax)
+        draw_legend(self.axes_[0], ax)
         return self
-
-
-def _two_dimensional(array: ArrayLike) -> NDArray:
-    array = np.asarray(array, dtype=float)
-    return array[:, None] if array.ndim == 1 else array
 
 
 def _bins(true: NDArray, given: NDArray, n_bins: int) -> NDArray:
@@ -199,13 +184,8 @@ def _bins(true: NDArray, given: NDArray, n_bins: int) -> NDArray:
     known = ~np.isnan(true)
     order = np.flatnonzero(known)[np.argsort(true[known], kind="stable")]
     bins = np.array_split(order, min(n_bins, len(order)))
-    return np.array(
-        [
-            [
-                true[rows].mean(),
-                given[rows].mean(),
-                *np.quantile(given[rows], QUANTILES),
-            ]
-            for rows in bins
-        ]
-    ).T
+    curves = [
+        [true[rows].mean(), given[rows].mean(), *np.quantile(given[rows], (0.1, 0.9))]
+        for rows in bins
+    ]
+    return np.array(curves).T

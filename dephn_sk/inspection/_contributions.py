@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, cast
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
-from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
-from ._fitted import (
-    final_estimator,
-    output_names,
-    own_network,
-    source_of,
-    tasks_of,
-)
+from ._drawing import SEQUENTIAL
+from ._fitted import final_estimator, output_names, own_network, source_of, tasks_of
+from ._gate_values import shares_of
+from ._matrix import Matrix, MatrixDisplay
 
 BLOCK = 1024  # rows: the parts of a hidden tower are as many as experts times its width
 
@@ -103,7 +100,8 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     )
 
 
-class ContributionDisplay:
+@dataclass(eq=False, repr=False)
+class ContributionDisplay(MatrixDisplay):
     """Share of each expert in the absolute contributions to each task's logit.
 
     Figure 3b of the paper. See :func:`expert_contributions`.
@@ -136,16 +134,10 @@ class ContributionDisplay:
     '75%'
     """
 
-    def __init__(
-        self,
-        shares: ArrayLike,
-        *,
-        task_names: Sequence[str],
-        expert_names: Sequence[str],
-    ) -> None:
-        self.shares = shares
-        self.task_names = task_names
-        self.expert_names = expert_names
+    shares: ArrayLike
+    _: KW_ONLY
+    task_names: Sequence[str]
+    expert_names: Sequence[str]
 
     @classmethod
     def from_estimator(
@@ -173,52 +165,19 @@ class ContributionDisplay:
         size = np.abs(result.contributions).mean(axis=0)
         starts = np.cumsum([0, *tasks.n_outputs[:-1]])
         display = cls(
-            _shares(np.add.reduceat(size, starts, axis=0)),
+            shares_of(np.add.reduceat(size, starts, axis=0)),
             task_names=tasks.names,
             expert_names=result.expert_names,
         )
         return display.plot(ax=ax, **kwargs)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        include_values: bool | None = None,
-        **imshow_kwargs: Any,
-    ) -> ContributionDisplay:
-        """Draw the matrix of shares.
-
-        Parameters
-        ----------
-        ax : Axes, default=None
-            Where to draw. None makes a figure.
-        include_values : bool, default=None
-            Whether values are printed; None: where there is room for them.
-        **imshow_kwargs : dict
-            For ``Axes.imshow``.
-
-        Returns
-        -------
-        ContributionDisplay
-        """
-        height = 1.4 + 0.3 * len(self.task_names)
-        width = matrix_width(len(self.expert_names))
-        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
-        self.figure_ = self.ax_.figure
-        self.image_, self.colorbar_, self.text_ = draw_matrix(
-            self.ax_,
+    def _matrix(self) -> Matrix:
+        return Matrix(
             self.shares,
             self.task_names,
             self.expert_names,
             label="share of contributions",
-            values_format=".0%",
-            include_values=include_values,
-            **{"cmap": SEQUENTIAL, "vmin": 0, **imshow_kwargs},
+            height=1.4 + 0.3 * len(self.task_names),
+            value_format=".0%",
+            colors={"cmap": SEQUENTIAL, "vmin": 0},
         )
-        return self
-
-
-def _shares(size: NDArray) -> NDArray:
-    """Rows divided by their sums; rows of zeros stay."""
-    total = size.sum(axis=1, keepdims=True)
-    return size / np.where(total > 0, total, 1.0)

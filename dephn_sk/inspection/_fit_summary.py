@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from html import escape
 from typing import Any
 
 import numpy as np
 
+from ..preprocessing._text_table import as_html, as_text
 from ._fitted import (
     encoder_of,
     final_estimator,
@@ -18,6 +20,7 @@ from ._fitted import (
 )
 
 
+@dataclass(eq=False, repr=False)
 class FitSummary:
     """The tasks, fields, size and training of a fitted estimator, as text and HTML.
 
@@ -53,22 +56,13 @@ class FitSummary:
     color        3         0.5000
     """
 
-    def __init__(
-        self,
-        name: str,
-        tasks: Sequence[tuple[str, Any, float | None, float | None]],
-        *,
-        n_fields: Mapping[str, int],
-        n_parameters: int,
-        n_epochs: int,
-        best_epoch: int | None = None,
-    ) -> None:
-        self.name = name
-        self.tasks = tasks
-        self.n_fields = n_fields
-        self.n_parameters = n_parameters
-        self.n_epochs = n_epochs
-        self.best_epoch = best_epoch
+    name: str
+    tasks: Sequence[tuple[str, Any, float | None, float | None]]
+    _: KW_ONLY
+    n_fields: Mapping[str, int]
+    n_parameters: int
+    n_epochs: int
+    best_epoch: int | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> FitSummary:
@@ -91,9 +85,7 @@ class FitSummary:
         kinds = [kind for _, kind, *_ in encoder_of(estimator).report_.rows]
         return cls(
             type(final).__name__,
-            list(
-                zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)
-            ),
+            [*zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)],
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
             n_parameters=sum(p.numel() for p in network_of(estimator).parameters()),
             n_epochs=len(history),
@@ -110,35 +102,17 @@ class FitSummary:
         )
 
     def _cells(self) -> list[list[str]]:
-        cells = [["task", "classes", "rate", "score"]]
-        for name, classes, rate, score in self.tasks:
-            cells.append(
-                [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
-            )
-        return cells
+        rows = [
+            [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
+            for name, classes, rate, score in self.tasks
+        ]
+        return [["task", "classes", "rate", "score"], *rows]
 
     def __repr__(self) -> str:
-        widths = [max(map(len, column)) for column in zip(*self._cells(), strict=True)]
-        lines = [
-            "  ".join(
-                cell.rjust(width) if j == 1 else cell.ljust(width)
-                for j, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in self._cells()
-        ]
-        return "\n".join([self._head(), *lines])
+        return f"{self._head()}\n{as_text(self._cells(), numbers={1})}"
 
     def _repr_html_(self) -> str:
-        head, *rows = self._cells()
-        cells = "".join(f"<th>{escape(cell)}</th>" for cell in head)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
-            for row in rows
-        )
-        return (
-            f"<p>{escape(self._head())}</p><table><thead><tr>{cells}</tr></thead>"
-            f"<tbody>{body}</tbody></table>"
-        )
+        return f"<p>{escape(self._head())}</p>{as_html(self._cells())}"
 
 
 def _given(value: float | None, form: str) -> str:

@@ -6,7 +6,7 @@ All of it is what the fit left; parameters that are set afterwards change nothin
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
+from .._compat import _check_feature_names_in
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..tasks import TaskPredictions, Tasks
@@ -36,33 +37,24 @@ def _chain(estimator: Any) -> Iterator[Any]:
             estimator = getattr(estimator, "best_estimator_", None)
 
 
+def _last(estimator: Any, attribute: str, known: str) -> Any:
+    *_, last = _chain(estimator)
+    if not hasattr(last, attribute):
+        raise TypeError(
+            f"estimator must be {known}, or a Pipeline or search that ends with one, "
+            f"got {type(last).__name__}. A search must have refit its best estimator."
+        )
+    return last
+
+
 def final_estimator(estimator: Any) -> Any:
     """The fitted estimator itself, out of pipelines and searches."""
-    *_, final = _chain(estimator)
-    return _known(final, "net_", "a classifier of dephn_sk")
+    return _last(estimator, "net_", "a classifier of dephn_sk")
 
 
 def task_classifier(estimator: Any) -> Any:
     """The fitted classifier of tasks, calibrated or not, out of pipelines."""
-    *_, final = _chain(estimator)
-    return _known(final, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
-
-
-def _known(final: Any, attribute: str, known: str) -> Any:
-    if not hasattr(final, attribute):
-        raise TypeError(
-            f"estimator must be {known}, or a Pipeline or search that ends with one, "
-            f"got {type(final).__name__}. A search must have refit its best estimator."
-        )
-    return final
-
-
-def transformed(estimator: Any, X: Any) -> Any:
-    """X as the final estimator reads it."""
-    for outer in _chain(estimator):
-        if isinstance(outer, Pipeline) and len(outer) > 1:
-            X = outer[:-1].transform(X)
-    return X
+    return _last(estimator, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
 
 
 def tasks_of(estimator: Any) -> Tasks:
@@ -94,10 +86,11 @@ def encoder_of(estimator: Any) -> Any:
 
 def encode(estimator: Any, X: Any) -> Fields:
     """The fields of a table, behind the steps of a Pipeline."""
+    for outer in _chain(estimator):
+        if isinstance(outer, Pipeline) and len(outer) > 1:
+            X = outer[:-1].transform(X)
     dtype = str(next(network_of(estimator).parameters()).dtype).removeprefix("torch.")
-    return encoder_of(estimator).encode(
-        transformed(estimator, X), dtype=np.dtype(dtype)
-    )
+    return encoder_of(estimator).encode(X, dtype=np.dtype(dtype))
 
 
 def source_of(estimator: Any, X: Any) -> ArraySource:
@@ -110,11 +103,7 @@ def source_of(estimator: Any, X: Any) -> ArraySource:
 
 def column_names(estimator: Any) -> tuple[str, ...]:
     """Names of the columns that the final estimator reads."""
-    final = final_estimator(estimator)
-    names = getattr(final, "feature_names_in_", None)
-    if names is None:
-        names = [f"x{i}" for i in range(final.n_features_in_)]
-    return tuple(map(str, names))
+    return tuple(map(str, _check_feature_names_in(final_estimator(estimator))))
 
 
 def field_names(estimator: Any) -> tuple[str, ...]:
@@ -135,37 +124,27 @@ def vector_names(estimator: Any) -> tuple[str, ...]:
 
 def output_names(estimator: Any) -> tuple[str, ...]:
     """A name for each logit: that of its binary task, or of the task and the class."""
-    tasks = tasks_of(estimator)
-    names = []
-    for task, n, classes in zip(
-        tasks.names, tasks.n_outputs, tasks.classes, strict=True
-    ):
-        names += [task] if n == 1 else [f"{task}={c}" for c in classes]
+    names: list[str] = []
+    for task in tasks_of(estimator).tasks:
+        several = [f"{task.name}={c}" for c in task.classes]
+        names += [task.name] if task.n_outputs == 1 else several
     return tuple(names)
 
 
-class FieldsClassifier(TaskPredictions, BaseEstimator):
-    """A fitted estimator with another way from X to the fields.
+class FieldsPrediction(TaskPredictions, BaseEstimator):
+    """A fitted estimator that has predicted already: from fields, whatever X is."""
 
-    Parameters
-    ----------
-    estimator : estimator
-    encode : callable
-        ``X -> Fields``.
-    """
-
-    def __init__(self, estimator: Any, encode: Callable[[Any], Fields]) -> None:
-        self.estimator = estimator
-        self.encode = encode
+    def __init__(self, estimator: Any, fields: Fields) -> None:
         self.tasks_ = tasks_of(estimator)
+        logits = final_estimator(estimator).logits_of(fields)
+        self.probabilities = self.tasks_.predict(logits)
 
-    def fit(self, X: Any, y: Any) -> FieldsClassifier:
+    def fit(self, X: Any, y: Any) -> FieldsPrediction:
         """It is fitted."""
         return self
 
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
-        logits = final_estimator(self.estimator).logits_of(self.encode(X))
-        return self.tasks_, self.tasks_.predict(logits)
+        return self.tasks_, self.probabilities
 
 
 def history_of(estimator: Any) -> Any:

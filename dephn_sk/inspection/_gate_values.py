@@ -67,10 +67,7 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     return (total / source.n_rows).numpy()
 
 
-@validate_params(
-    {"threshold": [Interval(Real, 0, 1, closed="right")]},
-    prefer_skip_nested_validation=True,
-)
+@validate_params({"threshold": [Interval(Real, 0, 1, closed="right")]})
 def expert_utilization(
     estimator: Any, X: Any = None, *, threshold: float = COLLAPSE
 ) -> Bunch:
@@ -118,22 +115,11 @@ def expert_utilization(
     used = np.column_stack(
         [gates[:, [e == name for e in experts]].sum(axis=1) for name in names]
     )
-    total = used.sum(axis=1, keepdims=True)
-    used /= np.where(total > 0, total, 1.0)
-    warn_of_collapse(used, task_names, names, threshold)
-    return Bunch(utilization=used, task_names=task_names, expert_names=names)
-
-
-def warn_of_collapse(
-    utilization: NDArray, task_names: Any, expert_names: Any, threshold: float
-) -> None:
-    """Name the tasks whose gates leave all but one of several experts aside."""
-    if len(expert_names) < 2:
-        return
+    used = shares_of(used)
     collapsed = [
-        f"{task!r} on {expert_names[shares.argmax()]!r} ({shares.max():.0%})"
-        for task, shares in zip(task_names, utilization, strict=True)
-        if shares.max() > threshold
+        f"{task!r} on {names[shares.argmax()]!r} ({shares.max():.0%})"
+        for task, shares in zip(task_names, used, strict=True)
+        if len(names) > 1 and shares.max() > threshold
     ]
     if collapsed:
         warnings.warn(
@@ -143,3 +129,10 @@ def warn_of_collapse(
             UserWarning,
             stacklevel=3,
         )
+    return Bunch(utilization=used, task_names=task_names, expert_names=names)
+
+
+def shares_of(sizes: NDArray) -> NDArray:
+    """Rows divided by their sums; rows of zeros stay."""
+    total = sizes.sum(axis=1, keepdims=True)
+    return sizes / np.where(total > 0, total, 1.0)

@@ -3,28 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
-from ._drawing import (
-    FONT,
-    around_zero,
-    count_epochs,
-    draw_legend,
-    draw_matrix,
-    line_style,
-    mark_epoch,
-    matrix_width,
-    panels,
-)
+from ._drawing import COLORS, TaskPanels, around, draw_legend, mark_epochs
 from ._fitted import kept_epoch, network_of, recorded, tasks_of
 from ._gate_values import expert_utilization, gate_values
+from ._matrix import Matrix, MatrixDisplay
 
 
-class GateDisplay:
+@dataclass(eq=False, repr=False)
+class GateDisplay(MatrixDisplay, TaskPanels):
     """Gate values: a row for each task, a column for each branch.
 
     A branch is a public expert under a mapping; for MMoE it is an expert.
@@ -63,26 +56,15 @@ class GateDisplay:
     ['click', 'buy']
     """
 
-    def __init__(
-        self,
-        gates: ArrayLike,
-        *,
-        task_names: Sequence[str],
-        branch_names: Sequence[str],
-        history: ArrayLike | None = None,
-        best_epoch: int | None = None,
-    ) -> None:
-        self.gates = gates
-        self.task_names = task_names
-        self.branch_names = branch_names
-        self.history = history
-        self.best_epoch = best_epoch
+    gates: ArrayLike
+    _: KW_ONLY
+    task_names: Sequence[str]
+    branch_names: Sequence[str]
+    history: ArrayLike | None = None
+    best_epoch: int | None = None
 
     @classmethod
-    @validate_params(
-        {"kind": [StrOptions({"values", "history"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"kind": [StrOptions({"values", "history"})]})
     def from_estimator(
         cls,
         estimator: Any,
@@ -122,42 +104,15 @@ class GateDisplay:
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        include_values: bool | None = None,
-        **imshow_kwargs: Any,
-    ) -> GateDisplay:
-        """Draw the matrix of gates.
-
-        Parameters
-        ----------
-        ax : Axes, default=None
-            Where to draw. None makes a figure.
-        include_values : bool, default=None
-            Whether values are printed; None: where there is room for them.
-        **imshow_kwargs : dict
-            For ``Axes.imshow``.
-
-        Returns
-        -------
-        GateDisplay
-        """
-        height = 1.2 + 0.3 * len(self.task_names)
-        width = matrix_width(len(self.branch_names))
-        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
-        self.figure_ = self.ax_.figure
-        self.image_, self.colorbar_, self.text_ = draw_matrix(
-            self.ax_,
+    def _matrix(self) -> Matrix:
+        return Matrix(
             self.gates,
             self.task_names,
             self.branch_names,
             label="gate",
-            include_values=include_values,
-            **{**around_zero(self.gates), **imshow_kwargs},
+            height=1.2 + 0.3 * len(self.task_names),
+            colors=around(self.gates),
         )
-        return self
 
     def plot_history(self, ax: Any = None, **line_kwargs: Any) -> GateDisplay:
         """Draw the gates over epochs, a panel for each task.
@@ -176,23 +131,19 @@ class GateDisplay:
         if self.history is None:
             raise ValueError("There is no history; only trainable gates have one.")
         history = np.asarray(self.history)
-        n_epochs, n_tasks, n_branches = history.shape
-        self.axes_ = panels(ax, n_tasks, sharex=True, sharey=True).ravel()
-        self.figure_ = self.axes_[0].figure
-        self.lines_ = np.empty((n_tasks, n_branches), dtype=object)
+        self._open_panels(ax, "epoch", "gate", sharex=True, sharey=True)
+        self.lines_ = np.empty(history.shape[1:], dtype=object)
         for task, panel in enumerate(self.axes_):
-            for branch in range(n_branches):
+            for branch, gates in enumerate(history[:, task].T):
+                # lines of one color differ in their dashes
+                dashes = ("-", "--", ":", "-.")[branch // len(COLORS) % 4]
                 (self.lines_[task, branch],) = panel.plot(
-                    np.arange(1, n_epochs + 1),
-                    history[:, task, branch],
-                    **{"linestyle": line_style(branch), **line_kwargs},
+                    np.arange(1, len(gates) + 1),
+                    gates,
+                    **{"linestyle": dashes, **line_kwargs},
                 )
-            mark_epoch(panel, self.best_epoch)
-            panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
-            panel.set_ylabel("gate", fontsize=FONT)
-            count_epochs(panel)
-        for branch, name in enumerate(self.branch_names):
-            self.lines_[-1, branch].set_label(name)
-        self.axes_[-1].set_xlabel("epoch", fontsize=FONT)
+            mark_epochs(panel, self.best_epoch)
+        for line, name in zip(self.lines_[-1], self.branch_names, strict=True):
+            line.set_label(name)
         draw_legend(self.axes_[-1], ax)
         return self

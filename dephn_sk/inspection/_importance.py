@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils import Bunch
 from ..metrics import task_scorer
 from ..preprocessing import Fields
 from ._fitted import (
-    FieldsClassifier,
+    FieldsPrediction,
     column_names,
     encode,
     encoder_of,
@@ -91,15 +92,16 @@ default=None
             f"bag_weights={bag_weights!r}. Leave the weights out."
         )
     fields, columns = encode(estimator, X), column_names(estimator)
-    # the estimator, reading for each column the number of the row to take it from
-    encoder = _RowEncoder(fields, _columns_of_fields(estimator, columns))
-    view = FieldsClassifier(estimator, encoder.encode)
+    scorers = {
+        name: task_scorer(scoring, task=name) for name in tasks_of(estimator).names
+    }
+    # what is shuffled holds, for each column, the number of the row to take it from
     rows = np.repeat(np.arange(len(fields))[:, None], len(columns), axis=1)
     result = _permutation_importance(
-        view,
+        estimator,
         rows,
         y,
-        scoring=_TaskScores(scoring, tasks_of(estimator).names),
+        scoring=_RowScorer(fields, _columns_of_fields(estimator, columns), scorers),
         n_repeats=n_repeats,
         n_jobs=n_jobs,
         random_state=random_state,
@@ -111,53 +113,35 @@ default=None
     return result
 
 
-class _RowEncoder:
-    """An encoder of tables that hold, for each column, the rows of another table."""
+@dataclass
+class _RowScorer:
+    """Scores of all tasks on a table of which each column's rows are given.
 
-    def __init__(self, fields: Fields, columns: Sequence[int]) -> None:
-        self.fields = fields
-        self.columns = columns
+    All are of one prediction.
+    """
 
-    def encode(self, rows: NDArray) -> Fields:
-        fields = self.fields
-        n_codes, n_numbers = fields.codes.shape[1], fields.numbers.shape[1]
-        of_field = rows[:, self.columns]
-        codes, numbers, bags = np.split(
-            of_field, [n_codes, n_codes + n_numbers], axis=1
-        )
-        return Fields(
-            np.take_along_axis(fields.codes, codes, axis=0),
-            np.take_along_axis(fields.numbers, numbers, axis=0),
-            tuple(bag.take(r) for bag, r in zip(fields.bags, bags.T, strict=True)),
-        )
-
-
-class _TaskScores:
-    """A scorer that gives the scores of all tasks, by name, from one prediction."""
-
-    def __init__(self, scoring: str | Callable, task_names: Sequence[str]) -> None:
-        self.scorers = {name: task_scorer(scoring, task=name) for name in task_names}
+    fields: Fields
+    columns: Sequence[int]  # of each field
+    scorers: dict[str, Any]
 
     def __call__(
-        self, estimator: Any, X: Any, y: Any, sample_weight: Any = None
+        self, estimator: Any, rows: NDArray, y: Any, sample_weight: Any = None
     ) -> dict[str, float]:
-        predicted = _Predicted(estimator, X)
+        predicted = FieldsPrediction(estimator, self._taken(rows[:, self.columns]))
         return {
-            name: scorer(predicted, X, y, sample_weight=sample_weight)
+            name: scorer(predicted, rows, y, sample_weight=sample_weight)
             for name, scorer in self.scorers.items()
         }
 
-
-class _Predicted:
-    """A fitted estimator that has predicted already."""
-
-    def __init__(self, estimator: Any, X: Any) -> None:
-        self.task_names_ = estimator.task_names_
-        self.classes_ = estimator.classes_
-        self.probabilities = estimator.predict_proba(X)
-
-    def predict_proba(self, X: Any) -> Any:
-        return self.probabilities
+    def _taken(self, rows: NDArray) -> Fields:
+        codes, numbers, bags = self.fields.codes, self.fields.numbers, self.fields.bags
+        ends = np.cumsum([codes.shape[1], numbers.shape[1]])
+        of_codes, of_numbers, of_bags = np.split(rows, ends, axis=1)
+        return Fields(
+            np.take_along_axis(codes, of_codes, axis=0),
+            np.take_along_axis(numbers, of_numbers, axis=0),
+            tuple(bag.take(r) for bag, r in zip(bags, of_bags.T, strict=True)),
+        )
 
 
 def _columns_of_fields(estimator: Any, columns: Sequence[str]) -> list[int]:
@@ -165,12 +149,8 @@ def _columns_of_fields(estimator: Any, columns: Sequence[str]) -> list[int]:
 
     A column of dates makes several fields, whose names start with its own.
     """
-    position = {name: i for i, name in enumerate(columns)}
     found = []
     for field in field_names(estimator):
-        if field in position:
-            found.append(position[field])
-            continue
-        parents = [name for name in columns if field.startswith(f"{name}_")]
-        found.append(position[max(parents, key=len)])
+        parents = [name for name in columns if f"{field}_".startswith(f"{name}_")]
+        found.append(columns.index(max(parents, key=len)))
     return found

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
 from ..nn import label_similarity
 from ..tasks import Tasks
-from ._drawing import SEQUENTIAL, draw_matrix, matrix_width, panels
+from ._drawing import SEQUENTIAL
 from ._fitted import network_of, tasks_of
+from ._matrix import Matrix, MatrixDisplay
 
 
 def similarity_of_labels(tasks: Tasks, y: Any, kind: str | None) -> NDArray:
@@ -25,7 +26,8 @@ def similarity_of_labels(tasks: Tasks, y: Any, kind: str | None) -> NDArray:
     return label_similarity(labels, kind or "pearson", n_classes=tasks.n_levels).numpy()
 
 
-class LabelSimilarityDisplay:
+@dataclass(eq=False, repr=False)
+class LabelSimilarityDisplay(MatrixDisplay):
     """Absolute similarity of the labels of each pair of tasks.
 
     What the virtual gradient reads of each batch, over a whole table. See
@@ -55,15 +57,12 @@ class LabelSimilarityDisplay:
     (3, 3)
     """
 
-    def __init__(self, similarity: ArrayLike, *, task_names: Sequence[str]) -> None:
-        self.similarity = similarity
-        self.task_names = task_names
+    similarity: ArrayLike
+    _: KW_ONLY
+    task_names: Sequence[str]
 
     @classmethod
-    @validate_params(
-        {"kind": [StrOptions({"pearson", "cosine"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"kind": [StrOptions({"pearson", "cosine"})]})
     def from_labels(
         cls, y: Any, *, kind: str = "pearson", ax: Any = None, **kwargs: Any
     ) -> LabelSimilarityDisplay:
@@ -116,39 +115,12 @@ class LabelSimilarityDisplay:
         similarity = similarity_of_labels(tasks, y, kind)
         return cls(similarity, task_names=tasks.names).plot(ax=ax, **kwargs)
 
-    def plot(
-        self,
-        ax: Any = None,
-        *,
-        include_values: bool | None = None,
-        **imshow_kwargs: Any,
-    ) -> LabelSimilarityDisplay:
-        """Draw the matrix of similarities.
-
-        Parameters
-        ----------
-        ax : Axes, default=None
-            Where to draw. None makes a figure.
-        include_values : bool, default=None
-            Whether values are printed; None: where there is room for them.
-        **imshow_kwargs : dict
-            For ``Axes.imshow``.
-
-        Returns
-        -------
-        LabelSimilarityDisplay
-        """
-        n_tasks = len(self.task_names)
-        height, width = 1.2 + 0.3 * n_tasks, matrix_width(n_tasks)
-        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
-        self.figure_ = self.ax_.figure
-        self.image_, self.colorbar_, self.text_ = draw_matrix(
-            self.ax_,
-            np.asarray(self.similarity),
+    def _matrix(self) -> Matrix:
+        return Matrix(
+            self.similarity,
             self.task_names,
             self.task_names,
             label="label similarity",
-            include_values=include_values,
-            **{"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1, **imshow_kwargs},
+            height=1.2 + 0.3 * len(self.task_names),
+            colors={"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1},
         )
-        return self

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import expit
 from sklearn.utils import Bunch
 
 from .._compat import StrOptions, validate_params
-from ._drawing import DIVERGING, draw_matrix, matrix_width, panels
+from ._drawing import around
 from ._fitted import final_estimator, network_of, tasks_of, vector_names
+from ._matrix import Matrix, MatrixDisplay
 
 
 def selection_gates(estimator: Any) -> Bunch:
@@ -72,7 +73,8 @@ def selection_gates(estimator: Any) -> Bunch:
     )
 
 
-class SelectionDisplay:
+@dataclass(eq=False, repr=False)
+class SelectionDisplay(MatrixDisplay):
     """Gates of soft selection: a row for each field, a column for each structure.
 
     Figure 3a of the paper. See :func:`selection_gates`.
@@ -105,24 +107,14 @@ class SelectionDisplay:
     ['user', 'item']
     """
 
-    def __init__(
-        self,
-        values: ArrayLike,
-        *,
-        field_names: Sequence[str],
-        structure_names: Sequence[str],
-        scale: str = "gate",
-    ) -> None:
-        self.values = values
-        self.field_names = field_names
-        self.structure_names = structure_names
-        self.scale = scale
+    values: ArrayLike
+    _: KW_ONLY
+    field_names: Sequence[str]
+    structure_names: Sequence[str]
+    scale: str = "gate"
 
     @classmethod
-    @validate_params(
-        {"scale": [StrOptions({"gate", "parameter"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"scale": [StrOptions({"gate", "parameter"})]})
     def from_estimator(
         cls, estimator: Any, *, scale: str = "gate", ax: Any = None, **kwargs: Any
     ) -> SelectionDisplay:
@@ -157,9 +149,9 @@ class SelectionDisplay:
         self,
         ax: Any = None,
         *,
-        include_values: bool = False,
+        include_values: bool | None = False,
         **imshow_kwargs: Any,
-    ) -> SelectionDisplay:
+    ) -> Self:
         """Draw the matrix of gates.
 
         Parameters
@@ -167,7 +159,7 @@ class SelectionDisplay:
         ax : Axes, default=None
             Where to draw. None makes a figure.
         include_values : bool, default=False
-            Whether values are printed.
+            Whether values are printed; None: where there is room for them.
         **imshow_kwargs : dict
             For ``Axes.imshow``.
 
@@ -175,25 +167,15 @@ class SelectionDisplay:
         -------
         SelectionDisplay
         """
-        values: NDArray = np.asarray(self.values)
-        middle = 0.5 if self.scale == "gate" else 0.0
-        most = float(np.abs(values - middle).max()) or 0.5
-        height = 1.0 + 0.2 * len(values)
-        width = matrix_width(len(self.structure_names))
-        self.ax_ = panels(ax, 1, height=height, width=width)[0, 0]
-        self.figure_ = self.ax_.figure
-        self.image_, self.colorbar_, self.text_ = draw_matrix(
-            self.ax_,
-            values,
+        return super().plot(ax, include_values=include_values, **imshow_kwargs)
+
+    def _matrix(self) -> Matrix:
+        gates = self.scale == "gate"
+        return Matrix(
+            self.values,
             self.field_names,
             self.structure_names,
-            label="share of attention" if self.scale == "gate" else "parameter of gate",
-            include_values=include_values,
-            **{
-                "cmap": DIVERGING,
-                "vmin": middle - most,
-                "vmax": middle + most,
-                **imshow_kwargs,
-            },
+            label="share of attention" if gates else "parameter of gate",
+            height=1.0 + 0.2 * len(self.field_names),
+            colors=around(self.values, middle=0.5 if gates else 0.0),
         )
-        return self

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .._compat import StrOptions, validate_params
-from ._drawing import FONT, count_epochs, draw_legend, mark_epoch, panels
+from ._drawing import TaskPanels, draw_legend, mark_epochs
 from ._fitted import kept_epoch, recorded, tasks_of
 
 
-class TrainingCurveDisplay:
+@dataclass(eq=False, repr=False)
+class TrainingCurveDisplay(TaskPanels):
     """Loss and score of each task over epochs, on training and validation rows.
 
     Figure 6 of the paper, which compares two kinds of gates: draw a second estimator
@@ -47,26 +49,15 @@ class TrainingCurveDisplay:
     array([0.5 , 0.25])
     """
 
-    def __init__(
-        self,
-        train_loss: ArrayLike,
-        *,
-        valid_loss: ArrayLike | None = None,
-        valid_score: ArrayLike | None = None,
-        task_names: Sequence[str],
-        best_epoch: int | None = None,
-    ) -> None:
-        self.train_loss = train_loss
-        self.valid_loss = valid_loss
-        self.valid_score = valid_score
-        self.task_names = task_names
-        self.best_epoch = best_epoch
+    train_loss: ArrayLike
+    _: KW_ONLY
+    valid_loss: ArrayLike | None = None
+    valid_score: ArrayLike | None = None
+    task_names: Sequence[str]
+    best_epoch: int | None = None
 
     @classmethod
-    @validate_params(
-        {"metric": [StrOptions({"loss", "score"})]},
-        prefer_skip_nested_validation=True,
-    )
+    @validate_params({"metric": [StrOptions({"loss", "score"})]})
     def from_estimator(
         cls,
         estimator: Any,
@@ -130,42 +121,28 @@ class TrainingCurveDisplay:
         -------
         TrainingCurveDisplay
         """
-        parts = [("validation", self.valid_score, "-")]
+        train, valid = None, self.valid_score
         if metric == "loss":
-            parts = [
-                ("train", self.train_loss, "--"),
-                ("validation", self.valid_loss, "-"),
-            ]
+            train, valid = self.train_loss, self.valid_loss
+        parts = [("train", train, "--"), ("validation", valid, "-")]
         curves = [(r, np.asarray(v), s) for r, v, s in parts if v is not None]
         if not curves:
             raise ValueError(
                 "No score was recorded: it is measured on rows set aside, with "
                 "early_stopping=True."
             )
-        n_tasks = len(self.task_names)
-        self.axes_ = panels(ax, n_tasks, sharex=True).ravel()
-        self.figure_ = self.axes_[0].figure
-        self.lines_ = np.empty((n_tasks, len(curves)), dtype=object)
+        self._open_panels(ax, "epoch", metric, sharex=True)
+        self.lines_ = np.empty((len(self.axes_), len(curves)), dtype=object)
         for task, panel in enumerate(self.axes_):
-            color: dict[str, Any] = {}
-            for c, (rows, values, style) in enumerate(curves):
-                (line,) = panel.plot(
-                    np.arange(1, len(values) + 1),
-                    values[:, task],
-                    **{
-                        "linestyle": style,
-                        "marker": "o" if len(values) == 1 else None,
-                        "label": rows if name is None else f"{name}, {rows}",
-                        **color,
-                        **line_kwargs,
-                    },
-                )
-                color = {"color": line.get_color()}
+            style = dict(line_kwargs)
+            for c, (rows, values, dashes) in enumerate(curves):
+                label = rows if name is None else f"{name}, {rows}"
+                marker = "o" if len(values) == 1 else None
+                own = {"linestyle": dashes, "marker": marker, "label": label}
+                epochs = np.arange(1, len(values) + 1)
+                (line,) = panel.plot(epochs, values[:, task], **(own | style))
+                style["color"] = line.get_color()  # of all curves of the panel
                 self.lines_[task, c] = line
-            mark_epoch(panel, self.best_epoch, **color)
-            panel.set_title(self.task_names[task], loc="left", fontsize=FONT)
-            panel.set_ylabel(metric, fontsize=FONT)
-            count_epochs(panel)
-        self.axes_[-1].set_xlabel("epoch", fontsize=FONT)
+            mark_epochs(panel, self.best_epoch, style["color"])
         draw_legend(self.axes_[0], ax, n_columns=2)
         return self

@@ -25,7 +25,7 @@ def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> flo
         if not positive.any():
             absent.append(task.classes[code])
         elif not positive.all():
-            values.append(binary(positive, score, task.weight))
+            values.append(binary(positive, score, sample_weight=task.weight))
     if not values:
         return warn_undefined(name, task.name, "fewer than two classes are observed")
     if absent:
@@ -38,18 +38,12 @@ def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> flo
     return float(np.mean(values))
 
 
-def _binary_average_precision(
-    positive: NDArray, score: NDArray, weight: NDArray | None
-) -> float:
-    return average_precision_score(positive, score, sample_weight=weight)
-
-
 def _roc_auc(task: ObservedTask) -> float:
     return _ranking("ROC AUC", task, roc_auc)
 
 
 def _average_precision(task: ObservedTask) -> float:
-    return _ranking("Average precision", task, _binary_average_precision)
+    return _ranking("Average precision", task, average_precision_score)
 
 
 def _log_loss(task: ObservedTask) -> float:
@@ -81,7 +75,11 @@ def _accuracy(task: ObservedTask) -> float:
     return float(np.average(predicted == task.codes, weights=task.weight))
 
 
-def _calibration_error(task: ObservedTask, n_bins: int) -> float:
+def reliability(task: ObservedTask, n_bins: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Observed and predicted share, and mass, in bins of about equal mass.
+
+    Of the second class of a binary task, or of the most probable class.
+    """
     task.check_classes()
     task.check_probabilities()
     if task.is_binary:
@@ -96,8 +94,16 @@ def _calibration_error(task: ObservedTask, n_bins: int) -> float:
     mass = np.bincount(value, weights=weight)
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
     bins = np.minimum(middle * n_bins, n_bins - 1).astype(int)[value]
-    gaps = np.bincount(bins, weights=weight * (hit - confidence))
-    return float(np.abs(gaps).sum() / mass.sum())
+    mass, hits, sums = (
+        np.bincount(bins, weights=weight * each) for each in (1, hit, confidence)
+    )
+    kept = mass > 0
+    return hits[kept] / mass[kept], sums[kept] / mass[kept], mass[kept]
+
+
+def _calibration_error(task: ObservedTask, n_bins: int) -> float:
+    true, pred, mass = reliability(task, n_bins)
+    return float(np.average(np.abs(true - pred), weights=mass))
 
 
 def _task_score(task: ObservedTask) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any, ClassVar
 
@@ -43,6 +43,7 @@ METRICS: dict[str, Callable[..., NDArray]] = {
 LOSSES = {task_log_loss, task_brier, task_calibration_error}
 
 
+@dataclass(eq=False, repr=False)
 class TaskScorer(BaseEstimator):
     """What :func:`task_scorer` returns; a BaseEstimator for clone and routing."""
 
@@ -56,17 +57,10 @@ class TaskScorer(BaseEstimator):
         "metric_params": [dict],
     }
 
-    def __init__(
-        self,
-        metric: Any,
-        task: str | None,
-        greater_is_better: bool,
-        metric_params: dict[str, Any],
-    ) -> None:
-        self.metric = metric
-        self.task = task
-        self.greater_is_better = greater_is_better
-        self.metric_params = metric_params
+    metric: Any
+    task: str | None
+    greater_is_better: bool
+    metric_params: dict[str, Any]
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
         given = self.metric_params
@@ -93,11 +87,15 @@ class TaskScorer(BaseEstimator):
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         known = metric in METRICS.values()
         labels = read_columns(y)
-        names = _task_names(estimator)
-        if names is not None:
-            labels = _renamed(labels, names)
+        for inner in within(estimator):
+            if hasattr(inner, "task_names_"):
+                labels = _renamed(labels, [str(name) for name in inner.task_names_])
+                break
         y_prob = estimator.predict_proba(X)
-        classes = _classes(estimator, len(labels.names))
+        classes = getattr(estimator, "classes_", None)
+        # MLPClassifier and OneVsRestClassifier number the tasks there
+        if classes is not None and len(labels.names) > 1 and np.ndim(classes[0]) == 0:
+            classes = None
         if self.task is not None:
             labels, y_prob, classes, sample_weight = _select(
                 self.task, labels, y_prob, classes, sample_weight
@@ -125,10 +123,8 @@ class TaskScorer(BaseEstimator):
 def _metric_name(metric: Any) -> str:
     if isinstance(metric, str):
         return metric
-    for name, function in METRICS.items():
-        if function is metric:
-            return name
-    return getattr(metric, "__name__", repr(metric))
+    known = [name for name, function in METRICS.items() if function is metric]
+    return known[0] if known else getattr(metric, "__name__", repr(metric))
 
 
 def _call_per_task(
@@ -147,14 +143,6 @@ def _call_per_task(
     return np.array(values)
 
 
-def _task_names(estimator: Any) -> list[str] | None:
-    """Names of the tasks, also from within a Pipeline or a search."""
-    for inner in within(estimator):
-        if hasattr(inner, "task_names_"):
-            return [str(name) for name in inner.task_names_]
-    return None
-
-
 def _renamed(labels: Columns, fitted: list[str]) -> Columns:
     """The labels under the names of the fit, whose tasks they must be."""
     given = list(labels.names)
@@ -168,18 +156,9 @@ def _renamed(labels: Columns, fitted: list[str]) -> Columns:
             f"The columns of y are {given}, the estimator was fitted on {fitted}, in "
             "this order."
         )
-    columns = zip(labels.columns, fitted, strict=True)
-    return replace(
-        labels, columns=tuple(replace(column, name=name) for column, name in columns)
-    )
-
-
-def _classes(estimator: Any, n_tasks: int) -> Any:
-    """The estimator's classes, None where it does not have them for each task."""
-    classes = getattr(estimator, "classes_", None)
-    if classes is not None and n_tasks > 1 and np.ndim(classes[0]) == 0:
-        return None  # MLPClassifier and OneVsRestClassifier number the tasks there
-    return classes
+    pairs = zip(labels.columns, fitted, strict=True)
+    columns = tuple(replace(column, name=name) for column, name in pairs)
+    return replace(labels, columns=columns)
 
 
 def _select(

@@ -181,6 +181,20 @@ class TableEncoding:
                 crossed += one.encode_cross_fitted(column, counts, folds)
         return crossed if cross_fit else None
 
+    def cross_fitted(
+        self, columns: list[Column], weight: NDArray | None, y: Any
+    ) -> list[tuple[str, NDArray]] | None:
+        """Statistics of rows among themselves, each from other folds; None for none."""
+        if not self.statistics:
+            return None
+        labels = self._read(y, len(columns[0]))
+        folds = find_folds(columns, weight, labels, self.settings)
+        crossed = list[tuple[str, NDArray]]()
+        for column, one in self._with_statistics(columns):
+            counts = one.count(column, weight, labels.rates(), folds)
+            crossed += one.encode_cross_fitted(column, counts, folds)
+        return crossed
+
     def _read(self, y: Any, n_rows: int) -> Labels:
         if y is None:
             raise ValueError("partial_fit needs y, since fit had target statistics.")

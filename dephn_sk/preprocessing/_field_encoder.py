@@ -423,6 +423,34 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         new, rows = self._grow(X, y, sample_weight, encode=True)
         return new, new._fields(*rows, dtype=dtype)
 
+    def encode_cross_fitted(
+        self,
+        X: Any,
+        y: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
+        dtype: Any = np.float32,
+    ) -> Fields:
+        """Encode rows that may have been learned from, and learn nothing.
+
+        Their target statistics are among themselves, each row's from other folds, so
+        that the rows of `fit` have those of `fit_encode`.
+
+        Parameters
+        ----------
+        X, y, sample_weight, dtype
+            As in `fit_encode`.
+
+        Returns
+        -------
+        fields : Fields
+            As from `encode`.
+        """
+        check_is_fitted(self)
+        columns = read_table(self, X, reset=False)
+        weight = checked_weight(sample_weight, len(columns[0]))
+        statistics = self._encoding.cross_fitted(columns, weight, y)
+        return self._fields(columns, statistics, dtype=dtype)
+
     def edges(
         self, n_bins: int, *, discrete_only: bool = False, dtype: Any = np.float32
     ) -> list[NDArray]:

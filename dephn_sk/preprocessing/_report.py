@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
+
+from dephn_sk.preprocessing._text_table import as_html, as_text
 
 
 @dataclass(frozen=True)
@@ -28,26 +29,10 @@ class FieldReport:
         return cells
 
     def __repr__(self) -> str:
-        cells = self._cells()
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if j < 2 else cell.rjust(width)
-                for j, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
-        return "\n".join(lines)
+        return as_text(self._cells(), numbers={2, 3, 4})
 
     def _repr_html_(self) -> str:
-        head, *rows = (
-            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
-            for tag, row in zip(
-                ["th", *["td"] * len(self.rows)], self._cells(), strict=True
-            )
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return as_html(self._cells())
 
 
 def _percent(share: float | None) -> str:

@@ -206,13 +206,13 @@ def read_columns(y: Any, parameter: str = "y") -> Columns:
             f"{parameter} is a LazyFrame without rows: .collect() it first."
         )
     if hasattr(y, "columns"):
-        names, columns, ndim = _frame_columns(y)
-    elif _is_series(y):
+        (names, columns), ndim = _frame_columns(y), 2
+    elif any(hasattr(y, drop) for drop in ("dropna", "drop_nulls", "drop_null")):
+        # a column of pandas, polars or pyarrow
         names, columns, ndim = [getattr(y, "name", None)], [y], 1
     else:
         array = _array(y, parameter)
-        ndim = array.ndim
-        columns = [array] if ndim == 1 else [array[:, t] for t in range(array.shape[1])]
+        columns, ndim = [array] if array.ndim == 1 else [*array.T], array.ndim
     if not columns:
         raise ValueError(f"{parameter} has no columns; give one for each task.")
     named = names is not None and names[0] not in (None, "")
@@ -228,18 +228,13 @@ def read_columns(y: Any, parameter: str = "y") -> Columns:
     return Columns(tuple(read), named, ndim)
 
 
-def _frame_columns(y: Any) -> tuple[Sequence[Any], list[Any], int]:
+def _frame_columns(y: Any) -> tuple[Sequence[Any], list[Any]]:
     """Names and columns of a frame of pandas, polars or pyarrow."""
     if hasattr(y, "iloc"):
-        return list(y.columns), [y.iloc[:, t] for t in range(y.shape[1])], 2
+        return list(y.columns), [y.iloc[:, t] for t in range(y.shape[1])]
     if hasattr(y, "schema") and hasattr(y.schema, "metadata"):  # pyarrow
-        return y.schema.names, list(y.columns), 2
-    return y.columns, y.get_columns(), 2
-
-
-def _is_series(y: Any) -> bool:
-    """Whether it is one column of pandas, polars or pyarrow."""
-    return any(hasattr(y, name) for name in ("isna", "drop_nulls", "drop_null"))
+        return y.schema.names, list(y.columns)
+    return y.columns, y.get_columns()
 
 
 def _array(y: Any, parameter: str) -> NDArray:
@@ -287,7 +282,9 @@ def _read(name: str, column: Any, parameter: str) -> Column:
         observed[observed] = ~gaps
         known = known[~gaps]
     if known.dtype.kind == "O":
-        known = _narrow(known)
+        narrowed = np.array(known.tolist())  # where all are numbers or booleans
+        if narrowed.dtype.kind in "biuf" and narrowed.ndim == 1:
+            known = narrowed
     values = known
     if not observed.all():
         values = np.zeros(len(observed), dtype=known.dtype)
@@ -306,23 +303,11 @@ def _gaps(known: NDArray, name: str, parameter: str) -> NDArray[np.bool_]:
     if types <= {str, bytes, bool, int}:
         return np.zeros(len(known), dtype=bool)
     if any(one.__hash__ is None for one in types):
-        row, label = next(
-            (i, v) for i, v in enumerate(labels) if type(v).__hash__ is None
-        )
+        row = [type(label).__hash__ is None for label in labels].index(True)
         raise ValueError(
-            f"{parameter} holds {label!r} in row {row} of {name!r}; a label is one "
-            "number, text or boolean."
+            f"{parameter} holds {labels[row]!r} in row {row} of {name!r}; a label is "
+            "one number, text or boolean."
         )
-    return np.fromiter(map(_is_missing, labels), dtype=bool, count=len(labels))
-
-
-def _is_missing(label: Any) -> bool:
-    """None, NaN and pd.NA, whose comparison with itself is no plain True."""
-    return label is None or (label != label) is not False
-
-
-def _narrow(known: NDArray) -> NDArray:
-    """Objects that are all numbers or booleans, as an array of those."""
-    narrowed = np.array(known.tolist())
-    kept = narrowed.dtype.kind in "biuf" and narrowed.ndim == 1
-    return narrowed if kept else known
+    # the comparison of NaN and pd.NA with themselves is no plain False
+    missing = (label is None or (label != label) is not False for label in labels)
+    return np.fromiter(missing, dtype=bool, count=len(labels))

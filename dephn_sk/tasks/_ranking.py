@@ -37,7 +37,9 @@ def auc_by_group(
     return auc, n_positive + n_negative
 
 
-def roc_auc(positive: NDArray, score: NDArray, weight: NDArray | None = None) -> float:
+def roc_auc(
+    positive: NDArray, score: NDArray, sample_weight: NDArray | None = None
+) -> float:
     """AUC of all rows; NaN where one class is there, or a score is no number.
 
     >>> roc_auc(np.array([False, True, True]), np.array([0.2, 0.1, 0.3]))
@@ -45,7 +47,8 @@ def roc_auc(positive: NDArray, score: NDArray, weight: NDArray | None = None) ->
     """
     if not len(score) or np.isnan(score).any():
         return np.nan
-    (auc,), _ = auc_by_group(positive, score, weight, np.zeros(len(score), dtype=int))
+    one_group = np.zeros(len(score), dtype=int)
+    (auc,), _ = auc_by_group(positive, score, sample_weight, one_group)
     return float(auc)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -127,18 +127,19 @@ class Tasks:
             return y
         read = read_columns(y)
         self._check_names(read)
-        values = np.zeros((len(read), len(self.tasks)))
-        observed = np.ones(values.shape, dtype=bool)
+        if self.single:
+            _check_complete(read.columns[0])
+        observed = np.column_stack([column.observed for column in read.columns])
+        values = np.zeros(observed.shape)
         for t, (task, column) in enumerate(zip(self.tasks, read.columns, strict=True)):
-            known = column.observed
-            if self.single:
-                _check_complete(column)
-            if known.all():
-                values[:, t] = task.read(column, unseen)
-            else:
-                values[known, t] = task.read(column, unseen)
-                observed[:, t] = known
-        return Labels(self.names, values, observed, self._rates)
+            values[column.observed, t] = task.read(column, unseen)
+        # the only task goes without its name
+        prefixes = [""] if self.single else [f"{name}_" for name in self.names]
+        rates = tuple(
+            tuple(f"{prefix}{label}rate" for label in task.rate_labels)
+            for prefix, task in zip(prefixes, self.tasks, strict=True)
+        )
+        return Labels(self.names, values, observed, rates)
 
     def _check_names(self, read: Columns) -> None:
         """Raise where y has other tasks than were learned."""
@@ -152,15 +153,6 @@ class Tasks:
                 f"The tasks of y are {list(read.names)}, but {list(self.names)} were "
                 "seen in fit, in that order."
             )
-
-    @property
-    def _rates(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the rates of each task; the only task goes without its name."""
-        prefixes = [""] if self.single else [f"{name}_" for name in self.names]
-        return tuple(
-            tuple(f"{prefix}{label}rate" for label in task.rate_labels)
-            for prefix, task in zip(prefixes, self.tasks, strict=True)
-        )
 
     def label_dtype(self, float_dtype: DTypeLike) -> np.dtype:
         """A byte where it holds all values, the float dtype otherwise."""
@@ -176,10 +168,7 @@ class Tasks:
             return columns[0]
         if self.alike:
             return np.stack(columns, axis=1)
-        labels = np.empty((len(columns[0]), len(columns)), dtype=object)
-        for t, column in enumerate(columns):
-            labels[:, t] = column
-        return labels
+        return np.stack([column.astype(object) for column in columns], axis=1)
 
     # ------------------------------------------------------------ logits
 
@@ -223,19 +212,17 @@ class Tasks:
 
     def rates(self, start: NDArray) -> tuple[float | None, ...]:
         """The rate of each task that :meth:`start` stands for, where it has one."""
-        parts = np.split(start, np.cumsum(self.n_outputs)[:-1])
-        return tuple(
-            task.rate(part) for task, part in zip(self.tasks, parts, strict=True)
-        )
+        return tuple(task.rate(part) for task, part in self._split(start))
 
     def predict(self, logits: NDArray) -> list[NDArray]:
         """Predictions of each task from logits of shape (n_samples, sum(n_outputs))."""
-        parts = np.split(
-            logits.astype(np.float64), np.cumsum(self.n_outputs)[:-1], axis=1
-        )
-        return [
-            task.predict(part) for task, part in zip(self.tasks, parts, strict=True)
-        ]
+        logits = logits.astype(np.float64)
+        return [task.predict(part) for task, part in self._split(logits)]
+
+    def _split(self, logits: NDArray) -> Iterator[tuple[Task, NDArray]]:
+        """Each task, and the logits that are its own."""
+        parts = np.split(logits, np.cumsum(self.n_outputs)[:-1], axis=-1)
+        return zip(self.tasks, parts, strict=True)
 
     def score(
         self, logits: NDArray, values: NDArray, weights: NDArray | None = None
@@ -253,13 +240,11 @@ class Tasks:
         if weights is None:
             weights = np.ones(values.shape)
         scores = []
-        for task, prediction, value, weight in zip(
-            self.tasks, predictions, values.T, weights.T, strict=True
-        ):
-            rows = weight > 0
+        for t, task in enumerate(self.tasks):
+            rows = weights[:, t] > 0
             judge = task.score_alone if self.single else task.score
-            weight = weight[rows].astype(np.float64)
-            scores.append(judge(value[rows], prediction[rows], weight))
+            weight = weights[rows, t].astype(np.float64)
+            scores.append(judge(values[rows, t], predictions[t][rows], weight))
         return scores
 
     # ------------------------------------------------------------ storing
@@ -278,12 +263,8 @@ class Tasks:
         kinds = {kind.__name__: kind for kind in KINDS}
         tasks = []
         for t in range(state["n_tasks"]):
-            prefix = f"{t}."
-            own = {
-                k.removeprefix(prefix): v
-                for k, v in state.items()
-                if k.startswith(prefix)
-            }
+            names = [name for name in state if name.startswith(f"{t}.")]
+            own = {name.removeprefix(f"{t}."): state[name] for name in names}
             if own["kind"] not in kinds:
                 raise ValueError(
                     f"Task {own['name']!r} is of the kind {own['kind']!r}; known are "

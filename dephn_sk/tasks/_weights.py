@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._suggest import did_you_mean
 from ._kinds import Task
 from ._labels import Column, Labels, read_columns
 from ._tasks import Tasks
@@ -121,11 +120,10 @@ def combine(
     for t, given in enumerate(_class_weight_of_each(class_weight, tasks)):
         if given is not None:
             learned, by_row = rates_from or (labels, sample_weight)
-            rows = learned.take(learned.observed[:, t])
-            mass = np.ones(len(rows))
+            mass = learned.observed[:, t].astype(np.float64)
             if by_row is not None:
-                mass = by_row[learned.observed[:, t], min(t, by_row.shape[1] - 1)]
-            codes = rows.values[:, t].astype(np.intp)
+                mass *= by_row[:, min(t, by_row.shape[1] - 1)]
+            codes = learned.values[:, t].astype(np.intp)
             factors = _class_factors(given, tasks.tasks[t], codes, mass)
             weights[:, t] *= factors[labels.values[:, t].astype(np.intp)]
     return weights
@@ -152,7 +150,8 @@ def _class_weight_of_each(class_weight: Any, tasks: Tasks) -> Sequence[Any]:
     if class_weight is None or isinstance(class_weight, str) or tasks.single:
         return [class_weight] * len(names)
     if isinstance(class_weight, Mapping):
-        _check_task_names("class_weight", class_weight, names)
+        for name in class_weight:
+            tasks.position(name, "class_weight")
         return [class_weight.get(name) for name in names]
     if len(class_weight) != len(names):
         raise ValueError(
@@ -198,7 +197,8 @@ def check_task_weights(task_weights: Any, tasks: Tasks) -> list[float] | str | N
         return task_weights
     given = task_weights
     if isinstance(given, Mapping):
-        _check_task_names("task_weights", given, names)
+        for name in given:
+            tasks.position(name, "task_weights")
         given = [given.get(name, 1.0) for name in names]
     try:
         values = np.asarray(given, dtype=np.float64)
@@ -210,12 +210,3 @@ def check_task_weights(task_weights: Any, tasks: Tasks) -> list[float] | str | N
             f"the tasks {list(names)}; got {task_weights!r}."
         )
     return list(values)
-
-
-def _check_task_names(parameter: str, given: Mapping, names: Sequence[str]) -> None:
-    for name in given:
-        if name not in names:
-            raise ValueError(
-                f"{parameter} names the task {name!r}; the tasks are {list(names)}."
-                + did_you_mean(name, names)
-            )

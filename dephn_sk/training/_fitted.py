@@ -163,6 +163,20 @@ class FittedAttributes:
         check_is_fitted(self)
         return self._fitted
 
+    def trim(self) -> Any:
+        """Forget what further training alone would need, so that a pickle is smaller.
+
+        The optimizer's moments and the weights of the last step, beside their average,
+        take up to three times the memory of the parameters. Predictions stay as they
+        are; training that goes on starts from them, with moments and average anew.
+
+        Returns
+        -------
+        self : object
+        """
+        self._fitted = self._learned().trimmed()
+        return self
+
     @property
     def tasks_(self) -> Tasks:
         """Names, classes and kinds of the tasks."""

@@ -193,12 +193,13 @@ def _encoded(
 ) -> tuple[FieldEncoder, Fields]:
     """The encoder of this fit, and the rows' fields."""
     dtype = np.dtype(template.dtype)
+    given = rows.X, rows.y, rows.counted, dtype
     if before is not None and grows:
-        return before.encoder.grown(rows.X, rows.y, rows.counted, dtype)
-    if before is not None:
-        return before.encoder, before.encoder.encode(rows.X, dtype=dtype)
+        return before.encoder.grown(*given)
+    if before is not None:  # the same rows, maybe, as in the fit before
+        return before.encoder, before.encoder.encode_cross_fitted(*given)
     encoder = _new_encoder(template, seed)
-    return encoder, encoder.fit_encode(rows.X, rows.y, rows.counted, dtype=dtype)
+    return encoder, encoder.fit_encode(*given)
 
 
 def _new_encoder(template: Any, seed: int) -> FieldEncoder:
@@ -206,8 +207,9 @@ def _new_encoder(template: Any, seed: int) -> FieldEncoder:
     if template.encoder is None:
         return FieldEncoder(categorical_features=template.categorical_features)
     encoder: FieldEncoder = clone(template.encoder)
-    if encoder.random_state is None:
-        encoder.set_params(random_state=seed_of(seed, "folds") % 2**31)
+    given = encoder.random_state
+    folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
+    encoder.set_params(random_state=folds)  # the same folds whenever it goes on
     return encoder
 
 

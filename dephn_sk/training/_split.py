@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.utils import check_array, check_consistent_length
+from sklearn.utils import check_array
 
 from ._source import row_type
 
@@ -57,16 +57,3 @@ def _whole_groups(
     if not chosen.any():
         chosen[sizes.argmin()] = True  # none is small enough: the smallest
     return chosen[unit]
-
-
-def check_validation_set(X_val: Any, y_val: Any) -> bool:
-    """Whether a validation set is given, and given whole."""
-    if (X_val is None) != (y_val is None):
-        missing = "X_val" if X_val is None else "y_val"
-        raise ValueError(
-            f"{missing} is missing: give both X_val and y_val, or neither."
-        )
-    if X_val is None:
-        return False
-    check_consistent_length(X_val, y_val)
-    return True

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dephn_sk.preprocessing import Bag, Fields
-from dephn_sk.training import _source
+from dephn_sk.training import Order, Source, _source
 from dephn_sk.training._randomness import STREAMS, generator_of
 from dephn_sk.training._source import ArraySource, fits, size_of
 
@@ -243,3 +243,69 @@ def test_labels_and_weights_that_are_absent_stay_so_when_sent(nothing_fits):
     assert batch.inputs["bags"][0].weights.device.type == "meta"
     assert batch.labels is None
     assert batch.weights is None
+
+
+# ------------------------------------------------------------------ ranks and starts
+
+
+def rows_of(batch):
+    return batch.inputs["codes"][:, 0].tolist()
+
+
+@pytest.mark.parametrize("part", [None, np.array([1, 3, 4, 6, 8, 9])])
+@pytest.mark.parametrize("seed", [None, 0, 3])
+@pytest.mark.parametrize("batch_size", [1, 4, 5, 99])
+@pytest.mark.parametrize("world_size", [2, 3])
+def test_ranks_share_each_batch(part, seed, batch_size, world_size):
+    source = make_source() if part is None else make_source().part(part)
+    order = {"seed": seed, "epoch": 2}
+    whole = [rows_of(b) for b in source.batches(batch_size, **order)]
+    shares = [
+        [
+            rows_of(b)
+            for b in source.batches(batch_size, **order, rank=r, world_size=world_size)
+        ]
+        for r in range(world_size)
+    ]
+    for batch, *parts in zip(whole, *shares, strict=True):
+        assert sorted(row for part in parts for row in part) == sorted(batch)
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+def test_a_rank_gets_all_that_belongs_to_its_rows(seed):
+    for rank in range(3):
+        for batch in make_source().batches(5, seed=seed, rank=rank, world_size=3):
+            assert_is_rows(batch, rows_of(batch))
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("start", range(5))
+def test_a_start_leaves_out_the_batches_before(seed, start):
+    order = {"seed": seed, "epoch": 1, "rank": 1, "world_size": 2}
+    whole = [rows_of(b) for b in make_source().batches(4, **order)]
+    left = [rows_of(b) for b in make_source().batches(4, **order, start=start)]
+    assert left == whole[start:]
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(-1, 1), (1, 1), (2, 2), (0, 0)])
+def test_a_rank_that_there_is_not_is_an_error(rank, world_size):
+    with pytest.raises(ValueError, match=f"rank={rank} is none of {world_size=}"):
+        make_source().batches(4, rank=rank, world_size=world_size)
+
+
+class Numbers(Source):
+    """Knows nothing of ranks."""
+
+    n_rows, device = 3, torch.device("cpu")
+
+    def read(self, order):
+        yield order
+
+
+def test_a_source_that_knows_no_ranks_refuses_several_at_once():
+    with pytest.raises(ValueError, match=r"Numbers does not know of ranks.*size=2"):
+        Numbers().batches(4, rank=0, world_size=2)
+    assert list(Numbers().batches(4, seed=1, epoch=2, start=3)) == [
+        Order(4, 1, 2, 0, 1, 3)
+    ]

@@ -339,24 +339,26 @@ def test_a_score_of_multi_class_tasks_is_weighted():
 # --------------------------------------------------------------------------- schedules
 
 
-def schedule(gamma: float) -> tuple[str, LRScheduler]:
-    return "schedule", LRScheduler(policy="StepLR", step_size=1, gamma=gamma)
+def schedule(gamma: float, step_size: int = 1) -> tuple[str, LRScheduler]:
+    policy = LRScheduler(policy="StepLR", step_size=step_size, gamma=gamma)
+    return "schedule", policy
 
 
 def rates(model: Any) -> list[float]:
     return [round(g["lr"], 9) for g in model.net_.optimizer_.param_groups]
 
 
+@pytest.mark.parametrize(("step_size", "last"), [(1, 0.01 / 16), (3, 0.005)])
 @pytest.mark.parametrize("pickled", [False, True])
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
-def test_a_schedule_goes_on_where_it_stopped(pickled, averaging):
+def test_a_schedule_goes_on_where_it_stopped(pickled, averaging, step_size, last):
     options = {"learning_rate": 0.01, "weight_averaging": averaging, "n_threads": 1}
-    options["callbacks"] = [schedule(0.5)]
+    options["callbacks"] = [schedule(0.5, step_size)]
     whole = make_model(max_epochs=4, **options).fit(X, Y)
     parts = make_model(max_epochs=2, warm_start=True, **options).fit(X, Y)
     parts = pickle.loads(pickle.dumps(parts)) if pickled else parts
     parts.fit(X, Y)
-    assert rates(parts) == rates(whole) == [0.01 / 16]
+    assert rates(parts) == rates(whole) == [last]
     assert all_equal(weights_of(parts), weights_of(whole))
 
 

@@ -1,0 +1,154 @@
+"""Is this commit as fast as another one? Both take turns, an action at a time.
+
+    git worktree add FOLDER COMMIT
+    python benchmarks/compare_commits.py --before FOLDER
+    python benchmarks/compare_commits.py --before FOLDER --rows 2000 --rounds 2
+
+FOLDER is a checkout of the other commit. Each of the two runs in a process of its own,
+on one thread, with its own library and its own ``bench_speed``: epochs and predictions
+of that script's entries, then whole calls, which read a frame. Reported are medians
+over the rounds of seconds of processor, and of the rounds' ratios before/after: above
+one, this commit is the faster one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).parents[1]
+ASKED = 0.97  # of the speed before
+N_TEXT, N_NUMBERS = 30, 10
+
+
+def text_frame(n_rows: int):
+    """Columns of text with 10 to 10,000 values, the frequent ones first, and floats."""
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    columns = {}
+    for j, k in enumerate(np.geomspace(10, 10_000, N_TEXT).astype(int)):
+        values = np.array([f"value {j} {i}" for i in range(k)], dtype=object)
+        columns[f"c{j}"] = values[(k * rng.random(n_rows) ** 2).astype(int)]
+    for j in range(N_NUMBERS):
+        columns[f"x{j}"] = rng.normal(size=n_rows)
+    return pd.DataFrame(columns)
+
+
+def make_actions(options) -> dict[str, Callable]:
+    """What is timed, by name, of the library that is imported in this process."""
+    import torch
+    from bench_speed import OURS, SLOW, Ours, load
+
+    from dephn_sk import DEPHNMultiTaskClassifier
+    from dephn_sk.preprocessing import FieldEncoder
+
+    torch.set_num_threads(1)
+    X, y = load(options.data, options.rows)
+    actions: dict[str, Callable] = {}
+    for name in OURS:
+        n_rows = max(options.batch, len(X) // 8) if name in SLOW else len(X)
+        entry = Ours(name, X[:n_rows], y[:n_rows], options.batch)
+        actions[f"{name}: epoch"] = entry.fit_epoch
+        actions[f"{name}: predict"] = entry.predict
+    text = text_frame(options.text_rows)
+    encoder = FieldEncoder().fit(text)
+    actions["encoder: fit_encode"] = lambda: FieldEncoder().fit_encode(text)
+    actions["encoder: encode"] = lambda: encoder.encode(text)
+
+    def fit(n_epochs=3):  # validated, but never stopped: as much work for both
+        return DEPHNMultiTaskClassifier(
+            max_epochs=n_epochs,
+            n_epochs_no_change=n_epochs,
+            early_stopping=True,
+            random_state=0,
+        ).fit(X, y)
+
+    fitted, going_on = fit(1), fit(1)
+    one, some = X[:1], X[:1000]
+    return actions | {
+        "fit": fit,
+        "predict_proba, 1 row, 20 times": lambda: [
+            fitted.predict_proba(one) for _ in range(20)
+        ],
+        "predict_proba, 1,000 rows": lambda: fitted.predict_proba(some),
+        "partial_fit, 1,000 rows": lambda: going_on.partial_fit(some, y[:1000]),
+    }
+
+
+def serve(options) -> None:
+    """Answer each name that is read with its seconds of processor, as ``_peer.py``."""
+    actions = make_actions(options)
+    print("@null", flush=True)
+    for line in sys.stdin:
+        name, start = line.strip(), time.process_time()
+        told = list(actions) if name == "names" else actions[name]()
+        told = told if name == "names" else time.process_time() - start
+        print("@" + json.dumps(told), flush=True)
+
+
+def main(options) -> None:
+    from _report import RESULTS, Results, environment
+    from bench_speed import Peer
+
+    command = ["git", "-C", options.before, "rev-parse", "--short", "HEAD"]
+    git = subprocess.run(command, capture_output=True, text=True, check=True)
+    folders = Path(options.before).resolve(), HERE
+    command = [sys.executable, __file__, *sys.argv[1:], "--serve"]
+    workers = [Peer([*command, folder], os.environ, stderr=None) for folder in folders]
+    about = {"before": git.stdout.strip(), "batch": options.batch}
+    about |= {"rows": options.rows, "rounds": options.rounds}
+    about |= {"data": "census" if options.data else "simulated", **environment()}
+    results = Results(
+        options.output or RESULTS / "commits.jsonl",
+        ("before", "commit", "data", "batch", "entry"),
+    )
+    seconds: dict[str, list] = {name: [] for name in workers[0].ask("names")}
+    try:
+        for turn in range(options.rounds + 1):  # the first one warms up
+            for name, took in seconds.items():
+                order = workers if turn % 2 else workers[::-1]
+                pair = [worker.ask(name) for worker in order]
+                if turn:
+                    took.append(pair if turn % 2 else pair[::-1])
+    finally:
+        for worker in workers:
+            worker.close()
+    print(f"{'':32}{'before, s':>12}{'after, s':>12}{'before/after':>14}")
+    for name, pairs in seconds.items():
+        before, after = np.median(pairs, axis=0)
+        ratio = float(np.median([one / other for one, other in pairs]))
+        mark = "" if ratio >= ASKED else "  slower"
+        print(f"{name:32}{before:12.4f}{after:12.4f}{ratio:14.3f}{mark}")
+        row = {"entry": name, "before_s": before, "after_s": after, "ratio": ratio}
+        results.add({**row, **about})
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--before", required=True, help="checkout of another commit")
+    parser.add_argument("--data", help="folder that holds census/")
+    parser.add_argument("--rows", type=int, default=32_768)
+    parser.add_argument("--text-rows", type=int, default=200_000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--batch", type=int, default=1024)
+    parser.add_argument("--output", help="default: results/commits.jsonl")
+    parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:  # what is imported from here on is of that checkout
+        here = str(Path(__file__).parent)
+        own = [str(Path(given.serve) / "benchmarks"), given.serve]
+        sys.path = own + [path for path in sys.path if path != here]
+        serve(given)
+    else:
+        main(given)
