@@ -168,7 +168,8 @@ class FittedAttributes:
 
         The optimizer's moments and the weights of the last step, beside their average,
         take up to three times the memory of the parameters. Predictions stay as they
-        are; training that goes on starts from them, with moments and average anew.
+        are; training that goes on starts from them; moments, the average and callbacks
+        begin anew.
 
         Returns
         -------
