@@ -198,12 +198,7 @@ def _encoded(
     if before is not None:
         return before.encoder, before.encoder.encode(rows.X, dtype=dtype)
     encoder = _new_encoder(template, seed)
-    fields = encoder.fit_encode(rows.X, rows.y, rows.counted, dtype=dtype)
-    if len(rows.valid) and encoder.target_statistics is not None:
-        # cross-fitted statistics are for the rows that were learned from
-        aside = encoder.encode(rows.aside(), dtype=dtype)
-        fields.numbers[rows.valid] = aside.numbers
-    return encoder, fields
+    return encoder, encoder.fit_encode(rows.X, rows.y, rows.counted, dtype=dtype)
 
 
 def _new_encoder(template: Any, seed: int) -> FieldEncoder:

@@ -115,10 +115,6 @@ class Rows:
         given = None if self.given is None else self.given[self.train]
         return self.labels.take(self.train), given
 
-    def aside(self) -> Any:
-        """The table of the rows that were set aside."""
-        return _safe_indexing(self.X, self.valid)
-
     @property
     def counted(self) -> NDArray | None:
         """What a row counts in what is learned of columns: nothing if it is set aside.
