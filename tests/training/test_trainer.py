@@ -234,6 +234,31 @@ def test_the_best_epoch_is_kept_and_patience_counted_from_it(monitor, averaging)
     assert since[:-1].max(initial=1) <= 4
 
 
+def stopping_soon(**changes: Any) -> Any:
+    options = {"n_epochs_no_change": 1, "max_epochs": 40, "learning_rate": 0.05}
+    return make_model(**{**options, "early_stopping": True, "n_threads": 1, **changes})
+
+
+def test_a_validation_set_stops_nothing_unless_it_is_asked_to():
+    stopped = stopping_soon().fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    model = stopping_soon(early_stopping=False).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert stopped.n_iter_ < model.n_iter_ == 40
+    assert model.kept_epoch_ is None
+    assert "valid_loss" in model.history_
+    without = stopping_soon(early_stopping=False).fit(X, Y)
+    assert all_equal(weights_of(model), weights_of(without))
+
+
+def test_training_goes_on_after_an_early_stop():
+    model = stopping_soon(warm_start=True).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    stopped = model.n_iter_
+    assert stopped < 40
+    model.set_params(n_epochs_no_change=9, max_epochs=3)
+    assert model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL).n_iter_ == stopped + 3
+    model.set_params(n_epochs_no_change=1)
+    assert model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL).n_iter_ > stopped + 3
+
+
 def test_patience_begins_anew_with_each_improvement():
     from dephn_sk.training._stopping import BestEpoch
 
