@@ -345,6 +345,16 @@ def test_rows_set_aside_are_weighed_as_the_rows_that_train():
         )
 
 
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_classes_weigh_the_same(weighted):
+    weight = np.random.default_rng(0).uniform(0, 9, (N_ROWS, 2)) if weighted else None
+    plan = plan_of(make_model(), *table(), sample_weight=weight)
+    (batch,) = plan.train.batches(N_ROWS)
+    for t, n_classes in enumerate([2, 3]):
+        masses = np.bincount(batch.labels[:, t].int(), batch.weights[:, t])
+        np.testing.assert_allclose(masses, masses.sum() / n_classes, rtol=1e-5)
+
+
 # -------------------------------------------------------------------- bins and numbers
 
 

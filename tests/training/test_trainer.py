@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from skorch.callbacks import Callback, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -292,23 +292,22 @@ def test_the_history_holds_what_is_documented():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_scores_of_validation_rows_are_weighted(weighted):
+def test_losses_and_scores_of_validation_rows_are_weighted(weighted):
+    """Whatever the batches are."""
     weight = np.random.default_rng(0).uniform(0, 9, N_ROWS) if weighted else None
     model = make_model(
         early_stopping=True, validation_fraction=0.5, weight_averaging=0.0, max_epochs=1
     )
     rows = FitPlan.of(model, X, Y, weight, epochs=1).valid.rows.numpy()
-    model.fit(X, Y, weight)
+    assert len(rows) % model.batch_size
+    row = model.fit(X, Y, weight).net_.history[-1]
     p = model.predict_proba(X.iloc[rows].reset_index(drop=True))
-    scores = [
-        roc_auc_score(
-            Y.iloc[rows, t],
-            p[:, t],
-            sample_weight=weight if weight is None else weight[rows],
-        )
-        for t in range(2)
-    ]
-    assert_allclose(model.net_.history[-1, "valid_task_score"], scores)
+    of_rows = None if weight is None else weight[rows]
+    for metric, name in ((log_loss, "loss"), (roc_auc_score, "score")):
+        values = [
+            metric(Y.iloc[rows, t], p[:, t], sample_weight=of_rows) for t in range(2)
+        ]
+        assert_allclose(row[f"valid_task_{name}"], values, rtol=1e-5)
 
 
 def test_divergence_is_an_error_with_the_epoch():
