@@ -301,13 +301,17 @@ def test_a_validation_set_leaves_no_trace(change):
 # ---------------------------------------------------------------- rates and weights
 
 
-def test_the_start_is_the_rate_of_the_rows_that_train():
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_start_is_the_rate_of_the_rows_that_train(weighted):
     X, y = table()
     y = y["click"].astype(int)
-    plan = plan_of(make_model(class_weight=None), X, y)
-    rate = np.delete(y.to_numpy(), aside(plan)).mean()
+    weight = np.random.default_rng(0).uniform(0, 9, N_ROWS) if weighted else None
+    plan = plan_of(make_model(class_weight=None), X, y, sample_weight=weight)
+    rows = np.delete(np.arange(N_ROWS), aside(plan))
+    of_rows = None if weight is None else weight[rows]
+    rate = np.average(y[rows], weights=of_rows)
     np.testing.assert_allclose(plan.start, np.log(rate / (1 - rate)), rtol=1e-6)
-    assert rate != y.mean()
+    assert rate != np.average(y, weights=weight)
 
 
 def weights_by_class(source: Any) -> np.ndarray:
@@ -339,6 +343,16 @@ def test_rows_set_aside_are_weighed_as_the_rows_that_train():
         np.testing.assert_allclose(
             weights_by_class(source), [1, (1 - rate) / rate], rtol=1e-5
         )
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_balanced_classes_weigh_the_same(weighted):
+    weight = np.random.default_rng(0).uniform(0, 9, (N_ROWS, 2)) if weighted else None
+    plan = plan_of(make_model(), *table(), sample_weight=weight)
+    (batch,) = plan.train.batches(N_ROWS)
+    for t, n_classes in enumerate([2, 3]):
+        masses = np.bincount(batch.labels[:, t].int(), batch.weights[:, t])
+        np.testing.assert_allclose(masses, masses.sum() / n_classes, rtol=1e-5)
 
 
 # -------------------------------------------------------------------- bins and numbers

@@ -158,8 +158,9 @@ class TableEncoding:
                 "need labels."
             )
         if not isinstance(y, Labels):
-            y = read_columns(y)
-            known = y.take(y.columns[0].observed) if len(y.columns) == 1 else y
+            read = read_columns(y)
+            alone = len(read.columns) == 1
+            known = read.take(read.columns[0].observed) if alone else read
             self.tasks = Tasks.learn(known, kinds=[Fraction, *TASK_KINDS])
         labels = self._read(y, len(columns[0]))
         folds, crossed = None, list[tuple[str, NDArray]]()
@@ -198,19 +199,21 @@ class TableEncoding:
     def _read(self, y: Any, n_rows: int) -> Labels:
         if y is None:
             raise ValueError("partial_fit needs y, since fit had target statistics.")
-        if not isinstance(y, Labels):
-            if self.tasks is None:
-                raise TypeError("y was given as Labels in fit; give Labels again.")
-            y = _labels(y, self.tasks)
-        if len(y) != n_rows:
-            raise ValueError(f"X has {n_rows} rows, but y has {len(y)}.")
+        if isinstance(y, Labels):
+            labels = y
+        elif self.tasks is None:
+            raise TypeError("y was given as Labels in fit; give Labels again.")
+        else:
+            labels = _labels(y, self.tasks)
+        if len(labels) != n_rows:
+            raise ValueError(f"X has {n_rows} rows, but y has {len(labels)}.")
         for one in self.statistics.values():
-            if [*y.rate_names] != [*one.rate_names]:
+            if [*labels.rate_names] != [*one.rate_names]:
                 raise ValueError(
-                    f"y has the rates {list(y.rate_names)}, but had "
+                    f"y has the rates {list(labels.rate_names)}, but had "
                     f"{list(one.rate_names)} in fit. Give the same tasks."
                 )
-        return y
+        return labels
 
     def _with_statistics(
         self, columns: Iterable[Column]

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from sklearn.metrics import accuracy_score, roc_auc_score
+from sklearn.metrics import accuracy_score, log_loss, roc_auc_score
 from skorch.callbacks import Callback, LRScheduler
 
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -234,6 +234,31 @@ def test_the_best_epoch_is_kept_and_patience_counted_from_it(monitor, averaging)
     assert since[:-1].max(initial=1) <= 4
 
 
+def stopping_soon(**changes: Any) -> Any:
+    options = {"n_epochs_no_change": 1, "max_epochs": 40, "learning_rate": 0.05}
+    return make_model(**{**options, "early_stopping": True, "n_threads": 1, **changes})
+
+
+def test_a_validation_set_stops_nothing_unless_it_is_asked_to():
+    stopped = stopping_soon().fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    model = stopping_soon(early_stopping=False).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    assert stopped.n_iter_ < model.n_iter_ == 40
+    assert model.kept_epoch_ is None
+    assert "valid_loss" in model.history_
+    without = stopping_soon(early_stopping=False).fit(X, Y)
+    assert all_equal(weights_of(model), weights_of(without))
+
+
+def test_training_goes_on_after_an_early_stop():
+    model = stopping_soon(warm_start=True).fit(X, Y, X_val=X_VAL, y_val=Y_VAL)
+    stopped = model.n_iter_
+    assert stopped < 40
+    model.set_params(n_epochs_no_change=9, max_epochs=3)
+    assert model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL).n_iter_ == stopped + 3
+    model.set_params(n_epochs_no_change=1)
+    assert model.fit(X, Y, X_val=X_VAL, y_val=Y_VAL).n_iter_ > stopped + 3
+
+
 def test_patience_begins_anew_with_each_improvement():
     from dephn_sk.training._stopping import BestEpoch
 
@@ -267,23 +292,22 @@ def test_the_history_holds_what_is_documented():
 
 
 @pytest.mark.parametrize("weighted", [False, True])
-def test_scores_of_validation_rows_are_weighted(weighted):
+def test_losses_and_scores_of_validation_rows_are_weighted(weighted):
+    """Whatever the batches are."""
     weight = np.random.default_rng(0).uniform(0, 9, N_ROWS) if weighted else None
     model = make_model(
         early_stopping=True, validation_fraction=0.5, weight_averaging=0.0, max_epochs=1
     )
     rows = FitPlan.of(model, X, Y, weight, epochs=1).valid.rows.numpy()
-    model.fit(X, Y, weight)
+    assert len(rows) % model.batch_size
+    row = model.fit(X, Y, weight).net_.history[-1]
     p = model.predict_proba(X.iloc[rows].reset_index(drop=True))
-    scores = [
-        roc_auc_score(
-            Y.iloc[rows, t],
-            p[:, t],
-            sample_weight=weight if weight is None else weight[rows],
-        )
-        for t in range(2)
-    ]
-    assert_allclose(model.net_.history[-1, "valid_task_score"], scores)
+    of_rows = None if weight is None else weight[rows]
+    for metric, name in ((log_loss, "loss"), (roc_auc_score, "score")):
+        values = [
+            metric(Y.iloc[rows, t], p[:, t], sample_weight=of_rows) for t in range(2)
+        ]
+        assert_allclose(row[f"valid_task_{name}"], values, rtol=1e-5)
 
 
 def test_divergence_is_an_error_with_the_epoch():
