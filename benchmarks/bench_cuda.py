@@ -109,7 +109,7 @@ def main(options) -> None:
                 categorical_features=[True] * N_CODES + [False] * N_NUMERIC,
             )
             plan = FitPlan.of(model, X, y, epochs=1)
-            fields, state = plan.encoder.encode(X), plan.begin()
+            fields, state = plan.learned.encoder.encode(X), plan.begin()
             for way in options.ways:
                 plan = planned(plan, fields, y, way)
                 for batch_size in options.batch:
@@ -140,7 +140,7 @@ def planned(plan: FitPlan, fields, labels, way: str) -> FitPlan:
         train = ArraySource(fields, labels, device=plan.train.device)
     finally:
         _source.RESIDENT_SHARE = share
-    template = clone(plan.template).set_params(precision=precision)
+    template = clone(plan.learned.template).set_params(precision=precision)
     return replace(plan, template=template, train=train)
 
 

@@ -101,8 +101,8 @@ class Ours:
             batch_size=batch_size, max_epochs=1, early_stopping=False, random_state=0
         )
         plan = FitPlan.of(estimator, X[:256], y[:256], epochs=1)
-        self.fields = plan.encoder.encode(X)
-        labels = y.astype(plan.tasks.label_dtype("float32"))
+        self.fields = plan.learned.encoder.encode(X)
+        labels = y.astype(plan.learned.tasks.label_dtype("float32"))
         self.plan = replace(plan, train=ArraySource(self.fields, labels))
         self.state = plan.begin()
         self.network = self.state.network

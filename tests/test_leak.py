@@ -146,7 +146,7 @@ def trained_on(plan: FitPlan) -> list[np.ndarray]:
 
 def learned(plan: FitPlan) -> dict[str, Any]:
     """All that a fit knows before its first step."""
-    encoder = plan.encoder
+    encoder = plan.learned.encoder
     everything = {
         name: getattr(encoder, name)
         for name in dir(type(encoder)) + list(vars(encoder))
@@ -160,9 +160,9 @@ def learned(plan: FitPlan) -> dict[str, Any]:
     fields = encoder.encode(probe.reset_index(drop=True))
     everything |= {"codes": fields.codes, "numbers": fields.numbers}
     everything |= {f"bag {i}": bag.members for i, bag in enumerate(fields.bags)}
-    everything |= {f"edges {i}": edges for i, edges in enumerate(plan.edges)}
+    everything |= {f"edges {i}": edges for i, edges in enumerate(plan.learned.edges)}
     everything |= {f"trained {i}": part for i, part in enumerate(trained_on(plan))}
-    everything |= {"start": plan.start, "classes": plan.tasks.n_outputs}
+    everything |= {"start": plan.learned.start, "classes": plan.learned.tasks.n_outputs}
     return everything | plan.begin().network.state_dict()
 
 
@@ -310,7 +310,7 @@ def test_the_start_is_the_rate_of_the_rows_that_train(weighted):
     rows = np.delete(np.arange(N_ROWS), aside(plan))
     of_rows = None if weight is None else weight[rows]
     rate = np.average(y[rows], weights=of_rows)
-    np.testing.assert_allclose(plan.start, np.log(rate / (1 - rate)), rtol=1e-6)
+    np.testing.assert_allclose(plan.learned.start, np.log(rate / (1 - rate)), rtol=1e-6)
     assert rate != np.average(y, weights=weight)
 
 
@@ -366,7 +366,7 @@ def test_bins_hold_as_much_weight_each(heavy):
     model = make_model(early_stopping=False, numeric_embedding="bins", encoder=None)
     plan = plan_of(model, X[["price"]], y, sample_weight=weight)
     numbers = trained_on(plan)[1][:, 0]
-    bins = np.searchsorted(plan.edges[0][1:-1], numbers, side="right")
+    bins = np.searchsorted(plan.learned.edges[0][1:-1], numbers, side="right")
     mass = np.bincount(bins, weight)
     assert len(mass) == 8
     np.testing.assert_allclose(mass, weight.sum() / 8, atol=2 * weight.max())
@@ -390,7 +390,7 @@ def test_edges_are_numbers_that_rows_hold(dtype):
     plan = plan_of(make_model(dtype=dtype, numeric_embedding="bins"), *table())
     numbers = trained_on(plan)[1]
     assert numbers.dtype == dtype
-    for column, edges in zip(numbers.T, plan.edges, strict=True):
+    for column, edges in zip(numbers.T, plan.learned.edges, strict=True):
         assert edges.dtype == dtype
         assert np.isin(edges[:-1], column).all()
 
@@ -420,10 +420,10 @@ def test_statistics_of_a_row_set_aside_come_from_the_rows_that_train():
     plan = plan_of(make_model(), X, y)
     rows = aside(plan)
     (batch,) = plan.valid.batches(len(rows))
-    later = plan.encoder.encode(X.iloc[rows].reset_index(drop=True))
+    later = plan.learned.encoder.encode(X.iloc[rows].reset_index(drop=True))
     np.testing.assert_array_equal(batch.inputs["numbers"], later.numbers)
     (batch,) = plan.train.batches(N_ROWS)
-    trained = plan.encoder.encode(X.drop(index=rows).reset_index(drop=True))
+    trained = plan.learned.encoder.encode(X.drop(index=rows).reset_index(drop=True))
     assert not np.array_equal(batch.inputs["numbers"], trained.numbers)
 
 

@@ -188,7 +188,10 @@ def dtypes(seen: Begun) -> str:
 
 
 def scaled_by(seen: Begun) -> tuple[Any, bool]:
-    return seen.plan.encoder.min_frequency, seen.plan.encoder is not seen.model.encoder
+    return (
+        seen.plan.learned.encoder.min_frequency,
+        seen.plan.learned.encoder is not seen.model.encoder,
+    )
 
 
 THREADS = torch.get_num_threads()
@@ -207,7 +210,10 @@ COMMON = {
         ("auto", ("linear+bins+piecewise-linear",)),
     ),
     "n_bins": row(
-        lambda s: (len(s.plan.edges[1]) - 1, len(s.embedding.numeric.bins) // 2),
+        lambda s: (
+            len(s.plan.learned.edges[1]) - 1,
+            len(s.embedding.numeric.bins) // 2,
+        ),
         *[(4, (4, 4)), (7, (7, 7))],
         numeric_embedding="bins",
         categorical_features=["color"],
@@ -295,7 +301,7 @@ COMMON = {
     ),
     "verbose": as_given(lambda s: s.net.verbose, 0, 1),
     "categorical_features": row(
-        lambda s: len(s.plan.encoder.cardinalities_),
+        lambda s: len(s.plan.learned.encoder.cardinalities_),
         *[
             ("from_dtype", 1),
             (["color", "code"], 2),

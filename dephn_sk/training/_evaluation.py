@@ -24,11 +24,9 @@ LOGIT_LIMIT = 15.0
 def forward(network: TaskNetwork, inputs: dict[str, Any], precision: str) -> Tensor:
     """Logits, in the precision of the parameters whatever they were made in."""
     if precision != "bf16":
-        logits: Tensor = network(**inputs)
-        return logits
+        return network(**inputs)
     with torch.autocast(inputs["codes"].device.type, torch.bfloat16):
-        logits = network(**inputs)
-        return logits.float()
+        return network(**inputs).float()
 
 
 def products(
@@ -136,11 +134,10 @@ def _array(tensor: Any) -> Any:
 def monitored(record: dict[str, Any], monitor: tuple[str, int | None]) -> float:
     """The value of an epoch that early stopping watches; NaN where undefined."""
     quantity, task = monitor
-    values: list[float] = record[f"valid_task_{quantity}"]
+    values = record[f"valid_task_{quantity}"]
     if task is not None:
         return values[task]
     if quantity == "loss":
-        loss: float = record["valid_loss"]
-        return loss
+        return record["valid_loss"]
     known = [score for score in values if not np.isnan(score)]
     return float(np.mean(known)) if known else np.nan

@@ -17,9 +17,9 @@ from ..nn import TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Tasks
 from ._averaging import twin
-from ._build import build_network, build_state, device_of
 from ._callbacks import made
 from ._evaluation import predict_logits
+from ._learned import Learned, device_of
 from ._net import MultiTaskNet
 from ._source import ArraySource
 from ._state import TrainingState
@@ -32,14 +32,8 @@ class FittedModel:
 
     Attributes
     ----------
-    template : estimator
-        Unfitted, with the parameters of the fit.
-    tasks : Tasks
-    encoder : FieldEncoder
-    edges : list of ndarray
-        Edges of the bins of each number.
-    start : ndarray of shape (sum(n_outputs),)
-        Logits of the base rates.
+    learned : Learned
+        What was learned before training.
     network : TaskNetwork
         That predicts.
     state : TrainingState
@@ -48,11 +42,7 @@ class FittedModel:
         Epoch, counted from 1, whose weights early stopping kept.
     """
 
-    template: Any
-    tasks: Tasks
-    encoder: FieldEncoder
-    edges: list[NDArray]
-    start: NDArray
+    learned: Learned
     network: TaskNetwork
     state: TrainingState
     kept_epoch: int | None = None
@@ -62,48 +52,57 @@ class FittedModel:
         state, network = self.state.state(), _arrays(self.network.state_dict())
         if self.network is self.state.evaluated:  # it is in the state already
             network = {}
-        stops, batch_size = self.state.stopping is not None, self.net.batch_size
         return {
-            **{name: getattr(self, name) for name in _REBUILT_FROM},
-            "training": {"stops": stops, "batch_size": batch_size, **_arrays(state)},
+            "learned": self.learned,
+            "kept_epoch": self.kept_epoch,
+            "stops": self.state.stopping is not None,
+            "batch_size": self.net.batch_size,
+            "training": _arrays(state),
             "weights": network,
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
-        vars(self).update({name: kept[name] for name in _REBUILT_FROM})
-        with threads(self.template.n_threads):
-            self._rebuild(kept)
-
-    def _rebuild(self, kept: dict[str, Any]) -> None:
-        """Network and state around the arrays that were kept."""
-        training = _tensors(kept["training"])
-        device, seed = _device(self.template), training["seed"]
-        network = build_network(
-            *(self.template, self.tasks, self.encoder, self.edges, self.start, seed)
-        )
-        state = build_state(
-            self.template,
-            self.tasks,
-            network,
-            made(self.template.callbacks),
-            seed=seed,
-            stops=training.pop("stops"),
-            batch_size=training.pop("batch_size"),
-            device=device,
-        )
-        state.load(training)
+        learned, training = kept["learned"], _tensors(kept["training"])
+        seed = training["seed"]
+        with threads(learned.template.n_threads):
+            state = learned.state(
+                learned.network(seed),
+                made(learned.template.callbacks),
+                seed=seed,
+                stops=kept["stops"],
+                batch_size=kept["batch_size"],
+                device=_device(learned.template),
+            )
+            state.load(training)
+        network = state.evaluated
         if kept["weights"]:
             network = twin(state.network)
             network.load_state_dict(_tensors(kept["weights"]))
-        else:
-            network = state.evaluated
         state.net.module_ = network.eval()
-        vars(self).update(state=state, network=network)
+        kept_epoch = kept["kept_epoch"]
+        vars(self).update(
+            learned=learned, network=network, state=state, kept_epoch=kept_epoch
+        )
 
     @property
     def net(self) -> MultiTaskNet:
         """The skorch net around the network."""
         return self.state.net
+
+    @property
+    def template(self) -> Any:
+        """An unfitted estimator with the parameters of the fit."""
+        return self.learned.template
+
+    @property
+    def tasks(self) -> Tasks:
+        """What y was."""
+        return self.learned.tasks
+
+    @property
+    def encoder(self) -> FieldEncoder:
+        """What X was."""
+        return self.learned.encoder
 
     def encode(self, X: Any) -> Fields:
         """The fields of a table."""
@@ -119,9 +118,6 @@ class FittedModel:
     def trimmed(self) -> FittedModel:
         """The same without moments, averages, and the weights of the last step."""
         return replace(self, state=self.state.trimmed(self.network))
-
-
-_REBUILT_FROM = ("template", "tasks", "encoder", "edges", "start", "kept_epoch")
 
 
 def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,6 +147,11 @@ def _device(template: Any) -> torch.device:
         return torch.device("cpu")
 
 
+def _shown(name: str, text: str) -> property:
+    """A property that shows what a FittedModel holds."""
+    return property(lambda self: getattr(self._learned(), name), doc=text)
+
+
 class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
@@ -178,42 +179,24 @@ class FittedAttributes:
         self._fitted = self._learned().trimmed()
         return self
 
-    @property
-    def tasks_(self) -> Tasks:
-        """Names, classes and kinds of the tasks."""
-        return self._learned().tasks
-
-    @property
-    def encoder_(self) -> FieldEncoder:
-        """Encoder fitted on X."""
-        return self._learned().encoder
-
-    @property
-    def net_(self) -> MultiTaskNet:
-        """The trained skorch net."""
-        return self._learned().net
-
-    @property
-    def network_(self) -> TaskNetwork:
-        """The network that predicts."""
-        return self._learned().network
+    tasks_: Any = _shown("tasks", "Names, classes and kinds of the tasks.")
+    encoder_: Any = _shown("encoder", "Encoder fitted on X.")
+    net_: Any = _shown("net", "The trained skorch net.")
+    network_: Any = _shown("network", "The network that predicts.")
+    kept_epoch_: Any = _shown(
+        "kept_epoch", "Epoch, counted from 1, that early stopping kept, or None."
+    )
 
     @property
     def task_rates_(self) -> tuple[float | None, ...]:
         """Rate of each binary task's second class; None for other tasks."""
         fitted = self._learned()
-        return fitted.tasks.rates(fitted.start)
-
-    @property
-    def kept_epoch_(self) -> int | None:
-        """Epoch, counted from 1, whose weights early stopping kept; None without it."""
-        return self._learned().kept_epoch
+        return fitted.tasks.rates(fitted.learned.start)
 
     @property
     def fitted_params_(self) -> dict[str, Any]:
         """The parameters with which it was fitted."""
-        params: dict[str, Any] = self._learned().template.get_params(deep=False)
-        return params
+        return self._learned().template.get_params(deep=False)
 
     @property
     def n_features_in_(self) -> int:
@@ -223,8 +206,7 @@ class FittedAttributes:
     @property
     def feature_names_in_(self) -> NDArray:
         """Names of the columns of X, where it has names."""
-        names: NDArray = self._learned().encoder.feature_names_in_
-        return names
+        return self._learned().encoder.feature_names_in_
 
     @property
     def n_iter_(self) -> int:

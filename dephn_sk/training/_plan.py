@@ -7,20 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
 
 from ..nn import TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import Tasks, check_task_weights, combine, normalised
-from ._build import build_network, build_state, device_of
+from ..tasks import Tasks, check_task_weights, combine
 from ._callbacks import NetCallbacks, carried, copies, made
 from ._fitted import FittedModel
+from ._learned import Learned
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
 from ._rows import Counted, Rows, check_call
-from ._source import ArraySource, Source
+from ._source import Source
 from ._state import TrainingState
 
 AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
@@ -32,15 +31,8 @@ class FitPlan:
 
     Attributes
     ----------
-    template : estimator
-        Unfitted, with the parameters of this fit.
-    tasks : Tasks
-    encoder : FieldEncoder
-        Fitted; one that has grown is another than before.
-    edges : list of ndarray
-        Edges of the bins of each number.
-    start : ndarray of shape (sum(n_outputs),)
-        Logits of the base rates.
+    learned : Learned
+        Parameters, tasks, encoder and base rates.
     train : Source
     valid : Source or None
     epochs, batch_size, seed : int
@@ -50,11 +42,7 @@ class FitPlan:
         From which training goes on.
     """
 
-    template: Any
-    tasks: Tasks
-    encoder: FieldEncoder
-    edges: list[NDArray]
-    start: NDArray
+    learned: Learned
     train: Source
     valid: Source | None
     epochs: int
@@ -99,24 +87,18 @@ class FitPlan:
         rows = Rows.of(
             counted, template, tasks, seed=seed, sets_aside=aside, first=not before
         )
-        start = before.start if before else _start(tasks, rows)
         encoder, fields = _encoded(template, rows, before, grows, seed)
-        edges = before.edges if before else _edges(template, encoder)
-        train, valid = _sources(template, tasks, fields, rows)
+        if before is None:
+            edges, start = _edges(template, encoder), _start(tasks, rows)
+        else:
+            edges, start = before.learned.edges, before.learned.start
+        learned = Learned(template, tasks, encoder, edges, start)
+        train, valid = _sources(learned, fields, rows)
         if validation[0] is not None:
-            valid = _given(template, tasks, encoder, rows, *validation)
+            valid = _given(learned, rows, *validation)
         watched = valid is not None and bool(template.early_stopping)
         batch_size = _rows_in_batch(template.batch_size, len(rows.train), watched)
-        return cls(
-            *(template, tasks, encoder, edges, start, train, valid),
-            *(epochs, batch_size, seed, monitor, before),
-        )
-
-    @property
-    def precision(self) -> str:
-        """Of matrix products."""
-        precision: str = self.template.precision
-        return precision
+        return cls(learned, train, valid, epochs, batch_size, seed, monitor, before)
 
     @property
     def until(self) -> int:
@@ -125,11 +107,9 @@ class FitPlan:
 
     def begin(self) -> TrainingState:
         """A state to train: a new one, or a copy of the one before."""
-        before, template = self.before, self.template
+        before, template = self.before, self.learned.template
         if before is None:
-            network = build_network(
-                *(template, self.tasks, self.encoder, self.edges, self.start, self.seed)
-            )
+            network = self.learned.network(self.seed)
             return self._state(network, made(template.callbacks))
         old, params = before.state, before.template
         callbacks = carried(old.net, template.callbacks, params.callbacks)
@@ -142,20 +122,22 @@ class FitPlan:
         state.set_weight_decay(template.weight_decay)
         if state.stopping is not None and state.is_over:
             state.stopping.misses = 0  # whoever goes on wants more epochs
-        sizes = self.encoder.cardinalities_, self.encoder.bag_cardinalities_
-        if sizes != (before.encoder.cardinalities_, before.encoder.bag_cardinalities_):
+        sizes, smaller = (
+            (encoder.cardinalities_, encoder.bag_cardinalities_)
+            for encoder in (self.learned.encoder, before.encoder)
+        )
+        if sizes != smaller:
             state.grow(*sizes)
         return state
 
     def _state(self, network: TaskNetwork, callbacks: NetCallbacks) -> TrainingState:
         """A state at its beginning, around a network."""
-        return build_state(
-            self.template,
-            self.tasks,
+        stops = self.learned.template.early_stopping
+        return self.learned.state(
             network,
             callbacks,
             seed=self.seed,
-            stops=self.valid is not None and bool(self.template.early_stopping),
+            stops=self.valid is not None and bool(stops),
             batch_size=self.batch_size,
             device=self.train.device,
         )
@@ -163,9 +145,10 @@ class FitPlan:
     def undefined_monitor(self) -> str:
         """What is said where the validation rows do not tell what is watched."""
         task = self.monitor[1]
-        of = "every task" if task is None else f"task {self.tasks.names[task]!r}"
+        names, monitor = self.learned.tasks.names, self.learned.template.monitor
+        of = "every task" if task is None else f"task {names[task]!r}"
         return (
-            f"monitor={self.template.monitor!r} is undefined: the validation rows hold "
+            f"monitor={monitor!r} is undefined: the validation rows hold "
             f"no label, or one class, of {of}. Set aside more rows, or monitor 'loss'."
         )
 
@@ -220,35 +203,25 @@ def _edges(template: Any, encoder: FieldEncoder) -> list[NDArray]:
 
 
 def _sources(
-    template: Any, tasks: Tasks, fields: Fields, rows: Rows
+    learned: Learned, fields: Fields, rows: Rows
 ) -> tuple[Source, Source | None]:
     """The rows that train, and those that were set aside."""
-    dtype = getattr(torch, template.dtype)
-    table = ArraySource(fields, device=device_of(template.device), dtype=dtype)
+    table = learned.source(fields)
     train, *valid = (
-        table.part(*rows.part(tasks, own, template.dtype))
+        table.part(*rows.part(learned, own))
         for own in (rows.train, rows.valid)
         if len(own)
     )
     return train, valid[0] if valid else None
 
 
-def _given(
-    template: Any, tasks: Tasks, encoder: FieldEncoder, rows: Rows, X: Any, y: Any
-) -> Source:
+def _given(learned: Learned, rows: Rows, X: Any, y: Any) -> Source:
     """A validation set of the user's, whose classes weigh as in the rows that train."""
-    labels = tasks.read(y)
-    weights = normalised(
-        combine(labels, tasks, None, template.class_weight, rates_from=rows.rates)
-    )
-    fields = encoder.encode(X, dtype=np.dtype(template.dtype))
-    return ArraySource(
-        fields,
-        labels.values.astype(tasks.label_dtype(template.dtype), copy=False),
-        None if weights is None else weights.astype(template.dtype),
-        device=device_of(template.device),
-        dtype=getattr(torch, template.dtype),
-    )
+    labels = learned.tasks.read(y)
+    given = learned.template.class_weight
+    weights = combine(labels, learned.tasks, None, given, rates_from=rows.rates)
+    fields = learned.encoder.encode(X, dtype=np.dtype(learned.template.dtype))
+    return learned.source(fields).part(None, *learned.kept(labels, weights))
 
 
 def _rows_in_batch(batch_size: Any, n_rows: int, stops_early: bool) -> int:

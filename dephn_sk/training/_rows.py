@@ -17,9 +17,9 @@ from ..tasks import (
     check_observed,
     check_sample_weight,
     combine,
-    normalised,
     read_columns,
 )
+from ._learned import Learned
 from ._source import row_type
 from ._split import split_rows
 
@@ -127,16 +127,10 @@ class Rows:
             counted[self.valid] = 0
         return counted
 
-    def part(self, tasks: Tasks, rows: NDArray, dtype: str) -> tuple[Any, ...]:
-        """Rows, labels, weights as a source keeps them; None is all, or all ones."""
-        whole = len(rows) == len(self.labels)
-        labels = self.labels.values[rows].astype(tasks.label_dtype(dtype), copy=False)
-        weights = normalised(self.weights[rows])
-        return (
-            None if whole else rows,
-            labels,
-            None if weights is None else weights.astype(dtype),
-        )
+    def part(self, learned: Learned, rows: NDArray) -> tuple[Any, ...]:
+        """Rows, labels and weights as a source keeps them; None is all, or all ones."""
+        kept = learned.kept(self.labels.take(rows), self.weights[rows])
+        return None if len(rows) == len(self.labels) else rows, *kept
 
 
 def check_call(X: Any, y: Any, validation: tuple[Any, Any]) -> None:

@@ -81,17 +81,13 @@ class TrainingState:
     @property
     def evaluated(self) -> TaskNetwork:
         """The network that is validated: with the averages, if there are any."""
-        if self.average is None:
-            return self.network
-        network: TaskNetwork = self.average.network
-        return network
+        return self.network if self.average is None else self.average.network
 
     def best(self) -> TaskNetwork:
         """The network that is to predict: that of the best epoch, if one was found."""
         if self.stopping is None or self.stopping.weights is None:
             return self.evaluated
-        network: TaskNetwork = twin(self.network, self.stopping.weights)
-        return network
+        return twin(self.network, self.stopping.weights)
 
     # ------------------------------------------------------------ capture and restore
 

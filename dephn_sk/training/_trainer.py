@@ -35,6 +35,7 @@ class Trainer:
     def __init__(self, state: TrainingState, plan: FitPlan) -> None:
         self.state = state
         self.plan = plan
+        self._precision = plan.learned.template.precision
         self._generator = torch.Generator(plan.train.device)
         self._last: TaskNetwork | None = None
 
@@ -46,7 +47,7 @@ class Trainer:
         """
         state, net = self.state, self.state.net
         state.begin(self.plan.train)
-        with _no_denormals(), products(self.plan.train.device, self.plan.precision):
+        with _no_denormals(), products(self.plan.train.device, self._precision):
             stopped = False
             while not (stopped or state.is_over) and state.epoch < self.plan.until:
                 if self._notified("on_epoch_begin"):
@@ -128,13 +129,8 @@ class Trainer:
     def _model(
         self, state: TrainingState, network: TaskNetwork, stopping: BestEpoch | None
     ) -> FittedModel:
-        plan = self.plan
-        return FittedModel(
-            *(plan.template, plan.tasks, plan.encoder, plan.edges, plan.start),
-            network=network,
-            state=state,
-            kept_epoch=stopping.epoch or None if stopping is not None else None,
-        )
+        kept = None if stopping is None else stopping.epoch or None
+        return FittedModel(self.plan.learned, network, state, kept)
 
     # ------------------------------------------------------------ steps
 
@@ -195,13 +191,13 @@ class Trainer:
             batch.labels,
             kind,
             weights=batch.weights,
-            n_classes=self.plan.tasks.n_levels,
+            n_classes=self.plan.learned.tasks.n_levels,
         )
         return {**batch.inputs, "label_similarity": similarity}
 
     def _losses(self, batch: Batch, inputs: dict[str, Any]) -> dict[str, Any]:
         network, criterion = self.state.net.module_, self.state.net.criterion_
-        logits = forward(network, inputs, self.plan.precision)
+        logits = forward(network, inputs, self._precision)
         task_loss = criterion(logits, batch.labels, batch.weights)
         loss = criterion.total(task_loss)
         return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
@@ -223,7 +219,7 @@ class Trainer:
     def _seen(self, source: Source) -> Validation:
         """Losses and logits of the validation rows, batch by batch."""
         net = self.state.net
-        seen = Validation(source, self.plan.tasks)
+        seen = Validation(source, self.plan.learned.tasks)
         hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
         for batch in source.batches(self.plan.batch_size):
             if hooks:
@@ -266,7 +262,7 @@ class Trainer:
         loss = self.state.net.history[-1, "train_loss"]
         few = min(self.plan.batch_size, CHECKED_ROWS)
         batch = next(iter(self.plan.train.batches(few)))
-        logits = forward(self.state.evaluated, batch.inputs, self.plan.precision)
+        logits = forward(self.state.evaluated, batch.inputs, self._precision)
         finite = bool(logits.isfinite().all())
         if finite and np.isfinite(loss):
             return

@@ -121,7 +121,7 @@ def through_json(state):
 
 def test_a_state_that_is_over_trains_no_more():
     plan = plan_of(**{**STOPPING, "n_epochs_no_change": 1, "learning_rate": 1.0})
-    plan.template.max_epochs = 30
+    plan.learned.template.max_epochs = 30
     trainer = Trainer(plan.begin(), plan)
     run(trainer)
     state = trainer.state.state()

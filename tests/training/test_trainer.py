@@ -128,9 +128,9 @@ def test_every_row_starts_near_the_base_rates():
     plan = begun(make_model(embedding_dim=1)).plan
     state = plan.begin()
     bias = [state.network.towers.first, *state.network.towers.deeper][-1].bias
-    assert_allclose(bias.flatten().detach(), plan.start, rtol=1e-6)
+    assert_allclose(bias.flatten().detach(), plan.learned.start, rtol=1e-6)
     rates = Y.mean()
-    assert_allclose(plan.start, np.log(rates / (1 - rates)), rtol=1e-6)
+    assert_allclose(plan.learned.start, np.log(rates / (1 - rates)), rtol=1e-6)
 
 
 def test_each_tasks_weights_have_a_mean_of_one():
@@ -418,7 +418,7 @@ def test_rows_of_a_table_that_grows_keep_their_numbers(averaging):
     state = plan.begin()
     assert len(state.network.embedding.table) > len(model.network_.embedding.table)
     fields = model.encoder_.encode(table)
-    grown = plan.encoder.encode(table)
+    grown = plan.learned.encoder.encode(table)
     old, new = (
         torch.from_numpy(np.array(one.codes, dtype=np.int64)) for one in (fields, grown)
     )
