@@ -141,7 +141,8 @@ def planned(plan: FitPlan, fields, labels, way: str) -> FitPlan:
     finally:
         _source.RESIDENT_SHARE = share
     template = clone(plan.learned.template).set_params(precision=precision)
-    return replace(plan, template=template, train=train)
+    learned = replace(plan.learned, template=template)
+    return replace(plan, learned=learned, train=train)
 
 
 def measure(

@@ -35,7 +35,7 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
     return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
 
 
-class MultiTaskClassifier(  # type: ignore[override]
+class MultiTaskClassifier(
     FittedAttributes,
     CallbackParameters,
     CallbackSupportMixin,
