@@ -285,7 +285,7 @@ def test_classes_of_rows_of_weight_zero_are_not_learned():
     plan = plan_of(make_model(), X, y, sample_weight=weight)
     y[:6] = "perhaps"
     other = plan_of(make_model(), X, y, sample_weight=weight)
-    assert other.tasks.tasks[0].classes.tolist() == ["no", "yes"]
+    assert other.learned.tasks.tasks[0].classes.tolist() == ["no", "yes"]
     assert_same(plan, other)
 
 
@@ -380,7 +380,7 @@ def test_edges_of_a_row_of_weight_three_are_those_of_three_rows():
     X = X[["price", "count"]]
     weighted = plan_of(model, X, y, sample_weight=weight)
     repeated = plan_of(model, X.iloc[again].reset_index(drop=True), y.iloc[again])
-    for a, b in zip(weighted.edges, repeated.edges, strict=True):
+    for a, b in zip(weighted.learned.edges, repeated.learned.edges, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6)
 
 
@@ -403,7 +403,7 @@ def test_auto_bins_discrete_numbers_alone():
             len(e) - 1
             for e in plan_of(
                 make_model(numeric_embedding=kind, encoder=None), X, y
-            ).edges
+            ).learned.edges
         ]
         for kind in ("auto", "bins")
     }

@@ -283,7 +283,7 @@ COMMON = {
     "dtype": as_given(dtypes, "float32", "float64", task_weights=[1.0, 2.0, 3.0]),
     "precision": row(
         lambda s: (
-            s.plan.precision,
+            s.plan.learned.template.precision,
             s.watched(lambda: torch.is_autocast_enabled("cpu")),
         ),
         ("full", ("full", {False})),
