@@ -1,4 +1,4 @@
-"""What is added from outside the package, without a change within."""
+"""A source of batches from outside the package."""
 
 from __future__ import annotations
 
@@ -9,10 +9,7 @@ import torch
 from _logs import SMALL, make_log
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk.nn import Members
 from dephn_sk.training import Batch, FitPlan, Source, Trainer
-
-# --- a source: rows that are read from a file, a batch at a time
 
 
 class FileSource(Source):
@@ -62,4 +59,3 @@ def test_a_source_from_outside_trains_to_the_same_bytes(tmp_path):
         assert len(list(trainer.run())) == 3
     here, there = (trainer.fitted().network.state_dict() for trainer in trained)
     assert all(torch.equal(here[name], there[name]) for name in here)
-    assert Members  # bags of a source come as these
