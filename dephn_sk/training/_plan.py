@@ -12,13 +12,13 @@ from sklearn.base import clone
 
 from ..nn import TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import Tasks, check_task_weights, combine
+from ..tasks import check_task_weights, combine
 from ._callbacks import NetCallbacks, carried, copies, made
 from ._fitted import FittedModel
 from ._learned import Learned
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
-from ._rows import Counted, Rows, check_call
+from ._rows import Rows, check_call
 from ._source import Source
 from ._state import TrainingState
 
@@ -75,21 +75,23 @@ class FitPlan:
         if before is not None:
             template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
-        names = before.tasks.names if before else None
-        counted = Counted.read(X, y, sample_weight, groups, names)
-        tasks = before.tasks if before else Tasks.learn(counted.columns, classes)
-        check_task_weights(template.task_weights, tasks)
-        monitor = template._monitored(tasks)
         # the commit draws from a RandomState; until then a copy is asked
         state = copy.deepcopy(template.random_state)
         seed = before.state.seed if before else draw_seed(state)
-        aside = not grows and validation[0] is None
-        rows = Rows.of(
-            counted, template, tasks, seed=seed, sets_aside=aside, first=not before
+        rows = Rows.read(
+            *(template, X, y, sample_weight),
+            tasks=before.tasks if before else None,
+            classes=classes,
+            groups=groups,
+            seed=seed,
+            sets_aside=not grows and validation[0] is None,
         )
+        tasks = rows.tasks
+        check_task_weights(template.task_weights, tasks)
+        monitor = template._monitored(tasks)
         encoder, fields = _encoded(template, rows, before, grows, seed)
         if before is None:
-            edges, start = _edges(template, encoder), _start(tasks, rows)
+            edges, start = _edges(template, encoder), _start(rows)
         else:
             edges, start = before.learned.edges, before.learned.start
         learned = Learned(template, tasks, encoder, edges, start)
@@ -166,9 +168,9 @@ def template_of(estimator: Any) -> Any:
     return template
 
 
-def _start(tasks: Tasks, rows: Rows) -> NDArray:
+def _start(rows: Rows) -> NDArray:
     """Logits of the rates among the rows that train."""
-    return tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
+    return rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
 
 
 def _encoded(

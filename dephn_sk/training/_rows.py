@@ -11,7 +11,6 @@ from sklearn.utils import check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
 from ..tasks import (
-    Columns,
     Labels,
     Tasks,
     check_observed,
@@ -27,43 +26,13 @@ AUTO_EARLY_STOPPING = 2_000
 
 
 @dataclass(frozen=True)
-class Counted:
-    """Rows of positive weight, as they were given."""
-
-    X: Any
-    y: Any
-    columns: Columns
-    given: NDArray | None
-    groups: Any
-
-    @classmethod
-    def read(
-        cls, X: Any, y: Any, sample_weight: Any, groups: Any, names: Any = None
-    ) -> Counted:
-        """Leave out rows of weight zero: they shall not count at all."""
-        columns = read_columns(y)
-        given = check_sample_weight(sample_weight, len(columns), names or columns.names)
-        if groups is not None:
-            check_consistent_length(X, groups)
-        if given is None or given.any(axis=1).all():
-            return cls(X, y, columns, given, groups)
-        rows = np.flatnonzero(given.any(axis=1))
-        return cls(
-            _safe_indexing(X, rows),
-            _safe_indexing(y, rows),
-            columns.take(rows),
-            given[rows],
-            None if groups is None else _safe_indexing(groups, rows),
-        )
-
-
-@dataclass(frozen=True)
 class Rows:
     """Rows that count, with what is known of them.
 
     Attributes
     ----------
     X, y : as they were given
+    tasks : Tasks
     labels : Labels
     given : ndarray of shape (n_rows, 1) or (n_rows, n_tasks), or None
         Sample weights.
@@ -75,6 +44,7 @@ class Rows:
 
     X: Any
     y: Any
+    tasks: Tasks
     labels: Labels
     given: NDArray | None
     weights: NDArray
@@ -82,32 +52,49 @@ class Rows:
     valid: NDArray
 
     @classmethod
-    def of(
+    def read(
         cls,
-        counted: Counted,
         template: Any,
-        tasks: Tasks,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
         *,
+        tasks: Tasks | None,
+        classes: Any,
+        groups: Any,
         seed: int,
         sets_aside: bool,
-        first: bool,
     ) -> Rows:
-        """Divide the rows, and weigh them; in a `first` fit each task needs a label."""
-        labels, given = tasks.read(counted.columns), counted.given
+        """Leave out rows of weight zero, weigh the others, and divide them.
+
+        Without `tasks`, they are learned, and each needs a label.
+        """
+        columns, first = read_columns(y), tasks is None
+        names = (tasks or columns).names
+        given = check_sample_weight(sample_weight, len(columns), names)
+        if groups is not None:
+            check_consistent_length(X, groups)
+        if given is not None and not given.any(axis=1).all():
+            rows = np.flatnonzero(given.any(axis=1))
+            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
+            columns, given = columns.take(rows), given[rows]
+            groups = None if groups is None else _safe_indexing(groups, rows)
+        tasks = tasks or Tasks.learn(columns, classes)
+        labels = tasks.read(columns)
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
         stops = n_rows > AUTO_EARLY_STOPPING if stops == "auto" else stops
         if sets_aside and stops:
             share = template.validation_fraction
-            train, valid = split_rows(n_rows, share, seed, counted.groups)
+            train, valid = split_rows(n_rows, share, seed, groups)
         rates = labels.take(train), None if given is None else given[train]
         weights = combine(labels, tasks, given, template.class_weight, rates)
         if first:
             check_observed(weights, tasks)
             if len(valid):
                 check_observed(weights[train], tasks, "among the rows to train on")
-        return cls(counted.X, counted.y, labels, given, weights, train, valid)
+        return cls(X, y, tasks, labels, given, weights, train, valid)
 
     @property
     def rates(self) -> tuple[Labels, NDArray | None]:
