@@ -16,8 +16,7 @@ from pandas.api.indexers import check_array_indexer
 
 from dephn_sk.preprocessing._columns import CodedBag
 from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._fields import Bag
-from dephn_sk.preprocessing._lists import offsets
+from dephn_sk.preprocessing._fields import Bag, offsets
 
 
 class BagDtype(ExtensionDtype):
@@ -118,13 +117,12 @@ class BagArray(ExtensionArray):
 
     @classmethod
     def _concat_same_type(cls, to_concat: Any) -> BagArray:
-        bags = [array.bag for array in to_concat]
-        weights = None
+        bags, weights = [array.bag for array in to_concat], None
         if any(bag.weights is not None for bag in bags):
-            ones = [np.ones(len(bag.members)) for bag in bags]
-            pairs = zip(bags, ones, strict=True)
+            given = (np.ones(1) if b.weights is None else b.weights for b in bags)
+            pairs = zip(given, bags, strict=True)
             weights = np.concatenate(
-                [one if bag.weights is None else bag.weights for bag, one in pairs]
+                [np.broadcast_to(one, len(bag.members)) for one, bag in pairs]
             )
         lengths = np.concatenate([np.diff(bag.offsets) for bag in bags])
         members = np.concatenate([bag.members for bag in bags])

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import CodedBag, Codes, Column, Lists
 from dephn_sk.preprocessing._distinct import missing_mask, object_array
+from dephn_sk.preprocessing._fields import offsets
 from dephn_sk.preprocessing._spelling import shown
 
 _LISTS = frozenset({list, tuple, np.ndarray})
@@ -69,11 +70,6 @@ def _split(column: Column, delimiter: str) -> tuple[Lists, NDArray]:
     lengths = np.bincount(holder, minlength=len(parts))
     rows = np.where(distinct.positions < 0, len(texts), distinct.positions)
     return Lists(members[full], offsets(lengths)), rows
-
-
-def offsets(lengths: NDArray) -> NDArray:
-    """Where lists of these lengths begin and end, one after the other."""
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _no_list(name: str, example: Any) -> ValueError:

@@ -9,9 +9,6 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-# More digits than an id has; Python refuses to print integers of more than 4300.
-MAX_DIGITS = 1000
-_MAX_BITS = int(MAX_DIGITS * 3.33)
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
@@ -40,11 +37,6 @@ def shown(value: Any) -> str:
     except Exception:  # whatever a repr raises; of integers, that they are too long
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:40]}…{text[-10:]}"
-
-
-def is_long(value: Any) -> bool:
-    """Whether a value is an integer of thousands of digits."""
-    return isinstance(value, int) and value.bit_length() > _MAX_BITS
 
 
 def spellings(values: NDArray) -> list[str]:
