@@ -7,6 +7,7 @@ lists stay three arrays instead of a million Python objects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -100,7 +101,7 @@ class BagArray(ExtensionArray):
         return np.zeros(len(self), dtype=bool)
 
     def copy(self) -> BagArray:
-        return type(self)(self.bag.take(np.arange(len(self))), self._dtype)
+        return self[:]
 
     def take(
         self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None
@@ -108,11 +109,8 @@ class BagArray(ExtensionArray):
         # A filled row is an empty bag, which is put after the last.
         rows = np.arange(len(self))
         rows = take(rows, np.asarray(indices), allow_fill=allow_fill, fill_value=-1)
-        empty = Bag(
-            self.bag.members,
-            np.append(self.bag.offsets, self.bag.offsets[-1]),
-            self.bag.weights,
-        )
+        ends = np.append(self.bag.offsets, self.bag.offsets[-1])
+        empty = replace(self.bag, offsets=ends)
         return type(self)(empty.take(rows), self._dtype)
 
     @classmethod

@@ -207,7 +207,7 @@ def missing_mask(values: NDArray) -> NDArray:
     if values.dtype.kind in "fmM":
         return np.isnan(values)
     if values.dtype.kind != "O":
-        return np.zeros(len(values), dtype=bool)
+        return np.broadcast_to(np.False_, len(values))  # takes no memory
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         try:

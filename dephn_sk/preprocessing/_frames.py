@@ -17,13 +17,12 @@ from dephn_sk.preprocessing._instants import Instants, zone_name
 from dephn_sk.preprocessing._marks import marked, read_mark
 
 
+_FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "Table"}
+
+
 def library(X: Any) -> str:
     """ "pandas", "polars", "pyarrow" or "numpy": where a table comes from."""
-    for name, frame in (
-        ("pandas", "DataFrame"),
-        ("polars", "DataFrame"),
-        ("pyarrow", "Table"),
-    ):
+    for name, frame in _FRAMES.items():
         module = sys.modules.get(name)
         if module is not None and isinstance(X, getattr(module, frame, ())):
             return name

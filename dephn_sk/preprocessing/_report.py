@@ -30,24 +30,15 @@ class FieldReport:
     def __repr__(self) -> str:
         cells = self._cells()
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if j < 2 else cell.rjust(width)
-                for j, (cell, width) in enumerate(zip(row, widths, strict=True))
-            ).rstrip()
-            for row in cells
-        ]
-        return "\n".join(lines)
+        sides = ["<", "<", ">", ">", ">"]
+        line = "  ".join(f"{{:{a}{w}}}" for a, w in zip(sides, widths, strict=True))
+        return "\n".join(line.format(*row).rstrip() for row in cells)
 
     def _repr_html_(self) -> str:
-        head, *rows = (
-            "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in row)
-            for tag, row in zip(
-                ["th", *["td"] * len(self.rows)], self._cells(), strict=True
-            )
-        )
-        body = "".join(f"<tr>{row}</tr>" for row in rows)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        head, *rows = [list(map(escape, row)) for row in self._cells()]
+        body = "".join(f"<tr><td>{'</td><td>'.join(row)}</td></tr>" for row in rows)
+        first = f"<tr><th>{'</th><th>'.join(head)}</th></tr>"
+        return f"<table><thead>{first}</thead><tbody>{body}</tbody></table>"
 
 
 def _percent(share: float | None) -> str:
