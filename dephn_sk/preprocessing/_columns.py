@@ -219,13 +219,9 @@ class Column:
         """The values as instants of a column that had this zone in `fit`."""
         found = self.instants()
         if (found.zone is None) != (zone is None) and self.example() is not None:
-            had, has = (
-                "no time zone" if one is None else f"the time zone {one!r}"
-                for one in (zone, found.zone)
-            )
             raise ValueError(
-                f"Column {self.name!r} held dates of {had} in fit, and now holds dates "
-                f"of {has}. Convert them to what they were."
+                f"Column {self.name!r} held dates of the time zone {zone} in fit, and "
+                f"now holds dates of {found.zone}. Convert them to what they were."
             )
         return found.values
 

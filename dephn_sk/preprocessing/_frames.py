@@ -16,7 +16,6 @@ from dephn_sk.preprocessing._fields import Bag, offsets
 from dephn_sk.preprocessing._instants import Instants, zone_name
 from dephn_sk.preprocessing._marks import marked, read_mark
 
-
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "Table"}
 
 
@@ -89,18 +88,14 @@ def _read_pandas(series: Any) -> Any:
             return Codes(np.maximum(codes, 0), len(categories), mark[0])
         positions, used = _used(codes, categories)
         return Categories(positions, _read_pandas(used.to_series()))
-    if isinstance(dtype, pd.ArrowDtype) or (
-        isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
-    ):
+    if isinstance(series.array, pd.arrays.ArrowExtensionArray):
         return _read_arrow(series.array.__arrow_array__())
     if isinstance(dtype, BagDtype):
         return series.array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
         in_utc = series.dt.tz_convert(None).to_numpy()
         return Instants(in_utc, zone_name(dtype.tz))
-    if isinstance(dtype, pd.SparseDtype):
-        return _read_pandas(series.sparse.to_dense())
-    if isinstance(dtype, np.dtype):
+    if isinstance(dtype, np.dtype | pd.SparseDtype):
         return series.to_numpy()
     if dtype.kind in "biuf":  # nullable
         numbers = series.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
