@@ -105,39 +105,34 @@ def _factorized(values: NDArray) -> Distinct:
 
 
 def _distinct_objects(values: NDArray, name: str) -> Distinct:
-    """Distinct objects, as numbers where all are numbers, else by appearance."""
-    types = set(map(type, values.tolist()))
+    """Distinct objects, as numbers where all are numbers."""
+    listed = values.tolist()
+    types = set(map(type, listed))
     try:
         if any(issubclass(one, _NO_ORDER) for one in types):
             raise TypeError("some objects have no order")
-        numbers = _as_numbers(values.tolist(), types)
-        distinct = _by_hash(values) if numbers is None else None
+        numbers = _as_numbers(listed, types)
+        if numbers is None:
+            return _by_hash(values)
     except Exception as error:  # whatever the methods of an object raise
-        example = next(filter(_no_key, values.tolist()), values[0])
-        raise _no_category(name, example) from error
-    if distinct is None:
-        return distinct_values(numbers, name)
-    if any(issubclass(one, datetime) for one in types):
-        instants = object_array(list(map(_in_utc, distinct.values)))
-        return Distinct(distinct.positions, instants)
-    return distinct
+        raise _no_category(name, next(filter(_no_key, listed), listed[0])) from error
+    return distinct_values(numbers, name)
 
 
 def _by_hash(values: NDArray) -> Distinct:
     """Distinct objects; those that collide in Python's hash are told by their text."""
-    hashed = _factorized(np.fromiter(map(hash, values), np.int64, len(values)))
-    positions = hashed.positions
+    hashes = np.fromiter(map(hash, values), np.int64, len(values))
+    positions = _factorized(hashes).positions
     first = _first_rows(positions)
-    alike = (values[first][positions] == values).astype(bool)
-    distinct = Distinct(positions, values[first])
+    objects = values[first]
+    alike = (objects[positions] == values).astype(bool)
     if not alike.all():
         rest = values[~alike]
         others = _by_key(list(map(repr, rest)))
         positions[~alike] = others.positions + len(first)
-        second = rest[_first_rows(others.positions)]
-        distinct = Distinct(positions, np.concatenate([values[first], second]))
-    list(map(str, distinct.values))  # raises where a value spells nothing
-    return distinct
+        objects = np.concatenate([objects, rest[_first_rows(others.positions)]])
+    list(map(str, objects))  # raises where a value spells nothing
+    return Distinct(positions, object_array(list(map(_in_utc, objects))))
 
 
 def _by_key(keys: list) -> Distinct:
