@@ -7,6 +7,7 @@ lists stay three arrays instead of a million Python objects.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,7 @@ from pandas.api.indexers import check_array_indexer
 
 from dephn_sk.preprocessing._columns import CodedBag
 from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._fields import Bag
-from dephn_sk.preprocessing._lists import offsets
+from dephn_sk.preprocessing._fields import Bag, offsets
 
 
 class BagDtype(ExtensionDtype):
@@ -101,7 +101,7 @@ class BagArray(ExtensionArray):
         return np.zeros(len(self), dtype=bool)
 
     def copy(self) -> BagArray:
-        return type(self)(self.bag.take(np.arange(len(self))), self._dtype)
+        return self[:]
 
     def take(
         self, indices: Any, *, allow_fill: bool = False, fill_value: Any = None
@@ -109,22 +109,18 @@ class BagArray(ExtensionArray):
         # A filled row is an empty bag, which is put after the last.
         rows = np.arange(len(self))
         rows = take(rows, np.asarray(indices), allow_fill=allow_fill, fill_value=-1)
-        empty = Bag(
-            self.bag.members,
-            np.append(self.bag.offsets, self.bag.offsets[-1]),
-            self.bag.weights,
-        )
+        ends = np.append(self.bag.offsets, self.bag.offsets[-1])
+        empty = replace(self.bag, offsets=ends)
         return type(self)(empty.take(rows), self._dtype)
 
     @classmethod
     def _concat_same_type(cls, to_concat: Any) -> BagArray:
-        bags = [array.bag for array in to_concat]
-        weights = None
+        bags, weights = [array.bag for array in to_concat], None
         if any(bag.weights is not None for bag in bags):
-            ones = [np.ones(len(bag.members)) for bag in bags]
-            pairs = zip(bags, ones, strict=True)
+            given = (np.ones(1) if b.weights is None else b.weights for b in bags)
+            pairs = zip(given, bags, strict=True)
             weights = np.concatenate(
-                [one if bag.weights is None else bag.weights for bag, one in pairs]
+                [np.broadcast_to(one, len(bag.members)) for one, bag in pairs]
             )
         lengths = np.concatenate([np.diff(bag.offsets) for bag in bags])
         members = np.concatenate([bag.members for bag in bags])

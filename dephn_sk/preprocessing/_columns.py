@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
-from itertools import filterfalse
 from typing import Any
 
 import numpy as np
@@ -22,27 +22,8 @@ from dephn_sk.preprocessing._distinct import (
     object_array,
 )
 from dephn_sk.preprocessing._fields import Bag
-from dephn_sk.preprocessing._instants import Instants, from_objects, from_texts
+from dephn_sk.preprocessing._instants import Instants, parse
 from dephn_sk.preprocessing._spelling import shown
-
-_KINDS = {
-    "b": "bool",
-    "M": "date",
-    "m": "duration",
-    "U": "text",
-    "S": "text",
-    "c": "complex",
-}
-_DATES = (date, np.datetime64)
-_DURATIONS = (timedelta, np.timedelta64)
-_KINDS_OF_OBJECTS = (
-    ((list, np.ndarray), "list"),
-    (_DATES, "date"),
-    (_DURATIONS, "duration"),
-)
-_NUMBERS = (int, float, np.number, Decimal, Fraction)
-# What Python makes a float of, though it is no number.
-_NO_NUMBERS = (complex, np.complexfloating, np.ndarray, *_DATES, *_DURATIONS)
 
 
 @dataclass(frozen=True)
@@ -95,6 +76,31 @@ class CodedBag:
         return len(self.bag)
 
 
+_KINDS: dict[Any, str] = {
+    Categories: "category",
+    Lists: "list",
+    Codes: "code",
+    CodedBag: "code",
+    Instants: "date",
+    "b": "bool",
+    "M": "date",
+    "m": "duration",
+    "U": "text",
+    "S": "text",
+    "c": "complex",
+}
+_DATES = (date, np.datetime64)
+_DURATIONS = (timedelta, np.timedelta64)
+_KINDS_OF_OBJECTS = (
+    ((list, np.ndarray), "list"),
+    (_DATES, "date"),
+    (_DURATIONS, "duration"),
+)
+_NUMBERS = (int, float, np.number, Decimal, Fraction)
+# What Python makes a float of, though it is no number.
+_NO_NUMBERS = (complex, np.complexfloating, np.ndarray, *_DATES, *_DURATIONS)
+
+
 class Column:
     """A column's name and its values, which are read only when asked for.
 
@@ -119,96 +125,71 @@ class Column:
         Objects are numbers where all are, and one has a fraction.
         """
         values = self.values
-        if isinstance(values, Codes | CodedBag):
-            return "code"
-        if isinstance(values, Categories):
-            return "category"
-        if isinstance(values, Lists):
-            return "list"
-        if isinstance(values, Instants):
-            return "date"
         if not isinstance(values, np.ndarray):
-            return "text"
+            return _KINDS.get(type(values), "text")
         if values.dtype.kind != "O":
             return _KINDS.get(values.dtype.kind, "number")
-        first = self._first_present()
+        first = self.example()
         for types, kind in _KINDS_OF_OBJECTS:
             if isinstance(first, types):
                 return kind
-        return "number" if _has_fractions(first, values) else "object"
+        is_number = isinstance(first, _NUMBERS) and _has_fractions(values)
+        return "number" if is_number else "object"
 
-    def _first_present(self) -> Any:
-        return next((value for value in self.values if not is_missing(value)), None)
-
-    @property
-    def _is_missing(self) -> bool:
-        """Whether no row holds anything, so that the kind says nothing."""
+    def example(self) -> Any:
+        """A value to show in a message; None where all are missing."""
         values = self.values
+        if isinstance(values, Codes | CodedBag | Lists):
+            return self.kind
         if isinstance(values, Categories):
-            return bool(np.all(values.positions < 0))
+            some = np.any(values.positions >= 0)
+            return self._categories.example() if some else None
         if isinstance(values, Instants):
             values = values.values
-        if isinstance(values, Codes | Lists | CodedBag):
-            return False
-        if isinstance(values, np.ma.MaskedArray):
-            return bool(np.ma.getmaskarray(values).all())
-        if not isinstance(values, np.ndarray):
-            return values.null_count == len(values)
+        if not isinstance(values, np.ndarray):  # pyarrow's
+            return [*values.drop_null()[:1].to_pylist(), None][0]
         if values.dtype.kind == "O":
-            return self._first_present() is None
-        return values.dtype.kind in "fmM" and bool(np.isnan(values).all())
+            return next((value for value in values if not is_missing(value)), None)
+        present = values[~missing_mask(values)][:1]
+        if values.dtype.kind in "mM":
+            present = present.astype(str)
+        return [*present.tolist(), None][0]
+
+    @property
+    def _categories(self) -> Column:
+        """The values of categories as a column of their own."""
+        return Column(self.name, self.values.values)
 
     def converts_to_numbers(self) -> bool:
         """Whether a column of objects converts to numbers and holds no text."""
-        try:
-            self.numbers()
-        except ValueError:
-            return False
-        return not isinstance(self._first_present(), str)
+        is_text = isinstance(self.example(), str)
+        return not is_text and _as_floats(self.values) is not None
 
     def numbers(self) -> NDArray:
         """The values as float64, NaN where missing."""
         values = self.values
-        if isinstance(values, Codes | Lists | CodedBag):
-            held = "codes" if isinstance(values, Codes) else "lists"
-            raise ValueError(
-                f"Column {self.name!r} is numeric, but holds {held}. Give one number "
-                "in each row."
-            )
-        if self.kind in ("date", "duration", "list", "complex"):
-            return self._missing_or("is read as numbers, but")
         if isinstance(values, Categories):
-            numbers = Column(self.name, values.values).numbers()
-            return np.append(numbers, np.nan)[values.positions]
-        if not isinstance(values, np.ndarray):
-            values = values.to_numpy(zero_copy_only=False)
-        if isinstance(values, np.ma.MaskedArray):
-            return np.ma.filled(values.astype(np.float64), np.nan)
-        try:
-            if values.dtype.kind == "O":
-                values = _none_for_missing(values)
-                _refuse(values, _NO_NUMBERS)
-            return np.asarray(values, dtype=np.float64)
-        except Exception as error:  # whatever the conversion of an object raises
-            example = next(filterfalse(_converts, values.tolist()), self.example())
-            raise ValueError(
-                f"Column {self.name!r} is read as numbers, but holds {shown(example)}. "
-                "Give numbers, or name the column in categorical_features."
-            ) from error
+            return np.append(self._categories.numbers(), np.nan)[values.positions]
+        if self.kind not in ("code", "list", "date", "duration", "complex"):
+            numbers = _as_floats(values)
+            if numbers is not None:
+                return numbers
+        return self._missing_or(
+            "numbers", lambda v: _as_floats(object_array([v])) is not None
+        )
 
     def durations(self) -> NDArray:
         """The values in days, NaN where missing."""
         values = self.values
         if isinstance(values, Categories):
-            days = Column(self.name, values.values).durations()
-            return np.append(days, np.nan)[values.positions]
-        if self.kind == "duration" and values.dtype.kind == "O":
+            return np.append(self._categories.durations(), np.nan)[values.positions]
+        if self.kind == "duration":
+            if values.dtype.kind == "m":
+                return values / np.timedelta64(1, "D")
             values = _none_for_missing(values)
             if all(v is None or isinstance(v, _DURATIONS) for v in values):
                 return values.astype("timedelta64[us]") / np.timedelta64(1, "D")
-        elif self.kind == "duration":
-            return values / np.timedelta64(1, "D")
-        return self._missing_or("held durations in fit, and now", _DURATIONS)
+        return self._missing_or("durations", lambda v: isinstance(v, _DURATIONS))
 
     @property
     def zone(self) -> str | None:
@@ -223,53 +204,42 @@ class Column:
         if isinstance(values, np.ndarray) and values.dtype.kind == "M":
             return Instants(values)
         if isinstance(values, Categories):
-            inner = Column(self.name, values.values).instants()
-            instants = np.append(inner.values, np.datetime64("NaT"))
-            return Instants(instants[values.positions], inner.zone)
+            return self._categories.instants().at(values.positions)
         if self.kind in ("text", "date", "object"):
             try:
-                return self._parsed_instants()
+                distinct = self.distinct
+                found = parse(distinct.values.tolist())
+                return found.at(distinct.positions)
             except Exception:  # whatever the conversion of an object raises
                 pass
-        self._missing_or("held dates in fit, and now", _DATES)
-        return Instants(np.full(len(self), "NaT", dtype="datetime64[us]"))
-
-    def _parsed_instants(self) -> Instants:
-        """Objects or text as instants."""
-        distinct = self.distinct
-        listed = [*distinct.values.tolist(), None]
-        if isinstance(listed[0], str):
-            found = from_texts(listed[:-1])
-            found = Instants(np.append(found.values, np.datetime64("NaT")), found.zone)
-        else:
-            found = from_objects(listed)
-        return Instants(found.values[distinct.positions], found.zone)
+        nothing = self._missing_or("dates", lambda v: isinstance(v, _DATES))
+        return Instants(nothing.astype("datetime64[us]"))
 
     def instants_as_in(self, zone: str | None) -> NDArray:
         """The values as instants of a column that had this zone in `fit`."""
         found = self.instants()
-        if (found.zone is None) != (zone is None) and not self._is_missing:
-            had, has = (
-                "no time zone" if one is None else f"the time zone {one!r}"
-                for one in (zone, found.zone)
-            )
+        if (found.zone is None) != (zone is None) and self.example() is not None:
             raise ValueError(
-                f"Column {self.name!r} held dates of {had} in fit, and now holds dates "
-                f"of {has}. Convert them to what they were."
+                f"Column {self.name!r} held dates of the time zone {zone} in fit, and "
+                f"now holds dates of {found.zone}. Convert them to what they were."
             )
         return found.values
 
-    def _missing_or(self, why_not: str, wanted: tuple[type, ...] = ()) -> NDArray:
-        """NaN in all rows, if nothing is there; else an error."""
-        if self._is_missing:
-            return np.full(len(self), np.nan)
+    def _missing_or(self, what: str, is_one: Callable[[Any], bool]) -> NDArray:
+        """NaN in all rows, if nothing is there; else an error that shows a value."""
         example = self.example()
-        if self.kind in ("date", "duration") and isinstance(self.values, np.ndarray):
-            others = (v for v in self.values.tolist() if not isinstance(v, wanted))
-            example = next((v for v in others if not is_missing(v)), example)
+        if example is None:
+            return np.full(len(self), np.nan)
+        if self.kind in ("code", "list"):
+            held = f"{self.kind}s"
+        else:
+            has_zone = isinstance(self.values, Instants)
+            listed = [] if has_zone else self.values.tolist()
+            others = (v for v in listed if not is_missing(v) and not is_one(v))
+            held = shown(next(others, example))
         raise ValueError(
-            f"Column {self.name!r} {why_not} holds {shown(example)}. Convert it to "
-            "what it was in fit, or name it in categorical_features."
+            f"Column {self.name!r} is read as {what}, but holds {held}. Convert it to "
+            f"{what}, or name it in categorical_features."
         )
 
     @property
@@ -279,9 +249,7 @@ class Column:
             return self._distinct
         values = self.values
         if isinstance(values, Categories):
-            inner = Column(self.name, values.values).distinct
-            positions = np.append(inner.positions, -1)[values.positions]
-            return Distinct(positions, inner.values)
+            return self._categories.distinct.at(values.positions)
         if isinstance(values, Codes):
             return Distinct(values.codes, np.arange(values.cardinality))
         if isinstance(values, Lists | CodedBag):
@@ -296,10 +264,10 @@ class Column:
         else:
             distinct = distinct_values(values, self.name)
         if distinct.positions.dtype == np.int32:  # hashed, not only subtracted from
-            self._distinct = distinct
             if self._room is not None:
                 self._room[:] = distinct.positions
-                self._distinct = Distinct(self._room, distinct.values)
+                distinct = Distinct(self._room, distinct.values)
+            self._distinct = distinct
         return distinct
 
     def keep_in(self, room: NDArray) -> None:
@@ -310,62 +278,32 @@ class Column:
         """Free what `distinct` keeps, and keep no more in memory that was lent."""
         self._distinct = self._room = None
 
-    def example(self) -> Any:
-        """A value to show in a message, if possible one that is not missing."""
-        values = self.values
-        if isinstance(values, Categories):
-            return Column(self.name, values.values).example()
-        if isinstance(values, Instants):
-            values = values.values
-        if not isinstance(values, np.ndarray):
-            return self.kind if self.kind != "text" else values.drop_null()[0].as_py()
-        if values.dtype.kind in "mM":
-            return str(values[~np.isnat(values)][0])
-        present = values[~missing_mask(values)] if values.dtype.kind == "O" else values
-        return [*present[:1].tolist(), None][0]
-
 
 def _none_for_missing(values: NDArray) -> NDArray:
-    """The values with None for pandas' NA, which numpy cannot convert."""
-    if values.dtype.kind != "O":
-        return values
-    missing = missing_mask(values)
-    if missing.any():
-        values = values.copy()
-        values[missing] = None
-    return values
+    """Objects with None for pandas' NA, which numpy cannot convert."""
+    return np.where(missing_mask(values), object_array([None]), values)
 
 
-def _refuse(values: NDArray, types: tuple[type, ...]) -> None:
-    """Raise TypeError where an object is of one of these types."""
-    if any(issubclass(one, types) for one in set(map(type, values.tolist()))):
-        raise TypeError("some objects are no numbers")
-
-
-def _has_fractions(first: Any, values: NDArray) -> bool:
-    """Whether all objects that are not missing are numbers, and not all whole."""
-    if not isinstance(first, _NUMBERS) or isinstance(first, bool):
-        return False
-    present = values[~missing_mask(values)]
-    types = set(map(type, present.tolist()))
-    if bool in types or not all(issubclass(one, _NUMBERS) for one in types):
-        return False
-    if all(issubclass(one, int | np.integer) for one in types):
-        return False
+def _as_floats(values: Any) -> NDArray | None:
+    """Values as float64, NaN where missing; None if some are no numbers."""
+    if not isinstance(values, np.ndarray):  # pyarrow's
+        values = values.to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "O":
+        values = _none_for_missing(values)
+        if any(issubclass(one, _NO_NUMBERS) for one in set(map(type, values))):
+            return None
     try:
-        _refuse(present, _NO_NUMBERS)
-        numbers = present.astype(np.float64)
-    except (ArithmeticError, TypeError, ValueError):
+        return np.ma.filled(np.asanyarray(values, dtype=np.float64), np.nan)
+    except Exception:  # whatever the conversion of an object raises
+        return None
+
+
+def _has_fractions(values: NDArray) -> bool:
+    """Whether all objects that are not missing are numbers, and not all whole."""
+    types = set(map(type, values[~missing_mask(values)]))
+    if any(one is bool or not issubclass(one, _NUMBERS) for one in types):
+        return False
+    numbers = _as_floats(values)
+    if numbers is None:
         return False
     return bool(np.any(np.isfinite(numbers) & (numbers != np.trunc(numbers))))
-
-
-def _converts(value: Any) -> bool:
-    """Whether an object is a number."""
-    if isinstance(value, _NO_NUMBERS):
-        return False
-    try:
-        float(np.nan if value is None else value)
-    except Exception:  # whatever the conversion raises
-        return False
-    return True

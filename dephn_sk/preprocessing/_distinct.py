@@ -6,7 +6,7 @@ import operator
 import sys
 from collections import defaultdict
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from itertools import count
 from numbers import Integral, Number, Real
 from typing import Any
@@ -14,13 +14,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._spelling import MAX_DIGITS, is_long, shown
+from dephn_sk.preprocessing._spelling import shown
 
 # below it, float64 holds every integer exactly
 EXACT = 2.0**53
-# Python hashes them with a secret, or so that only few can be made alike.
-_HASHED_APART = {str, bytes, float, date, datetime, type(None)}
-_PLAIN_NUMBERS = (bool, int, float, np.number, np.bool_)
+# Python hashes them with a secret, so that nobody can make them collide.
+_TEXTS = {str, bytes, type(None)}
 _NO_ORDER = (complex, np.complexfloating, set, frozenset)
 
 
@@ -34,32 +33,47 @@ class Distinct:
     positions: NDArray
     values: NDArray
 
+    def at(self, positions: NDArray) -> Distinct:
+        """A column that is given as positions in this one; -1 is missing."""
+        return Distinct(np.append(self.positions, -1)[positions], self.values)
+
 
 def distinct_values(values: Any, name: str) -> Distinct:
     """Distinct values of an array: numpy's, a masked one, or pyarrow's strings."""
-    if isinstance(values, np.ma.MaskedArray):
-        distinct = distinct_values(values.data, name)
-        missing = np.ma.getmaskarray(values)
-        return Distinct(np.where(missing, -1, distinct.positions), distinct.values)
     if not isinstance(values, np.ndarray):
-        return _typed(_distinct_strings(values), name)
+        values = values.dictionary_encode()
+        positions = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return Distinct(positions, values.dictionary.to_numpy(zero_copy_only=False))
     kind = values.dtype.kind
+    if kind in "OUS":
+        listed = values.tolist()
+        if set(map(type, listed)) <= _TEXTS:
+            return _by_key(listed)
+    missing = missing_mask(values)
+    if missing.any():
+        present = distinct_values(np.ma.getdata(values)[~missing], name)
+        positions = np.full(len(values), -1, dtype=present.positions.dtype)
+        positions[~missing] = present.positions
+        return Distinct(positions, present.values)
     if kind == "b":
         return Distinct(values.astype(np.intp), np.array([False, True]))
     if kind in "iu":
         return distinct_integers(values)
     if kind == "f":
-        return _distinct_floats(values)
+        values = values.astype(np.float64, copy=False)
+        if len(values) and np.all(is_whole(values)):
+            return distinct_integers(values.astype(np.int64))
+        return _factorized(values + 0.0)  # one zero only
     if kind in "mM":
-        unit = values.astype(f"{values.dtype.char}8[us]")
-        distinct = _factorized(unit.view(np.int64))
-        objects = distinct.values.view(unit.dtype).astype(object)
+        instants = values.astype(f"{values.dtype.char}8[us]")
+        distinct = _factorized(instants.view(np.int64))
+        objects = distinct.values.view(instants.dtype).astype(object)
         if any(type(one) is int for one in objects):
-            raise _no_category(name, unit[0])  # beyond the years that Python knows
-        return _typed(Distinct(distinct.positions, objects), name)
+            raise _no_category(name, values[0])  # beyond the years that Python knows
+        return Distinct(distinct.positions, objects)
     if kind == "c":
         raise _no_category(name, values[0])
-    return _typed(_distinct_objects(values, name), name)
+    return _distinct_objects(values, name)
 
 
 def distinct_integers(values: NDArray) -> Distinct:
@@ -90,67 +104,42 @@ def _factorized(values: NDArray) -> Distinct:
     return Distinct(positions.astype(np.int32), distinct)
 
 
-def _distinct_floats(values: NDArray) -> Distinct:
-    """Distinct floats, as integers where all of them are whole."""
-    values = values.astype(np.float64, copy=False)
-    missing = np.isnan(values)
-    present = values[~missing] if missing.any() else values
-    if len(present) and np.all(is_whole(present)):
-        distinct = distinct_integers(present.astype(np.int64))
-    else:
-        distinct = _factorized(present + 0.0)  # one zero only
-    return _spread(distinct, missing)
-
-
 def _distinct_objects(values: NDArray, name: str) -> Distinct:
-    """Distinct objects, in order of appearance."""
+    """Distinct objects, as numbers where all are numbers."""
     listed = values.tolist()
     types = set(map(type, listed))
-    if types <= _HASHED_APART:
-        return _by_key(listed)
-    values = values if values.dtype.kind == "O" else object_array(listed)
-    missing = missing_mask(values)
-    if missing.any():
-        return _spread(_distinct_objects(values[~missing], name), missing)
-    long = next(filter(is_long, listed), None) if int in types else None
-    if long is not None:
-        raise ValueError(
-            f"Column {name!r} holds {shown(long)}, an integer of more than "
-            f"{MAX_DIGITS} digits. Give it as text."
-        )
-    if all(issubclass(one, _PLAIN_NUMBERS) for one in types):
-        numbers = _as_numbers(listed, types)
-        if numbers is not None:
-            return distinct_values(numbers, name)
     try:
-        distinct = _by_hash(values)
-        # one of each type must spell something, for messages and under the hash
-        list(map(str, {type(one): one for one in distinct.values}.values()))
-        return distinct
+        if any(issubclass(one, _NO_ORDER) for one in types):
+            raise TypeError("some objects have no order")
+        numbers = _as_numbers(listed, types)
+        if numbers is None:
+            return _by_hash(values)
     except Exception as error:  # whatever the methods of an object raise
         raise _no_category(name, next(filter(_no_key, listed), listed[0])) from error
+    return distinct_values(numbers, name)
 
 
 def _by_hash(values: NDArray) -> Distinct:
     """Distinct objects; those that collide in Python's hash are told by their text."""
-    hashed = _factorized(np.fromiter(map(hash, values), np.int64, len(values)))
-    positions = hashed.positions
+    hashes = np.fromiter(map(hash, values), np.int64, len(values))
+    positions = _factorized(hashes).positions
     first = _first_rows(positions)
-    alike = (values[first][positions] == values).astype(bool)
-    if alike.all():
-        return Distinct(positions, values[first])
-    rest = values[~alike]
-    others = _by_key(list(map(repr, rest)))
-    positions[~alike] = others.positions + len(first)
-    second = rest[_first_rows(others.positions)]
-    return Distinct(positions, np.concatenate([values[first], second]))
+    objects = values[first]
+    alike = (objects[positions] == values).astype(bool)
+    if not alike.all():
+        rest = values[~alike]
+        others = _by_key(list(map(repr, rest)))
+        positions[~alike] = others.positions + len(first)
+        objects = np.concatenate([objects, rest[_first_rows(others.positions)]])
+    list(map(str, objects))  # raises where a value spells nothing
+    return Distinct(positions, object_array(list(map(_in_utc, objects))))
 
 
 def _by_key(keys: list) -> Distinct:
-    """Distinct keys that a dict tells apart fast."""
-    index: dict[Any, int] = defaultdict(count().__next__)
+    """Distinct keys that a dict tells apart fast, in order of appearance."""
+    index: dict[Any, int] = defaultdict(count().__next__, {None: -1})
     positions = np.fromiter(map(index.__getitem__, keys), np.int32, len(keys))
-    return Distinct(positions, object_array(list(index)))
+    return Distinct(positions, object_array(list(index)[1:]))
 
 
 def _first_rows(positions: NDArray) -> NDArray:
@@ -160,20 +149,14 @@ def _first_rows(positions: NDArray) -> NDArray:
     return rows
 
 
-def _spread(present: Distinct, missing: NDArray) -> Distinct:
-    """What was found where nothing is missing, for all rows."""
-    positions = np.full(len(missing), -1, dtype=present.positions.dtype)
-    positions[~missing] = present.positions
-    return Distinct(positions, present.values)
-
-
 def _no_key(value: Any) -> bool:
-    """Whether an object cannot be hashed and compared."""
+    """Whether an object cannot be hashed, compared, put in order or spelt."""
     try:
-        hash(value)
-        return not isinstance(value == value, bool | np.bool_)
+        hash(value), str(value)
+        alike = value == value
     except Exception:
         return True
+    return isinstance(value, _NO_ORDER) or not isinstance(alike, bool | np.bool_)
 
 
 class CategoryError(ValueError, TypeError):
@@ -184,39 +167,8 @@ def _no_category(name: str, example: Any) -> CategoryError:
     return CategoryError(
         f"Column {name!r} is categorical, but holds {shown(example)}, which is a "
         f"{type(example).__name__} and cannot be a category: the argument must be a "
-        "string, a number or a tuple of them."
+        "string, a number (of 4300 digits at most) or a tuple of them."
     )
-
-
-def _distinct_strings(values: Any) -> Distinct:
-    """Distinct strings of a pyarrow array."""
-    values = values.dictionary_encode()
-    positions = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return Distinct(positions, values.dictionary.to_numpy(zero_copy_only=False))
-
-
-def _typed(distinct: Distinct, name: str) -> Distinct:
-    """Distinct objects without missing ones, as numbers where all are numbers."""
-    positions, values = distinct.positions, distinct.values
-    types = set(map(type, values.tolist()))
-    if types <= {str}:
-        return distinct
-    missing = missing_mask(values)
-    if missing.any():
-        renumbered = np.where(missing, -1, np.cumsum(~missing) - 1)
-        positions = np.append(renumbered, -1).astype(np.int32)[positions]
-        values = values[~missing]
-        types = set(map(type, values.tolist()))
-    refused = next((one for one in types if issubclass(one, _NO_ORDER)), None)
-    if refused is not None:
-        raise _no_category(name, next(v for v in values if type(v) is refused))
-    if any(issubclass(one, datetime) for one in types):
-        values = object_array([_in_utc(value) for value in values])
-    numbers = _as_numbers(values.tolist(), types)
-    if numbers is None:
-        return Distinct(positions, values)
-    inner = distinct_values(numbers, name)
-    return Distinct(np.append(inner.positions, -1)[positions], inner.values)
 
 
 def _in_utc(value: Any) -> Any:
@@ -228,29 +180,29 @@ def _in_utc(value: Any) -> Any:
 
 def _as_numbers(values: list, types: set[type]) -> NDArray | None:
     """Objects as an array of numbers, if one dtype holds all of them exactly."""
-    if not types or not all(issubclass(kind, Number | np.bool_) for kind in types):
+    if not all(issubclass(one, Real | np.bool_) for one in types):
         return None
     if np.timedelta64 in types:  # to numpy a signed integer
         return None
-    if types <= {bool, np.bool_}:
-        return np.array(values)
-    if all(issubclass(kind, Integral | np.bool_) for kind in types):
-        low, high = int(min(values)), int(max(values))
-        if low >= -(2**63) and high < 2**64 and (low >= 0 or high < 2**63):
-            return np.array(values, dtype=np.int64 if high < 2**63 else np.uint64)
+    whole = all(issubclass(one, Integral | np.bool_) for one in types)
+    try:
+        numbers = np.array(values, dtype=None if whole else np.float64)
+    except OverflowError:  # too large for a float
         return None
-    if all(issubclass(kind, Real) for kind in types):
-        try:
-            numbers = np.array(values, dtype=np.float64)
-        except OverflowError:  # too large for a float
-            return None
-        exact = all(map(operator.eq, numbers.tolist(), values))
-        return numbers if exact else None
-    return None
+    exact = numbers.dtype.kind != "O" and all(
+        map(operator.eq, numbers.tolist(), values)
+    )
+    return numbers if exact else None
 
 
 def missing_mask(values: NDArray) -> NDArray:
-    """Which objects stand for a missing value."""
+    """Which values of an array, masked or not, are missing."""
+    if isinstance(values, np.ma.MaskedArray):
+        return np.ma.getmaskarray(values) | missing_mask(values.data)
+    if values.dtype.kind in "fmM":
+        return np.isnan(values)
+    if values.dtype.kind != "O":
+        return np.broadcast_to(np.False_, len(values))  # takes no memory
     pandas = sys.modules.get("pandas")
     if pandas is not None:
         try:

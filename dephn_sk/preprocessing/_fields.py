@@ -8,6 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 
+def offsets(lengths: NDArray) -> NDArray:
+    """Where lists of these lengths begin and end, one after the other."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
 @dataclass(frozen=True)
 class Bag:
     """One multi-valued field, padded nowhere (compressed sparse rows).
@@ -37,10 +42,10 @@ class Bag:
         array([9, 7, 8])
         """
         starts, lengths = self.offsets[rows], np.diff(self.offsets)[rows]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        where = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
+        ends = offsets(lengths)
+        where = np.arange(ends[-1]) + np.repeat(starts - ends[:-1], lengths)
         weights = None if self.weights is None else self.weights[where]
-        return Bag(self.members[where], offsets, weights)
+        return Bag(self.members[where], ends, weights)
 
 
 @dataclass(frozen=True)

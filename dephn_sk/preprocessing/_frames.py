@@ -7,23 +7,21 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from dephn_sk.preprocessing._columns import Categories, CodedBag, Codes, Column, Lists
 from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._fields import Bag
+from dephn_sk.preprocessing._fields import Bag, offsets
 from dephn_sk.preprocessing._instants import Instants, zone_name
-from dephn_sk.preprocessing._lists import offsets
 from dephn_sk.preprocessing._marks import marked, read_mark
+
+_FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "Table"}
 
 
 def library(X: Any) -> str:
     """ "pandas", "polars", "pyarrow" or "numpy": where a table comes from."""
-    for name, frame in (
-        ("pandas", "DataFrame"),
-        ("polars", "DataFrame"),
-        ("pyarrow", "Table"),
-    ):
+    for name, frame in _FRAMES.items():
         module = sys.modules.get(name)
         if module is not None and isinstance(X, getattr(module, frame, ())):
             return name
@@ -85,70 +83,43 @@ def _read_pandas(series: Any) -> Any:
         # series.cat.codes would make a series for every column of a single row
         categories, codes = dtype.categories, series.array.codes
         mark = read_mark(categories.name)
-        if mark is not None and _counts_up(categories):
+        if mark and categories.equals(pd.RangeIndex(len(categories))):
             # A missing code is an unseen one.
             return Codes(np.maximum(codes, 0), len(categories), mark[0])
-        return Categories(codes, _read_pandas(categories.to_series()))
-    if isinstance(dtype, pd.ArrowDtype) or (
-        isinstance(dtype, pd.StringDtype) and dtype.storage == "pyarrow"
-    ):
+        positions, used = _used(codes, categories)
+        return Categories(positions, _read_pandas(used.to_series()))
+    if isinstance(series.array, pd.arrays.ArrowExtensionArray):
         return _read_arrow(series.array.__arrow_array__())
     if isinstance(dtype, BagDtype):
         return series.array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
         in_utc = series.dt.tz_convert(None).to_numpy()
         return Instants(in_utc, zone_name(dtype.tz))
-    if isinstance(dtype, pd.SparseDtype):
-        return _read_pandas(series.sparse.to_dense())
-    if isinstance(dtype, np.dtype):
+    if isinstance(dtype, np.dtype | pd.SparseDtype):
         return series.to_numpy()
     if dtype.kind in "biuf":  # nullable
-        missing = series.isna().to_numpy()
         numbers = series.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
-        return np.ma.MaskedArray(numbers, missing)
+        return np.ma.MaskedArray(numbers, series.isna().to_numpy())
     return series.to_numpy(dtype=object)
 
 
-def _counts_up(categories: Any) -> bool:
-    """Whether an index of pandas is 0, 1, 2, …"""
-    import pandas as pd
-
-    if isinstance(categories, pd.RangeIndex):
-        return categories.start == 0 and categories.step == 1
-    return categories.equals(pd.RangeIndex(len(categories)))
+def _used(positions: NDArray, values: Any) -> tuple[NDArray, Any]:
+    """Positions in the values that rows hold, where these are fewer than all."""
+    if len(positions) >= len(values):
+        return positions, values
+    used = np.unique(positions[positions >= 0])
+    among_used = np.searchsorted(used, positions)
+    return np.where(positions < 0, -1, among_used), values.take(used)
 
 
 def _read_polars(series: Any) -> Any:
-    import polars as pl
-
     if str(series.dtype) in ("Object", "Int128", "UInt128"):  # unknown to pyarrow
         return object_array(series.to_list())
-    inner = series.dtype.inner if isinstance(series.dtype, pl.List) else series.dtype
-    if isinstance(inner, pl.Enum):
-        categories = inner.categories.to_list()
-        word = categories[0].rpartition(" ")[0] if categories else ""
-        mark = read_mark(word)
-        if mark is not None and categories == marked(len(categories), word):
-            return _read_polars_codes(series, len(categories), *mark)
     return _read_arrow(series.to_arrow())
-
-
-def _read_polars_codes(
-    series: Any, cardinality: int, table: str | None, mode: str | None
-) -> Codes | CodedBag:
-    import polars as pl
-
-    if not isinstance(series.dtype, pl.List):
-        codes = series.to_physical().fill_null(0).to_numpy()
-        return Codes(codes, cardinality, table)
-    lists = _read_arrow(series.to_arrow())
-    bag = Bag(lists.members.positions, lists.offsets)
-    return CodedBag(bag, cardinality, table, mode or "mean")
 
 
 def _read_arrow(array: Any) -> Any:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
     if isinstance(array, pa.ChunkedArray):
         if array.num_chunks != 1 and pa.types.is_string(array.type):
@@ -159,29 +130,9 @@ def _read_arrow(array: Any) -> Any:
             array = array.unify_dictionaries().combine_chunks()
     kind = array.type
     if pa.types.is_dictionary(kind):
-        positions = array.indices.cast(pa.int32()).fill_null(-1)
-        positions = positions.to_numpy(zero_copy_only=False)
-        return Categories(positions, _read_arrow(array.dictionary))
+        return _read_dictionary(array)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind):
         return array
-    if pa.types.is_timestamp(kind):
-        instants = array.to_numpy(zero_copy_only=False)
-        return instants if kind.tz is None else Instants(instants, kind.tz)
-    if pa.types.is_duration(kind):
-        return array.to_numpy(zero_copy_only=False)
-    if pa.types.is_date(kind):
-        return array.cast(pa.date32()).to_numpy(zero_copy_only=False)
-    if pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        numbers = pc.fill_null(array, False if pa.types.is_boolean(kind) else 0)
-        numbers = numbers.to_numpy(zero_copy_only=False)
-        if array.null_count == 0:
-            return numbers
-        missing = array.is_null().to_numpy(zero_copy_only=False)
-        return np.ma.MaskedArray(numbers, missing)
-    if pa.types.is_floating(kind):
-        return array.to_numpy(zero_copy_only=False)
-    if pa.types.is_decimal(kind):
-        return array.cast(pa.float64()).to_numpy(zero_copy_only=False)
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
     if (
@@ -189,6 +140,48 @@ def _read_arrow(array: Any) -> Any:
         or pa.types.is_large_list(kind)
         or pa.types.is_fixed_size_list(kind)
     ):
-        lengths = pc.fill_null(pc.list_value_length(array), 0)
-        return Lists(_read_arrow(array.flatten()), offsets(lengths.to_numpy()))
-    return object_array(array.to_pylist())
+        return _read_arrow_lists(array)
+    if pa.types.is_decimal(kind):
+        array = array.cast(pa.float64())
+    if array.null_count and (pa.types.is_boolean(kind) or pa.types.is_integer(kind)):
+        missing = array.is_null().to_numpy(zero_copy_only=False)
+        array = array.fill_null(pa.scalar(0).cast(kind))
+        return np.ma.MaskedArray(array.to_numpy(zero_copy_only=False), missing)
+    values = array.to_numpy(zero_copy_only=False)
+    if pa.types.is_timestamp(kind) and kind.tz is not None:
+        return Instants(values, kind.tz)
+    return values
+
+
+def _read_dictionary(array: Any) -> Categories | Codes:
+    import pyarrow as pa
+
+    positions = array.indices.cast(pa.int32()).fill_null(-1)
+    positions, values = positions.to_numpy(zero_copy_only=False), array.dictionary
+    mark = _read_enum_mark(array)
+    if mark is not None:
+        return Codes(np.maximum(positions, 0), len(values), mark[0])
+    positions, used = _used(positions, values)
+    return Categories(positions, _read_arrow(used))
+
+
+def _read_enum_mark(array: Any) -> tuple[str | None, str | None] | None:
+    """The table and mode of codes that polars holds as an enumeration of text."""
+    if not array.type.ordered or not len(array.dictionary):
+        return None
+    word = str(array.dictionary[0]).rpartition(" ")[0]
+    mark, texts = read_mark(word), array.dictionary
+    return mark if mark and texts.to_pylist() == marked(len(texts), word) else None
+
+
+def _read_arrow_lists(array: Any) -> Lists | CodedBag:
+    import pyarrow.compute as pc
+
+    lengths = pc.fill_null(pc.list_value_length(array), 0)
+    flat, ends = array.flatten(), offsets(lengths.to_numpy())
+    members = _read_arrow(flat)
+    if not isinstance(members, Codes):
+        return Lists(members, ends)
+    _, mode = _read_enum_mark(flat) or (None, None)
+    bag = Bag(members.codes, ends)
+    return CodedBag(bag, members.cardinality, members.table, mode or "mean")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from dephn_sk.preprocessing._distinct import distinct_integers
 from dephn_sk.preprocessing._spelling import shown
 
+_MISSING = np.datetime64("NaT")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OFFSET = re.compile(r"[T ].*(Z|[+-][0-9]{2}:?[0-9]{2})$")
 # numpy takes text of any digits as a year
@@ -38,6 +39,10 @@ class Instants:
     def __len__(self) -> int:
         return len(self.values)
 
+    def at(self, positions: NDArray) -> Instants:
+        """A column that is given as positions in this one; -1 is missing."""
+        return Instants(np.append(self.values, _MISSING)[positions], self.zone)
+
 
 def zone_name(zone: tzinfo) -> str:
     """The name of a zone, which `local_time` understands."""
@@ -45,30 +50,23 @@ def zone_name(zone: tzinfo) -> str:
     return str(zone) if fixed is None else str(timezone(fixed))
 
 
-def from_objects(values: Sequence[Any]) -> Instants:
-    """Dates, datetimes and None; the zone is that of the first one."""
-    if not all(v is None or isinstance(v, date | np.datetime64) for v in values):
+def parse(values: Sequence[Any]) -> Instants:
+    """Dates and datetimes, or texts in ISO 8601; the zone is that of the first one."""
+    if values and isinstance(values[0], str):
+        if not any(map(_OFFSET.search, values)):
+            if not all(map(_ISO.fullmatch, values)):
+                raise ValueError("some texts are no dates")
+            return Instants(np.array(values, dtype="datetime64[us]"))
+        values = list(map(datetime.fromisoformat, values))
+    if not all(isinstance(v, date | np.datetime64) for v in values):
         raise TypeError("some objects are no dates")
-    zones = {getattr(v, "tzinfo", None) for v in values if v is not None}
-    if zones <= {None}:
+    zones: list[Any] = [getattr(v, "tzinfo", None) for v in values]
+    if set(zones) <= {None}:
         return Instants(np.array(values, dtype="datetime64[us]"))
     if None in zones:
         raise ValueError("some have a time zone and some have none")
-    first = next(v for v in values if v is not None)
-    in_utc = [
-        v if v is None else v.astimezone(UTC).replace(tzinfo=None) for v in values
-    ]
-    name = zone_name(first.tzinfo)
-    return Instants(np.array(in_utc, dtype="datetime64[us]"), name)
-
-
-def from_texts(values: Sequence[str]) -> Instants:
-    """Dates and times in ISO 8601, with an offset from UTC or without."""
-    if any(map(_OFFSET.search, values)):
-        return from_objects(list(map(datetime.fromisoformat, values)))
-    if not all(map(_ISO.fullmatch, values)):
-        raise ValueError("some texts are no dates")
-    return Instants(np.array(values, dtype="datetime64[us]"))
+    in_utc = [v.astimezone(UTC).replace(tzinfo=None) for v in values]
+    return Instants(np.array(in_utc, dtype="datetime64[us]"), zone_name(zones[0]))
 
 
 def local_time(instants: NDArray, zone: str | None, name: str) -> NDArray:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dephn_sk.preprocessing._columns import CodedBag, Codes, Column, Lists
 from dephn_sk.preprocessing._distinct import missing_mask, object_array
+from dephn_sk.preprocessing._fields import offsets
 from dephn_sk.preprocessing._spelling import shown
 
 _LISTS = frozenset({list, tuple, np.ndarray})
@@ -31,15 +32,9 @@ def read_lists(column: Column, delimiter: str | None) -> tuple[Lists, NDArray | 
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "Of":
         raise _no_list(column.name, column.example())
     cells = values.astype(object)  # floats where all is missing
-    held = np.fromiter(map(_LISTS.__contains__, map(type, cells)), bool, len(cells))
-    others = cells[~held]
-    missing = missing_mask(others)
-    if not missing.all():
-        raise _no_list(column.name, others[~missing][0])
-    cells[~held] = object_array([()])
-    no_list = next(
-        (c for c in cells if isinstance(c, np.ndarray) and c.ndim != 1), None
-    )
+    cells[missing_mask(cells)] = object_array([()])
+    others = (c for c in cells if type(c) not in _LISTS or getattr(c, "ndim", 1) != 1)
+    no_list = next(others, None)
     if no_list is not None:
         raise _no_list(column.name, no_list)
     lengths = np.fromiter(map(len, cells), np.int64, len(cells))
@@ -69,11 +64,6 @@ def _split(column: Column, delimiter: str) -> tuple[Lists, NDArray]:
     lengths = np.bincount(holder, minlength=len(parts))
     rows = np.where(distinct.positions < 0, len(texts), distinct.positions)
     return Lists(members[full], offsets(lengths)), rows
-
-
-def offsets(lengths: NDArray) -> NDArray:
-    """Where lists of these lengths begin and end, one after the other."""
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def _no_list(name: str, example: Any) -> ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from itertools import repeat
 from typing import Any
 
@@ -34,8 +35,6 @@ class Lookup:
     def __init__(self, values: NDArray):
         self.values = values
         self._types = _types(values)
-        self._texts: dict[str, int] | None = None
-        self._spelt: dict[str, int] | None = None
 
     def find(self, values: NDArray) -> NDArray:
         """Where each value is, or -1."""
@@ -45,36 +44,36 @@ class Lookup:
             return _find_numbers(values, self.values)
         types = _types(values)
         if types == self._types == {str}:
-            if self._texts is None:
-                self._texts = _positions(self.values.tolist())
             return _look_up(values.tolist(), self._texts)
         if types <= self._types and values.dtype == self.values.dtype:
             try:
                 return _find_sorted(values, self.values)
             except Exception:  # no order, such as between dates with and without zone
                 pass
-        return _look_up(spellings(values), self._by_spelling())
+        return _look_up(spellings(values), self._spelt)
 
     def check_kind(self, values: NDArray, name: str) -> None:
         """Refuse values, none of which was found, that cannot be what was learned."""
-        if len(self.values) == 0 or len(values) == 0:
-            return
-        if _is_numeric(values) and _is_numeric(self.values):
+        both_numeric = _is_numeric(values) and _is_numeric(self.values)
+        if both_numeric or not len(self.values):
             return
         spelt = spellings(values)
         shapes = set(map(shape, spelt))
         if _types(values) == self._types == {str}:
             # free text is not looked for; "2.0" may be meant to be "2"
-            if shapes == {"text"} or self._by_spelling().keys().isdisjoint(spelt):
+            if shapes == {"text"} or self._spelt.keys().isdisjoint(spelt):
                 return
-        elif not shapes.isdisjoint(map(shape, self._by_spelling())):
+        elif not shapes.isdisjoint(map(shape, self._spelt)):
             return
         raise _other_kind(name, self.values, values, "what it was")
 
-    def _by_spelling(self) -> dict[str, int]:
-        if self._spelt is None:
-            self._spelt = _positions(spellings(self.values))
-        return self._spelt
+    @cached_property
+    def _texts(self) -> dict[str, int]:
+        return _positions(self.values.tolist())
+
+    @cached_property
+    def _spelt(self) -> dict[str, int]:
+        return _positions(spellings(self.values))
 
 
 def order(values: NDArray, name: str) -> NDArray:

@@ -21,10 +21,7 @@ def write_pandas(columns: dict[str, Any], index: Any) -> Any:
     for name, values in columns.items():
         if isinstance(values, Codes):
             codes = pd.RangeIndex(values.cardinality, name=mark(values.table))
-            dtype = pd.CategoricalDtype(codes)
-            values = pd.Categorical.from_codes(
-                values.codes, dtype=dtype, validate=False
-            )
+            values = pd.Categorical.from_codes(values.codes, codes, validate=False)
         elif isinstance(values, CodedBag):
             dtype = BagDtype(values.cardinality, values.table, values.mode)
             values = BagArray(values.bag, dtype)
@@ -39,19 +36,22 @@ def write_polars(columns: dict[str, Any]) -> Any:
     series = []
     for name, values in columns.items():
         if isinstance(values, Codes):
-            word = mark(values.table)
-            dtype = pl.Enum(marked(values.cardinality, word))
-            codes = pl.Series(name, values.codes.astype(np.uint32))
-            values = _enumerated(codes, dtype)
+            values = _enumerated(values.codes, values.cardinality, mark(values.table))
         elif isinstance(values, CodedBag):
             values = _polars_lists(name, values)
-        series.append(pl.Series(name, values))
+        elif values.dtype.kind != "f":
+            values = values.tolist()
+        series.append(pl.Series(name, values, strict=False))
     return pl.DataFrame(series)
 
 
-def _enumerated(codes: Any, dtype: Any) -> Any:
+def _enumerated(codes: NDArray, cardinality: int, word: str) -> Any:
+    import polars as pl
+
+    series = pl.Series(codes.astype(np.uint32))
+    dtype = pl.Enum(marked(cardinality, word))
     # polars 2 has a method for what polars 1 did by a cast
-    return codes.cat.to(dtype) if hasattr(codes.cat, "to") else codes.cast(dtype)
+    return series.cat.to(dtype) if hasattr(series.cat, "to") else series.cast(dtype)
 
 
 def _polars_lists(name: str, values: CodedBag) -> Any:
@@ -63,12 +63,10 @@ def _polars_lists(name: str, values: CodedBag) -> Any:
             f"Column {name!r} has weights for its members, which no polars column "
             'holds. Use set_output(transform="pandas") or encode.'
         )
-    word = mark(values.table, values.mode)
-    dtype = pl.Enum(marked(values.cardinality, word))
-    members = _enumerated(pl.Series(values.bag.members.astype(np.uint32)), dtype)
-    offsets = pa.array(values.bag.offsets)
-    lists = pa.LargeListArray.from_arrays(offsets, members.to_arrow())
-    return pl.from_arrow(lists).cast(pl.List(dtype))
+    bag, word = values.bag, mark(values.table, values.mode)
+    members = _enumerated(bag.members, values.cardinality, word)
+    lists = pa.LargeListArray.from_arrays(pa.array(bag.offsets), members.to_arrow())
+    return pl.from_arrow(lists).cast(pl.List(members.dtype))
 
 
 def write_array(columns: dict[str, Any], n_rows: int) -> NDArray:
@@ -86,23 +84,10 @@ def write_array(columns: dict[str, Any], n_rows: int) -> NDArray:
 
 def write_raw(columns: dict[str, Any], library: str, index: Any) -> Any:
     """Raw columns, or codes that came as codes, as a frame or an array."""
-    objects = {
-        name: values
-        for name, values in columns.items()
-        if not isinstance(values, Codes | CodedBag)
-    }
     if library == "polars":
-        import polars as pl
-
-        for name, values in objects.items():
-            columns[name] = pl.Series(name, values.tolist(), strict=False)
         return write_polars(columns)
     if library == "pandas":
-        import pandas as pd
-
-        for name, values in objects.items():
-            columns[name] = pd.Series(values, index=index).infer_objects()
-        return write_pandas(columns, index)
+        return write_pandas(columns, index).infer_objects()
     kinds = {values.dtype.kind for values in columns.values()}
     dtype = np.float64 if kinds <= {"f"} else object
     return np.column_stack([values.astype(dtype) for values in columns.values()])

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime
-from decimal import Decimal
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 
 from numpy.typing import NDArray
 
-# More digits than an id has; Python refuses to print integers of more than 4300.
-MAX_DIGITS = 1000
-_MAX_BITS = int(MAX_DIGITS * 3.33)
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
@@ -42,17 +40,12 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:40]}…{text[-10:]}"
 
 
-def is_long(value: Any) -> bool:
-    """Whether a value is an integer of thousands of digits."""
-    return isinstance(value, int) and value.bit_length() > _MAX_BITS
-
-
 def spellings(values: NDArray) -> list[str]:
     """One text for whatever means the same, of whatever type it is.
 
     >>> import numpy as np
     >>> spellings(np.array([True, "TRUE", 2, "2.0", b"2", "02", 0.5], dtype=object))
-    ['true', 'true', '2', '2', '2', '02', '5e-1']
+    ['true', 'true', '2', '2', '2', '02', '0.5']
     """
     listed = values.tolist()
     if values.dtype.kind in "iu":
@@ -77,17 +70,11 @@ def _spelling(value: Any) -> str:
 
 
 def _digits(text: str) -> str:
-    """A number's digits without zeros at the ends, and their power of ten."""
+    """A number without exponent, and without zeros at the ends."""
     if text.isdigit():
         return text
-    sign, figures, exponent = Decimal(text).as_tuple()
-    digits = "".join(map(str, figures)).lstrip("0")
-    short = digits.rstrip("0")
-    power = int(exponent) + len(digits) - len(short)
-    if not short:
-        return "0"
-    written = short + "0" * power if 0 <= power < 30 else f"{short}e{power}"
-    return f"-{written}" if sign else written
+    exact = _EXACT.normalize(Decimal(text))
+    return format(exact, "f") if exact else "0"
 
 
 def _iso(day: date) -> str:
@@ -121,4 +108,4 @@ def number(text: str) -> int | float | None:
     if not _NUMBER.fullmatch(text):
         return None
     digits = _digits(text)
-    return float(digits) if "e" in digits else int(digits)
+    return float(digits) if "." in digits else int(digits)

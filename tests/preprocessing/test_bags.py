@@ -342,5 +342,5 @@ def test_lists_where_there_was_one_value_are_refused():
         fitted.encode(pd.DataFrame({"c": ["a"], "n": [[1.0, 2.0]]}))
     with pytest.raises(ValueError, match="'c' holds lists, but one value"):
         fitted.encode(pl.DataFrame({"c": [["a"]], "n": [1.0]}))
-    with pytest.raises(ValueError, match="'n' is numeric, but holds lists"):
+    with pytest.raises(ValueError, match="'n' is read as numbers, but holds lists"):
         fitted.encode(pl.DataFrame({"c": ["a"], "n": [[1.0, 2.0]]}))

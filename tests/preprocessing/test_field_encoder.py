@@ -339,7 +339,7 @@ def test_codes_and_raw_values_are_not_mixed_up():
     once = fitted.transform(X)
     with pytest.raises(ValueError, match="'city' holds codes, but held raw values"):
         fitted.encode(X.assign(city=once["city"]))
-    with pytest.raises(ValueError, match="'age' is numeric, but holds codes"):
+    with pytest.raises(ValueError, match="'age' is read as numbers, but holds codes"):
         fitted.encode(X.assign(age=once["city"]))
     again = FieldEncoder().fit(once)
     with pytest.raises(ValueError, match="'city' held codes, and now holds 'Oslo'"):

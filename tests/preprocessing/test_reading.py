@@ -228,7 +228,7 @@ def test_any_objects_are_encoded_or_refused_by_name(name, values):
     [
         ({"b": 1}, r"holds \{'b': 1\}, which is a dict"),
         ({1}, r"holds \{1\}, which is a set"),
-        (10**5000, "holds a value of type int, an integer of more than 1000 digits"),
+        (10**5000, "holds a value of type int, .* 4300 digits at most"),
         (np.zeros((2, 2)), r"holds array.*, which is a ndarray of shape \(2, 2\)"),
         ({"x": "y" * 1000}, r"holds \{'x': 'y{10,60}…y*'\}, which"),
     ],
