@@ -289,7 +289,7 @@ def test_growing_refuses_labels_that_were_not_there():
     grown = encoder(target_folds=2).partial_fit(X, ["no", "yes", "no", "no"])
     with pytest.raises(ValueError, match="Task 'task0' has the label 'maybe'"):
         grown.partial_fit(X, ["no", "maybe", "no", "yes"])
-    with pytest.raises(ValueError, match="partial_fit needs y"):
+    with pytest.raises(ValueError, match="requires y to be passed"):
         grown.partial_fit(X)
 
 
