@@ -76,21 +76,18 @@ class DateParts(NumericKind):
 
     def finish(self, counts: NumberCounts) -> Self:
         seen, age = NumberCounts(counts), f"{self.name}_age"
-        days, sine = seen[age], seen.get(f"{self.name}_hour_sin")
-        has_time = bool(days.rows and sine)
-        if has_time and sine and sine.low == 0 == sine.high:  # all at midnight or noon
-            has_time = seen[f"{self.name}_hour_cos"].low != 1
+        sine, reference = seen.get(f"{self.name}_hour_sin"), self.reference
+        # the sine is 0 at midnight alone, since pi is rounded
+        has_time = bool(sine and sine.rows and (sine.low, sine.high) != (0, 0))
         if not has_time:
             for wave in ("sin", "cos"):
                 seen.pop(f"{self.name}_hour_{wave}", None)
-        reference = self.reference
-        if reference is None and days.rows:
-            reference = -days.low
-        learned = replace(self, has_time=has_time, reference=reference)
-        learned = super(DateParts, learned).finish(seen)
+        if reference is None and seen[age].rows:
+            reference = -seen[age].low
+        learned = super().finish(seen)
         if self.scaling == "none":
             learned.scales[age] = replace(learned.scales[age], mean=-(reference or 0.0))
-        return learned
+        return replace(learned, has_time=has_time, reference=reference)
 
     @property
     def means(self) -> list[float]:

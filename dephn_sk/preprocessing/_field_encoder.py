@@ -402,11 +402,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
                 "The numbers that edges come from are not kept in a copy or a pickle "
                 "of a FieldEncoder. Call edges after fit, in the same process."
             )
-        return [
-            edges
-            for kind in numeric
-            for edges in kind.edges(n_bins, discrete_only, dtype)
-        ]
+        by_kind = (kind.edges(n_bins, discrete_only, dtype) for kind in numeric)
+        return [edges for of_kind in by_kind for edges in of_kind]
 
     def transform(self, X: Any) -> Any:
         """Give the fields of a table in the kind of table that came.

@@ -71,10 +71,8 @@ class Scale:
             return np.full(len(numbers), np.nan)
         scaled = self._linear(numbers)
         low, high, unit = self._limits()
-        if (
-            np.fmin.reduce(scaled, initial=low) >= low
-            and np.fmax.reduce(scaled, initial=high) <= high
-        ):
+        smallest = np.fmin.reduce(scaled, initial=low)
+        if smallest >= low and np.fmax.reduce(scaled, initial=high) <= high:
             return scaled
         inside = np.clip(scaled, low, high)
         excess = np.abs(scaled - inside) / unit
@@ -172,11 +170,9 @@ class NumericKind(ColumnKind):
         return vars(self) | {"seen": NumberCounts()}
 
     def count(self, column: Column, weight: NDArray | None) -> NumberCounts:
+        fields = self._finite(column)
         return NumberCounts(
-            {
-                name: Distribution.of(numbers, weight)
-                for name, numbers in self._finite(column)
-            }
+            {name: Distribution.of(one, weight) for name, one in fields}
         )
 
     def finish(self, counts: NumberCounts) -> Self:

@@ -37,6 +37,7 @@ class TargetStatistics(NumericKind):
     """
 
     parts = (Scale, ValueCounts)
+    grows = True
 
     rate_names: tuple[str, ...]
     smoothing: float
@@ -91,10 +92,6 @@ class TargetStatistics(NumericKind):
     def fields(self) -> list[str]:
         """The names of the fields."""
         return [f"{self.name}_{part}" for part in ("count", *self.rate_names)]
-
-    @property
-    def grows(self) -> bool:
-        return True
 
     def grow(self, counts: ValueCounts) -> Self:
         """Add to the sums; the scales stay."""
