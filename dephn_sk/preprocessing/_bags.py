@@ -14,7 +14,7 @@ from ._columns import CodedBag, Column
 from ._distinct import object_array
 from ._fields import Bag
 from ._hashing import Hashing
-from ._kind import ColumnKind
+from ._kind import ColumnKind, Table
 from ._lists import read_lists
 from ._settings import Settings
 from ._value_counts import ValueCounts
@@ -137,7 +137,7 @@ class MultiValued(ColumnKind):
             )
         return Bag(bag.members, bag.offsets, np.repeat(given.members, n_hashes))
 
-    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+    def decode(self, name: str, fields: Table) -> Any:
         if isinstance(self.coder, Coded):
             return fields[name].values
         bag = fields[name].values.bag

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._columns import CodedBag, Codes, Column
 from ._distinct import is_whole
-from ._kind import ColumnKind
+from ._kind import ColumnKind, Table
 from ._settings import Settings
 from ._spelling import shown
 
@@ -69,14 +69,11 @@ class Coder(ColumnKind):
     role = "category"
     has_codes = True
     grows = True
+    n_hashes = 1
 
     @property
     @abstractmethod
     def cardinality(self) -> int: ...
-
-    @property
-    def n_hashes(self) -> int:
-        return 1
 
     @property
     def missing_share(self) -> float:
@@ -158,5 +155,5 @@ class Coded(Coder):
             "before."
         )
 
-    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+    def decode(self, name: str, fields: Table) -> Any:
         return fields[name].values

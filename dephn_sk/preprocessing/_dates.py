@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ._columns import Column
 from ._distinct import object_array
 from ._instants import in_utc, local_time
+from ._kind import Table
 from ._numbers import NumberCounts, NumericKind
 from ._settings import Settings
 
@@ -95,7 +96,7 @@ class DateParts(NumericKind):
         *cycles, age = super().means
         return [*cycles, age + (self.reference or 0.0)]
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         """The dates of ages, to the millisecond, in the zone of `fit`."""
         age = f"{name}_age"
         days = -self.scales[age].invert(fields[age].numbers())

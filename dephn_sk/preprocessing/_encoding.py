@@ -17,13 +17,12 @@ from ._codes import Coded, Coder
 from ._columns import Column
 from ._dates import DateParts
 from ._hashing import Hashing
-from ._kind import ColumnKind, Field
+from ._kind import ColumnKind, Field, Table
 from ._numbers import Duration, Number, NumericKind
 from ._settings import Settings
 from ._target_statistics import TargetStatistics, find_folds
 from ._vocabulary import Vocabulary
 
-Table = dict[str, Column]
 Statistics = list[tuple[str, NDArray]]
 
 # asked in this order which takes a column

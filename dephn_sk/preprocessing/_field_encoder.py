@@ -22,10 +22,11 @@ from .._compat import (
 )
 from .._parameters import ParameterTable, parameter
 from ._columns import CodedBag, Codes, Column
-from ._encoding import Statistics, Table, TableEncoding, height
+from ._encoding import Statistics, TableEncoding, height
 from ._fields import Fields
 from ._frames import library, read_columns, select
 from ._input import check_by_column, checked_weight, read_table
+from ._kind import Table
 from ._output import write_array, write_pandas, write_polars, write_raw
 from ._report import FieldReport
 from ._settings import Settings

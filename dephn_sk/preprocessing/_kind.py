@@ -16,6 +16,7 @@ from ._settings import Settings
 
 # Codes make a categorical field, bags a multi-valued one, and an array a numeric one.
 Field = Codes | CodedBag | NDArray
+Table = dict[str, Column]  # columns by their names
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +105,6 @@ class ColumnKind(ABC):
         """The columns that `encode` takes for the column of this name."""
         return (name,)
 
-    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+    def decode(self, name: str, fields: Table) -> Any:
         """The raw column of this name from encoded fields, as far as they tell."""
         return np.full(len(next(iter(fields.values()))), None, dtype=object)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ._columns import Column
 from ._distribution import Distribution
 from ._edges import is_discrete, quantile_edges
-from ._kind import ColumnKind
+from ._kind import ColumnKind, Table
 from ._settings import Settings
 
 # Squashed numbers stay within this distance of zero.
@@ -240,7 +240,7 @@ class Number(NumericKind):
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         yield self.name, column.numbers()
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         return self.scales[name].invert(fields[name].numbers())
 
 

@@ -13,6 +13,7 @@ from sklearn.model_selection import KFold
 from ..tasks import Labels
 from ._columns import Column
 from ._distribution import Distribution
+from ._kind import Table
 from ._numbers import NumberCounts, NumericKind, Scale
 from ._settings import Settings
 from ._value_counts import NOTHING, ValueCounts
@@ -149,10 +150,7 @@ class TargetStatistics(NumericKind):
 
 
 def find_folds(
-    columns: dict[str, Column],
-    weight: NDArray | None,
-    labels: Labels,
-    settings: Settings,
+    columns: Table, weight: NDArray | None, labels: Labels, settings: Settings
 ) -> NDArray:
     """The fold of each row that counts, by time or by chance; -1 of the others."""
     params = settings.params

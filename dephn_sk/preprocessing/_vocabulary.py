@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ._codes import Coder
 from ._columns import Codes, Column
 from ._distinct import object_array
+from ._kind import Table
 from ._settings import Settings
 from ._spelling import shown
 from ._value_counts import NOTHING, ValueCounts
@@ -114,7 +115,7 @@ class Vocabulary(Coder):
         values = np.append(object_array([None]), self.values.astype(object))
         return values[codes]
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         return self.decode_codes(as_codes(fields[name]))
 
     @property

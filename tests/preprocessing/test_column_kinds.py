@@ -155,6 +155,15 @@ def test_a_kind_comes_back_from_its_state(name):
     assert_same_fields(back.grow(counts).encode(new), learned.grow(counts).encode(new))
 
 
+@pytest.mark.parametrize("name", ["type", "kind", "values", "scales"])
+def test_a_column_may_have_the_name_of_a_part_of_states(name):
+    column = columns_of(pd.DataFrame({name: [1.0, 2.0, 5.0]}))[name]
+    kind = Number(name)
+    learned = kind.finish(kind.count(column, None))
+    back = Number.from_state(learned.state())
+    assert_same_fields(back.encode(column), learned.encode(column))
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_growing_leaves_the_old_object_as_it_was(name):
     kind, column = kind_of(name)
