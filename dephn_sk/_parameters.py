@@ -74,7 +74,7 @@ def like(table: type[ParameterTable], name: str, default: Any = _SAME) -> Any:
     return old if default is _SAME else replace(old, default=default)
 
 
-@dataclass_transform(kw_only_default=True, field_specifiers=(parameter, changed, like))
+@dataclass_transform(kw_only_default=True)
 class ParameterTable:
     """Base of estimators that declare their parameters in the body of the class.
 

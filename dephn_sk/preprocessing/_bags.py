@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._codes import Coded
-from dephn_sk.preprocessing._columns import CodedBag, Column
-from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._fields import Bag
-from dephn_sk.preprocessing._hashing import Hashing
-from dephn_sk.preprocessing._kind import ColumnKind
-from dephn_sk.preprocessing._lists import read_lists
-from dephn_sk.preprocessing._settings import Settings
-from dephn_sk.preprocessing._vocabulary import Vocabulary
+from ._codes import CodeCounts, Coded, Coder
+from ._columns import CodedBag, Column
+from ._distinct import object_array
+from ._fields import Bag
+from ._hashing import Hashing
+from ._kind import ColumnKind, Table
+from ._lists import read_lists
+from ._settings import Settings
+from ._value_counts import ValueCounts
+from ._vocabulary import Vocabulary
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class MultiValued(ColumnKind):
     """A column whose rows have any number of codes.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The column's.
     coder : Vocabulary, Hashing or Coded
         Gives the members' codes.
     mode : {"mean", "sum", "max"}
@@ -39,73 +40,43 @@ class MultiValued(ColumnKind):
     """
 
     role = "bag"
-    parts = (Vocabulary, Hashing, Coded)
+    parts = (Vocabulary, Hashing, Coded, ValueCounts, CodeCounts)
     has_codes = True
     one_value = False
 
-    def __init__(
-        self,
-        name: str,
-        coder: Any,
-        mode: str,
-        delimiter: str | None = None,
-        has_lists: bool = True,
-        weights: str | None = None,
-    ):
-        super().__init__(name)
-        self.coder = coder
-        self.mode = mode
-        self.delimiter = delimiter
-        self.has_lists = has_lists
-        self.weights = weights
+    coder: Coder
+    mode: str
+    delimiter: str | None = None
+    has_lists: bool = True
+    weights: str | None = None
 
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
         name, values = column.name, column.values
         weights = settings.bag_weights.get(name)
+        coded: Any = Coded.of(column, settings)
         if isinstance(values, CodedBag):
-            coder: Any = Coded.of(column, settings)
-            return cls(name, coder, values.mode, weights=weights)
-        coder = Hashing.with_settings(name, settings)
+            return cls(name, coder=coded, mode=values.mode, weights=weights)
+        coder: Any = Hashing.of(column, settings) or Vocabulary.of(column, settings)
         if settings.is_bag(column):
-            coder = coder or Vocabulary.with_settings(name, settings)
-            delimiter = settings.of("delimiters", name)
-            if delimiter is not None or column.kind == "list":
-                mode = settings.of("bag_mode", name, "mean")
-                return cls(name, coder, mode, delimiter, weights=weights)
-        elif column.kind == "code" or not settings.is_category(column):
-            return None
-        if settings.n_hashes(name) == 1:
+            return cls(
+                name,
+                coder=coder,
+                mode=settings.of("bag_mode", name, "mean"),
+                delimiter=settings.of("delimiters", name),
+                weights=weights,
+            )
+        if coded or not settings.is_category(column) or settings.n_hashes(name) == 1:
             return None
         # the rows of a value's several hashes
-        return cls(name, coder, "sum", has_lists=False, weights=weights)
+        return cls(name, coder=coder, mode="sum", has_lists=False, weights=weights)
 
     @property
-    def learner(self) -> Any:
+    def learner(self) -> Coder:
         return self.coder
 
-    def holding(self, learner: Any) -> Self:
-        return self.changed(coder=learner)
-
-    @property
-    def is_empty(self) -> bool:
-        return self.coder.is_empty
-
-    @property
-    def table(self) -> str | None:  # type: ignore[override]
-        return self.coder.table
-
-    @property
-    def cardinality(self) -> int:  # type: ignore[override]
-        return self.coder.cardinality
-
-    @property
-    def rare_share(self) -> float:  # type: ignore[override]
-        return self.coder.rare_share
-
-    @property
-    def missing_share(self) -> float:  # type: ignore[override]
-        return self.coder.missing_share
+    def holding(self, learner: Coder) -> Self:
+        return replace(self, coder=learner)
 
     def read_columns(self, name: str) -> tuple[str, ...]:
         return (name,) if self.weights is None else (name, self.weights)
@@ -124,32 +95,27 @@ class MultiValued(ColumnKind):
     def finish(self, counts: Any) -> Self:
         return self.holding(self.coder.finish(counts))
 
-    @property
-    def grows(self) -> bool:
-        return self.coder.grows
-
     def grow(self, counts: Any) -> Self:
         return self.holding(self.coder.grow(counts))
 
     def encode(self, *columns: Column) -> Iterator[tuple[str, CodedBag]]:
         """Each row's codes, and their weights from another column of lists."""
         column, *others = columns
+        coder = self.coder
         bag = self._bag(column)
         for weights in others:
             bag = self._weighted(bag, column.name, weights)
-        yield self.name, CodedBag(bag, self.cardinality, self.table, self.mode)
+        yield self.name, CodedBag(bag, coder.cardinality, coder.table, self.mode)
 
     def _bag(self, column: Column) -> Bag:
-        if not self.has_lists:
-            codes = self.coder.codes(column)
-            return Bag(codes.ravel(), np.arange(len(codes) + 1) * codes.shape[1])
-        lists, rows = read_lists(column, self.delimiter)
-        codes = self.coder.codes(Column(column.name, lists.members))
-        codes, ends = codes.astype(np.int32, copy=False), lists.offsets
-        if codes.ndim == 2:
-            codes, ends = codes.ravel(), ends * codes.shape[1]
+        members, ends, rows = column, np.arange(len(column) + 1), None
+        if self.has_lists:
+            lists, rows = read_lists(column, self.delimiter)
+            members, ends = Column(column.name, lists.members), lists.offsets
+        codes = self.coder.codes(members).astype(np.int32, copy=False).ravel()
         coded = isinstance(column.values, CodedBag)
-        bag = Bag(codes, ends, column.values.bag.weights if coded else None)
+        weights = column.values.bag.weights if coded else None
+        bag = Bag(codes, ends * self.coder.n_hashes, weights)
         return bag if rows is None else bag.take(rows)
 
     def _weighted(self, bag: Bag, name: str, weights: Column) -> Bag:
@@ -157,7 +123,7 @@ class MultiValued(ColumnKind):
         numbers = Column(weights.name, lists.members).numbers()
         given = Bag(numbers, lists.offsets)
         given = given if rows is None else given.take(rows)
-        n_hashes = getattr(self.coder, "n_hashes", 1)
+        n_hashes = self.coder.n_hashes
         lengths, members = np.diff(given.offsets), np.diff(bag.offsets) // n_hashes
         if np.any(lengths != members):
             row = int(np.argmax(lengths != members))
@@ -171,7 +137,7 @@ class MultiValued(ColumnKind):
             )
         return Bag(bag.members, bag.offsets, np.repeat(given.members, n_hashes))
 
-    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+    def decode(self, name: str, fields: Table) -> Any:
         if isinstance(self.coder, Coded):
             return fields[name].values
         bag = fields[name].values.bag

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._instants import in_utc, local_time
-from dephn_sk.preprocessing._numbers import NumberCounts, NumericKind, Scale
-from dephn_sk.preprocessing._settings import Settings
+from ._columns import Column
+from ._distinct import object_array
+from ._instants import in_utc, local_time
+from ._kind import Table
+from ._numbers import NumberCounts, NumericKind
+from ._settings import Settings
 
 _DAY = np.timedelta64(1, "D")
 # 1970-01-01, day 0 of datetime64, was a Thursday; Monday is 0
 _FIRST_WEEKDAY = 3
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class DateParts(NumericKind):
     """Numeric fields of one column of dates.
 
@@ -27,58 +29,33 @@ class DateParts(NumericKind):
     the clocks of the zone that the column had first, and the age in days at a
     reference.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The column's.
     scaling : {"standard", "squash", "none"}
         How the age is scaled.
     zone : str or None
         The time zone of the column.
-    reference : datetime-like or None
-        When the age is zero; None: the latest date that counts. In a column with a
-        time zone, a reference without one is what its clocks show.
+    reference : float or None
+        When the age is zero, in days since 1970; None: the latest date that counts.
+    has_time : bool
+        Whether any date has a time of day.
     """
 
-    def __init__(
-        self,
-        name: str,
-        scaling: str = "standard",
-        zone: str | None = None,
-        reference: Any = None,
-    ):
-        super().__init__(name, scaling)
-        self.zone = zone
-        self.has_time = True
-        self.reference: float | None = None  # in days since 1970
-        if reference is not None:
-            instant = self._given_reference(reference)
-            self.reference = float(_days(instant))
+    zone: str | None = None
+    reference: float | None = None
+    has_time: bool = True
 
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
         if column.kind != "date":
             return None
-        name = column.name
-        scaling = settings.of("scaling", name, "standard")
-        return cls(name, scaling, column.zone, settings.of("date_reference", name))
-
-    def _given_reference(self, reference: Any) -> np.datetime64:
-        name = self.name
-        try:
-            given = Column("date_reference", object_array([reference])).instants()
-        except ValueError as error:
-            raise ValueError(
-                f"date_reference={reference!r} for column {name!r} is no date."
-            ) from error
-        if self.zone is None and given.zone is not None:
-            raise ValueError(
-                f"date_reference={reference!r} has a time zone, but column "
-                f"{name!r} has none."
-            )
-        if self.zone is not None and given.zone is None:
-            return in_utc(given.values[0], self.zone, name)
-        return given.values[0]
+        given = settings.of("date_reference", column.name)
+        return cls(
+            column.name,
+            scaling=settings.of("scaling", column.name, "standard"),
+            zone=column.zone,
+            reference=None if given is None else _reference(given, column),
+        )
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         """Each part; the age is at 1970, since no scale minds the reference."""
@@ -95,37 +72,31 @@ class DateParts(NumericKind):
         yield f"{self.name}_{part}_sin", np.sin(2 * np.pi * share)
         yield f"{self.name}_{part}_cos", np.cos(2 * np.pi * share)
 
-    def finish(self, counts: NumberCounts) -> Self:
-        age, seen = f"{self.name}_age", dict(counts.seen)
-        missing = dict(counts.missing)
-        sine, cosine = (f"{self.name}_hour_{wave}" for wave in ("sin", "cos"))
-        has_time = sine in seen and (
-            (seen[sine].low, seen[sine].high, seen[cosine].low) != (0, 0, 1)
-        )
-        if not has_time or not seen[age].rows:
-            for wave in (sine, cosine):
-                seen.pop(wave, None), missing.pop(wave, None)
-        learned = super().finish(NumberCounts(seen, missing, counts.total))
-        if self.reference is None and seen[age].rows:
-            learned = learned.changed(reference=-seen[age].low)
-        how = {field: Scale.of(one, "none") for field, one in seen.items()}
-        if self.scaling == "none":
-            how[age] = replace(how[age], mean=-learned._at)
-        else:
-            how[age] = learned.scales[age]
-        return learned.changed(scales=how, has_time=sine in seen)
+    def how(self, field: str) -> str:
+        return self.scaling if field == f"{self.name}_age" else "none"
 
-    @property
-    def _at(self) -> float:
-        return self.reference or 0.0
+    def finish(self, counts: NumberCounts) -> Self:
+        seen, age = NumberCounts(counts), f"{self.name}_age"
+        sine, reference = seen.get(f"{self.name}_hour_sin"), self.reference
+        # the sine is 0 at midnight alone, since pi is rounded
+        has_time = bool(sine and sine.rows and (sine.low, sine.high) != (0, 0))
+        if not has_time:
+            for wave in ("sin", "cos"):
+                seen.pop(f"{self.name}_hour_{wave}", None)
+        if reference is None and seen[age].rows:
+            reference = -seen[age].low
+        learned = super().finish(seen)
+        if self.scaling == "none":
+            learned.scales[age] = replace(learned.scales[age], mean=-(reference or 0.0))
+        return replace(learned, has_time=has_time, reference=reference)
 
     @property
     def means(self) -> list[float]:
         """Of each field, the age at the reference."""
         *cycles, age = super().means
-        return [*cycles, 0.0 if self.scaling == "none" else age + self._at]
+        return [*cycles, age + (self.reference or 0.0)]
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         """The dates of ages, to the millisecond, in the zone of `fit`."""
         age = f"{name}_age"
         days = -self.scales[age].invert(fields[age].numbers())
@@ -138,3 +109,22 @@ class DateParts(NumericKind):
 def _days(instants: Any) -> Any:
     """Days since 1970 with their fractions, NaN where missing."""
     return (instants.astype("datetime64[us]") - np.datetime64(0, "us")) / _DAY
+
+
+def _reference(given: Any, column: Column) -> float:
+    """A reference in days; without a zone, it is what the column's clocks show."""
+    name, zone = column.name, column.zone
+    try:
+        read = Column("date_reference", object_array([given])).instants()
+    except ValueError as error:
+        raise ValueError(
+            f"date_reference={given!r} for column {name!r} is no date."
+        ) from error
+    if zone is None and read.zone is not None:
+        raise ValueError(
+            f"date_reference={given!r} has a time zone, but column {name!r} has none."
+        )
+    instant = read.values[0]
+    if zone is not None and read.zone is None:
+        instant = in_utc(instant, zone, name)
+    return float(_days(instant))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,6 +43,8 @@ class Distribution:
         The smallest and the largest number; NaN where there is none.
     rows : int
         How many numbers there are.
+    missing : float
+        The weight of missing ones, which are no numbers.
 
     Examples
     --------
@@ -58,29 +60,44 @@ class Distribution:
     low: float
     high: float
     rows: int
+    missing: float = 0.0
 
     @classmethod
     def of(cls, numbers: NDArray, weight: NDArray | None = None) -> Distribution:
-        """Count numbers that are finite; all of them count, once or by weight."""
+        """Count numbers that are finite, and NaN as missing, once or by weight."""
+        lost = np.isnan(numbers)
+        counted = ~lost if weight is None else ~lost & (weight > 0)
+        missing = float(lost.sum() if weight is None else weight[lost].sum())
+        if not counted.all():
+            numbers = numbers[counted]
+            weight = None if weight is None else weight[counted]
+        if weight is not None and np.all(weight == 1):
+            weight = None
         numbers = np.ascontiguousarray(numbers, dtype=np.float64)
         if not len(numbers):
-            nothing = np.empty(0)
-            return cls(nothing.astype(np.int64), nothing, _WORD, np.nan, np.nan, 0)
+            nothing, nan = np.empty(0), np.nan
+            return cls(nothing.astype(np.int64), nothing, _WORD, nan, nan, 0, missing)
         words = numbers.view(np.int64)
         if np.any(words == np.iinfo(np.int64).min):
             words = (numbers + 0.0).view(np.int64)  # no negative zero
-        counted = _count_leading_bits(words, weight)
+        found = _condensed(*_count_leading_bits(words, weight))
         low, high = float(numbers.min()), float(numbers.max())
-        return cls(*_condensed(*counted), low, high, len(numbers))
+        return cls(*found, low, high, len(numbers), missing)
 
     def __add__(self, other: Distribution) -> Distribution:
+        missing = self.missing + other.missing
         if not (self.rows and other.rows):
-            return self if self.rows else other
+            return replace(self if self.rows else other, missing=missing)
         keys = np.concatenate([self.keys, other.keys])
         mass = np.concatenate([self.mass, other.mass])
-        condensed = _condensed(keys, mass, min(self.bits, other.bits))
+        found = _condensed(keys, mass, min(self.bits, other.bits))
         low, high = min(self.low, other.low), max(self.high, other.high)
-        return Distribution(*condensed, low, high, self.rows + other.rows)
+        return Distribution(*found, low, high, self.rows + other.rows, missing)
+
+    @property
+    def missing_share(self) -> float:
+        """Share of the weight of missing numbers."""
+        return self.missing / float(self.mass.sum() + self.missing)
 
     @property
     def relative_error(self) -> float:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
-
-from dephn_sk.preprocessing._distribution import Distribution
-from dephn_sk.preprocessing._numbers import Scale
 
 # a discrete column: so large a share of its rows hold frequent values
 _DISCRETE = 0.9
@@ -88,19 +83,3 @@ def is_discrete(mass: NDArray, n_rows: int, n_bins: int) -> bool:
     rows = mass / min(1.0, total / n_rows) if n_rows else mass
     frequent = (rows > rows.sum() / n_bins) & (rows >= _FREQUENT_ROWS)
     return bool(rows[frequent].sum() >= _DISCRETE * rows.sum())
-
-
-def scaled_edges(
-    seen: Distribution, scale: Scale, n_bins: int, discrete_only: bool, dtype: Any
-) -> NDArray:
-    """Edges among scaled numbers; if asked, one bin where they are not discrete.
-
-    The values are scaled and rounded to ``dtype`` as the numbers of any row are, so
-    that a number that equals an edge falls into the bin that begins there.
-    """
-    scaled = scale.apply(seen.values).astype(dtype)
-    begins = np.flatnonzero(np.append(True, scaled[1:] > scaled[:-1])[: len(scaled)])
-    mass = np.add.reduceat(seen.mass, begins) if len(begins) else seen.mass
-    if discrete_only and not is_discrete(mass, seen.rows, n_bins):
-        n_bins = 1
-    return quantile_edges(scaled[begins], mass, n_bins)

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._bags import MultiValued
-from dephn_sk.preprocessing._codes import Coded
-from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._dates import DateParts
-from dephn_sk.preprocessing._distribution import Distribution
-from dephn_sk.preprocessing._hashing import Hashing
-from dephn_sk.preprocessing._kind import ColumnKind, Field
-from dephn_sk.preprocessing._numbers import Duration, Number, NumericKind, Scale
-from dephn_sk.preprocessing._settings import Settings
-from dephn_sk.preprocessing._target_statistics import TargetStatistics, find_folds
-from dephn_sk.preprocessing._vocabulary import Vocabulary
-from dephn_sk.tasks import KINDS as TASK_KINDS
-from dephn_sk.tasks import Fraction, Labels, Tasks, read_columns
+from ..tasks import KINDS as TASK_KINDS
+from ..tasks import Fraction, Labels, Tasks, read_columns
+from ._bags import MultiValued
+from ._codes import Coded, Coder
+from ._columns import Column
+from ._dates import DateParts
+from ._hashing import Hashing
+from ._kind import ColumnKind, Field, Table
+from ._numbers import Duration, Number, NumericKind
+from ._settings import Settings
+from ._target_statistics import TargetStatistics, find_folds
+from ._vocabulary import Vocabulary
+
+Statistics = list[tuple[str, NDArray]]
 
 # asked in this order which takes a column
 KINDS: list[type[ColumnKind]] = [
@@ -36,175 +37,158 @@ KINDS: list[type[ColumnKind]] = [
 ]
 
 
+@dataclass(frozen=True, eq=False)
 class TableEncoding:
     """How each column becomes fields.
 
     No method but `reserve` changes anything: learning gives a new object that shares
     memory with the old one.
 
-    Parameters
+    Attributes
     ----------
-    columns : list of Column
-        The first table; it decides what kind each column is of.
-    params : dict
+    settings : Settings
         FieldEncoder's parameters.
-    from_frame : bool
-        Whether the columns come from a frame, with a dtype each.
+    kinds : dict of str to ColumnKind
+        Of each column that makes a field.
+    statistics : dict of str to TargetStatistics
+        Of each column that has them.
+    tasks : Tasks or None
+        What the statistics are of, if y was raw.
     """
 
-    def __init__(self, columns: list[Column], params: dict[str, Any], from_frame: bool):
-        self.settings = Settings(params, columns, from_frame)
-        self.names = self.settings.names
-        self.kinds: dict[str, ColumnKind] = {
-            column.name: _kind_of(column, self.settings)
-            for column in columns
-            if not self.settings.makes_no_field(column.name)
+    settings: Settings
+    kinds: dict[str, ColumnKind]
+    statistics: dict[str, TargetStatistics] = field(default_factory=dict)
+    tasks: Tasks | None = None
+
+    @classmethod
+    def of(cls, columns: Table, settings: Settings) -> Self:
+        """The encoding of a table, which decides what kind each column is of."""
+        kinds = {
+            name: _kind_of(column, settings)
+            for name, column in columns.items()
+            if not settings.makes_no_field(name)
         }
-        self.statistics: dict[str, TargetStatistics] = {}
-        self.tasks: Tasks | None = None
-        self.settings.check(
-            [name for name, kind in self.kinds.items() if kind.has_codes],
-            self.bags,
-            [name for name, kind in self.kinds.items() if kind.one_value],
+        new = cls(settings, kinds)
+        settings.check(
+            [name for name, kind in kinds.items() if kind.has_codes],
+            new.bags,
+            [name for name, kind in kinds.items() if kind.one_value],
         )
-        self._check_tables()
+        new._check_tables()
+        return new
 
     def _check_tables(self) -> None:
         """Refuse codes of one table that were made by two encoders."""
-        first: dict[Any, ColumnKind] = {}
-        for name, kind in self.kinds.items():
-            other = first.setdefault(self._table_of(name), kind)
-            if kind.cardinality != other.cardinality:
+        first: dict[Any, Coder] = {}
+        for name, coder in self.coders.items():
+            other = first.setdefault(self._table_of(name), coder)
+            if coder.cardinality != other.cardinality:
                 raise ValueError(
-                    f"Column {name!r} holds codes of {kind.cardinality} rows of the "
-                    f"table {kind.table!r}, but another column has "
+                    f"Column {name!r} holds codes of {coder.cardinality} rows of the "
+                    f"table {coder.table!r}, but another column has "
                     f"{other.cardinality}. Encode both with the same FieldEncoder."
                 )
 
     def _table_of(self, name: str) -> tuple[str, str]:
         """What columns that share a table have in common."""
-        table = self.kinds[name].table
+        table = self.kinds[name].learner.table
         return ("column", name) if table is None else ("table", table)
 
     # Learning
 
     def learned(
-        self, columns: list[Column], weight: NDArray | None, y: Any, cross_fit: bool
-    ) -> tuple[Self, list[tuple[str, NDArray]] | None]:
-        """The encoding of the first table, and its cross-fitted statistics."""
-        new = self._counted(columns, weight, grow=False)
+        self,
+        columns: Table,
+        weight: NDArray | None,
+        y: Any,
+        *,
+        grow: bool,
+        cross_fit: bool,
+    ) -> tuple[Self, Statistics | None]:
+        """The encoding that knows these rows, and their cross-fitted statistics.
+
+        Where it grows, codes once given stay, and so do the scales, so that what a
+        network has learned stays true.
+        """
+        new, crossed = self._counted(columns, weight, grow), None
         for name, kind in new.kinds.items():
-            if kind.is_empty:
+            if kind.learner.is_empty and not grow:
                 warnings.warn(
                     f"Column {name!r} is missing in all rows, so that its field says "
                     "nothing. Leave it out, or give it a value somewhere.",
                     UserWarning,
                     stacklevel=6,
                 )
-        crossed = None
         if self.settings.statistics:
-            crossed = new._learn_statistics(columns, weight, y, cross_fit)
+            new, crossed = new._with_statistics(columns, weight, y, cross_fit)
         new._check_names()
         return new, crossed
 
-    def grown(self, columns: list[Column], weight: NDArray | None, y: Any) -> Self:
-        """The encoding that knows further rows too.
-
-        Codes once given stay, and so do the scales, so that what a network has learned
-        stays true.
-        """
-        new = self._counted(columns, weight, grow=True)
-        if self.statistics:
-            rates = self._read(y, len(columns[0])).rates()
-            new.statistics = {
-                column.name: one.grow(one.count(column, weight, rates))
-                for column, one in self._with_statistics(columns)
-            }
-        return new
-
-    def _counted(
-        self, columns: list[Column], weight: NDArray | None, grow: bool
-    ) -> Self:
+    def _counted(self, columns: Table, weight: NDArray | None, grow: bool) -> Self:
         """Count each column, add what shares a table, and learn."""
-        totals: dict[Any, Any] = {}
-        for column in columns:
-            kind = self.kinds.get(column.name)
-            if kind is None or (grow and not kind.grows):
-                continue
-            counts, table = kind.count(column, weight), self._table_of(column.name)
-            totals[table] = totals[table] + counts if table in totals else counts
-        learners: dict[Any, ColumnKind] = {}
-        kinds = dict(self.kinds)
+        totals, first = dict[Any, Any](), dict[Any, ColumnKind]()
         for name, kind in self.kinds.items():
-            table = self._table_of(name)
-            if table not in totals:
+            if grow and not kind.learner.grows:
                 continue
-            if table not in learners:
-                learn = kind.learner.grow if grow else kind.learner.finish
-                learners[table] = learn(totals[table])
-            kinds[name] = kind.holding(learners[table])
-        new = object.__new__(type(self))
-        new.__dict__.update(vars(self) | {"kinds": kinds})
-        return new
+            counts, table = kind.count(columns[name], weight), self._table_of(name)
+            totals[table] = totals[table] + counts if table in totals else counts
+            first.setdefault(table, kind.learner)
+        learned = {
+            table: (one.grow if grow else one.finish)(totals[table])
+            for table, one in first.items()
+        }
+        kinds = {
+            name: kind.holding(learned.get(self._table_of(name), kind.learner))
+            for name, kind in self.kinds.items()
+        }
+        return replace(self, kinds=kinds)
 
-    def _learn_statistics(
-        self, columns: list[Column], weight: NDArray | None, y: Any, cross_fit: bool
-    ) -> list[tuple[str, NDArray]] | None:
-        """Fill in the statistics; those of each row from other folds, if asked."""
+    def _with_statistics(
+        self, columns: Table, weight: NDArray | None, y: Any, cross_fit: bool
+    ) -> tuple[Self, Statistics | None]:
+        """Learn the statistics; those of each row from other folds, if asked."""
+        labels, tasks = self._read(y, height(columns))
+        settings, rates = self.settings, labels.rates()
+        folds = find_folds(columns, weight, labels, settings) if cross_fit else None
+        statistics, crossed = {}, Statistics()
+        for name in settings.statistics:
+            column, old = columns[name], self.statistics.get(name)
+            new = old or TargetStatistics(
+                name,
+                rate_names=labels.rate_names,
+                smoothing=settings.params["target_smoothing"],
+                scaling=settings.of("scaling", name, "standard"),
+            )
+            counts = new.count(column, weight, rates, folds)
+            statistics[name] = new = new.grow(counts) if old else new.finish(counts)
+            if folds is not None:
+                crossed += new.encode_cross_fitted(column, counts, folds)
+        learned = replace(self, statistics=statistics, tasks=tasks)
+        return learned, crossed if cross_fit else None
+
+    def cross_fitted(
+        self, columns: Table, weight: NDArray | None, y: Any
+    ) -> Statistics | None:
+        """Statistics of rows among themselves, each from other folds; None for none."""
+        if not self.settings.statistics:
+            return None
+        fresh = replace(self, statistics={})
+        return fresh._with_statistics(columns, weight, y, cross_fit=True)[1]
+
+    def _read(self, y: Any, n_rows: int) -> tuple[Labels, Tasks | None]:
+        """The labels, and the tasks that read them; a single one may miss some."""
         if y is None:
             raise ValueError(
                 "This FieldEncoder requires y to be passed, but the target y is None: "
                 f"target_statistics={self.settings.params['target_statistics']!r} "
                 "need labels."
             )
+        labels, tasks = y, self.tasks
         if not isinstance(y, Labels):
-            read = read_columns(y)
-            alone = len(read.columns) == 1
-            known = read.take(read.columns[0].observed) if alone else read
-            self.tasks = Tasks.learn(known, kinds=[Fraction, *TASK_KINDS])
-        labels = self._read(y, len(columns[0]))
-        folds, crossed = None, list[tuple[str, NDArray]]()
-        if cross_fit:
-            folds = find_folds(columns, weight, labels, self.settings)
-        self.statistics = {
-            name: TargetStatistics(
-                name,
-                labels.rate_names,
-                self.settings.params["target_smoothing"],
-                self.settings.of("scaling", name, "standard"),
-            )
-            for name in self.settings.statistics
-        }
-        for column, one in self._with_statistics(columns):
-            counts = one.count(column, weight, labels.rates(), folds)
-            one = self.statistics[column.name] = one.finish(counts)
-            if folds is not None:
-                crossed += one.encode_cross_fitted(column, counts, folds)
-        return crossed if cross_fit else None
-
-    def cross_fitted(
-        self, columns: list[Column], weight: NDArray | None, y: Any
-    ) -> list[tuple[str, NDArray]] | None:
-        """Statistics of rows among themselves, each from other folds; None for none."""
-        if not self.statistics:
-            return None
-        labels = self._read(y, len(columns[0]))
-        folds = find_folds(columns, weight, labels, self.settings)
-        crossed = list[tuple[str, NDArray]]()
-        for column, one in self._with_statistics(columns):
-            counts = one.count(column, weight, labels.rates(), folds)
-            crossed += one.encode_cross_fitted(column, counts, folds)
-        return crossed
-
-    def _read(self, y: Any, n_rows: int) -> Labels:
-        if y is None:
-            raise ValueError("partial_fit needs y, since fit had target statistics.")
-        if isinstance(y, Labels):
-            labels = y
-        elif self.tasks is None:
-            raise TypeError("y was given as Labels in fit; give Labels again.")
-        else:
-            labels = _labels(y, self.tasks)
+            if self.statistics and tasks is None:
+                raise TypeError("y was given as Labels in fit; give Labels again.")
+            labels, tasks = _read_labels(y, tasks)
         if len(labels) != n_rows:
             raise ValueError(f"X has {n_rows} rows, but y has {len(labels)}.")
         for one in self.statistics.values():
@@ -213,48 +197,37 @@ class TableEncoding:
                     f"y has the rates {list(labels.rate_names)}, but had "
                     f"{list(one.rate_names)} in fit. Give the same tasks."
                 )
-        return labels
-
-    def _with_statistics(
-        self, columns: Iterable[Column]
-    ) -> Iterator[tuple[Column, TargetStatistics]]:
-        by_name = {column.name: column for column in columns}
-        for name, one in self.statistics.items():
-            yield by_name[name], one
+        return labels, tasks
 
     def _check_names(self) -> None:
         taken = {*self.categorical_names, *self.bags}
-        for kind in self._numeric():
-            for field in kind.scales:
-                if field in taken:
+        for kind in self.numeric:
+            for name in kind.scales:
+                if name in taken:
                     raise ValueError(
-                        f"Column {kind.name!r} makes a field {field!r}, which is the "
+                        f"Column {kind.name!r} makes a field {name!r}, which is the "
                         "name of another one. Rename one of them."
                     )
-                taken.add(field)
+                taken.add(name)
 
     # Encoding
 
-    def reserve(self, columns: list[Column]) -> NDArray:
+    def reserve(self, columns: Table) -> NDArray:
         """Memory for the codes; until they are there, columns keep positions in it."""
-        categorical = set(self.categorical_names)
-        categories = [column for column in columns if column.name in categorical]
-        codes = np.empty((len(columns[0]), len(categories)), dtype=np.int32)
-        for column, room in zip(categories, codes.T, strict=True):
-            column.keep_in(room)
+        names = self.categorical_names
+        codes = np.empty((height(columns), len(names)), dtype=np.int32)
+        for name, room in zip(names, codes.T, strict=True):
+            columns[name].keep_in(room)
         return codes
 
     def encode(
-        self,
-        columns: list[Column],
-        statistics: list[tuple[str, NDArray]] | None = None,
+        self, columns: Table, statistics: Statistics | None = None
     ) -> Iterator[tuple[str, Field]]:
         """The name and the values of each field."""
-        by_name = {column.name: column for column in columns}
         if statistics is None:  # before codes take the room of positions
             statistics = self.statistics_of(columns)
         for name, kind in self.kinds.items():
-            column, *others = (by_name[one] for one in kind.read_columns(name))
+            column, *others = (columns[one] for one in kind.read_columns(name))
             if column.kind == "code" and isinstance(kind.learner, Vocabulary | Hashing):
                 raise ValueError(
                     f"Column {name!r} holds codes, but held raw values in fit. Give "
@@ -264,27 +237,33 @@ class TableEncoding:
             column.forget()
         yield from statistics
 
-    def statistics_of(self, columns: list[Column]) -> list[tuple[str, NDArray]]:
+    def statistics_of(self, columns: Table) -> Statistics:
         """Target statistics from all rows learned from."""
-        fields = [one.encode(c) for c, one in self._with_statistics(columns)]
-        return [field for of_column in fields for field in of_column]
+        learned = self.statistics.items()
+        return [field for name, one in learned for field in one.encode(columns[name])]
 
-    def decode(self, columns: list[Column]) -> dict[str, Any]:
+    def decode(self, fields: Table) -> dict[str, Any]:
         """The raw columns of encoded ones, as far as the codes tell."""
-        encoded = {column.name: column for column in columns}
-        return {name: kind.decode(name, encoded) for name, kind in self.kinds.items()}
+        return {name: kind.decode(name, fields) for name, kind in self.kinds.items()}
 
     # What was learned
 
-    def _numeric(self) -> list[NumericKind]:
+    @property
+    def numeric(self) -> list[NumericKind]:
+        """What gives the numeric fields."""
         kinds = [*self.kinds.values(), *self.statistics.values()]
         return [kind for kind in kinds if isinstance(kind, NumericKind)]
 
     @property
+    def coders(self) -> dict[str, Coder]:
+        """What gives the codes of each categorical and each multi-valued field."""
+        kinds = self.kinds.items()
+        return {name: kind.learner for name, kind in kinds if kind.has_codes}
+
+    @property
     def categorical_names(self) -> tuple[str, ...]:
         """The categorical fields."""
-        kinds = self.kinds.items()
-        return tuple(name for name, kind in kinds if kind.has_codes and kind.one_value)
+        return tuple(name for name in self.coders if self.kinds[name].one_value)
 
     @property
     def bags(self) -> dict[str, MultiValued]:
@@ -292,57 +271,39 @@ class TableEncoding:
         kinds = self.kinds.items()
         return {name: kind for name, kind in kinds if isinstance(kind, MultiValued)}
 
-    @property
-    def scales(self) -> dict[str, Scale]:
-        """Of each numeric field."""
-        return {f: one for kind in self._numeric() for f, one in kind.scales.items()}
-
-    @property
-    def seen(self) -> dict[str, Distribution]:
-        """How the numbers of each numeric field are distributed, if that is kept."""
-        return {f: one for kind in self._numeric() for f, one in kind.seen.items()}
-
-    @property
-    def means(self) -> list[float]:
-        """What is subtracted from each numeric field."""
-        return [mean for kind in self._numeric() for mean in kind.means]
-
     def tables(self, names: tuple[str, ...]) -> tuple[int, ...]:
         """A number for the table of each of these fields."""
-        numbers: dict[Any, int] = {}
-        for name in names:
-            numbers.setdefault(self._table_of(name), len(numbers))
-        return tuple(numbers[self._table_of(name)] for name in names)
-
-    def vocabularies(self) -> dict[str, NDArray]:
-        """The values of each field that has a vocabulary."""
-        learners = {name: kind.learner for name, kind in self.kinds.items()}
-        return {
-            name: learner.values
-            for name, learner in learners.items()
-            if isinstance(learner, Vocabulary)
-        }
+        tables = [self._table_of(name) for name in names]
+        numbers = {table: i for i, table in enumerate(dict.fromkeys(tables))}
+        return tuple(numbers[table] for table in tables)
 
     def report(self) -> Iterator[tuple[str, str, int | None, float | None, float]]:
         """A row of the report for each field."""
         for name in (*self.categorical_names, *self.bags):
-            kind = self.kinds[name]
-            shares = kind.rare_share, kind.missing_share
-            yield name, kind.role, kind.cardinality, *shares
-        for numeric in self._numeric():
-            for field, share in numeric.missing_shares.items():
-                yield field, numeric.role, None, None, share
+            role, one = self.kinds[name].role, self.coders[name]
+            yield name, role, one.cardinality, one.rare_share, one.missing_share
+        for numeric in self.numeric:
+            for name, share in numeric.missing_shares.items():
+                yield name, numeric.role, None, None, share
 
 
-def _labels(y: Any, tasks: Tasks) -> Labels:
-    """The labels of a y; those of a single task may be missing too."""
-    read = read_columns(y)
-    if len(read.columns) > 1 or (known := read.columns[0].observed).all():
-        return tasks.read(read)
-    labels = tasks.read(read.take(known))
-    values = np.zeros((len(read), 1))
-    values[known] = labels.values
-    return replace(labels, values=values, observed=known[:, None])
+def _read_labels(y: Any, tasks: Tasks | None) -> tuple[Labels, Tasks]:
+    """The labels of a raw y, and its tasks if there are none yet."""
+    read, known = read_columns(y), np.ones(0, dtype=bool)
+    if len(read.columns) == 1:
+        known = read.columns[0].observed
+    some = read if known.all() else read.take(known)
+    tasks = tasks or Tasks.learn(some, kinds=[Fraction, *TASK_KINDS])
+    labels = tasks.read(some)
+    if some is not read:
+        values = np.zeros((len(read), 1))
+        values[known] = labels.values
+        labels = replace(labels, values=values, observed=known[:, None])
+    return labels, tasks
+
+
+def height(columns: Table) -> int:
+    return len(next(iter(columns.values())))
 
 
 def _kind_of(column: Column, settings: Settings) -> ColumnKind:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from copy import copy
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from dephn_sk._compat import (
+from .._compat import (
     BaseEstimator,
     HasMethods,
     Interval,
@@ -19,26 +20,30 @@ from dephn_sk._compat import (
     _fit_context,
     _get_output_config,
 )
-from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
-from dephn_sk.preprocessing._edges import scaled_edges
-from dephn_sk.preprocessing._encoding import TableEncoding
-from dephn_sk.preprocessing._fields import Fields
-from dephn_sk.preprocessing._frames import library, read_columns, select
-from dephn_sk.preprocessing._input import check_by_column, checked_weight, read_table
-from dephn_sk.preprocessing._output import (
-    write_array,
-    write_pandas,
-    write_polars,
-    write_raw,
-)
-from dephn_sk.preprocessing._report import FieldReport
+from .._parameters import ParameterTable, parameter
+from ._columns import CodedBag, Codes, Column
+from ._encoding import Statistics, TableEncoding, height
+from ._fields import Fields
+from ._frames import library, read_columns, select
+from ._input import check_by_column, checked_weight, read_table
+from ._kind import Table
+from ._output import write_array, write_pandas, write_polars, write_raw
+from ._report import FieldReport
+from ._settings import Settings
+from ._vocabulary import Vocabulary
 
-Statistics = list[tuple[str, NDArray]]
-# columns, their target statistics if these are not to be looked up, room for codes
-_Rows = tuple[list[Column], Statistics | None, NDArray | None]
+AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
 
 
-class FieldEncoder(TransformerMixin, BaseEstimator):
+class Rows(NamedTuple):
+    """Columns, their target statistics if these are not to be looked up, and room."""
+
+    columns: Table
+    statistics: Statistics | None = None
+    codes: NDArray | None = None
+
+
+class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     """Turn a raw table into codes, numbers and bags of codes.
 
     - A categorical column becomes integer codes: values seen in `fit` have the codes 1,
@@ -63,69 +68,69 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    categorical_features : "from_dtype", array-like of bool, int or str, or None, \
-            default="from_dtype"
+    categorical_features : "from_dtype", array-like of bool, int or str, or None
         Which columns are categorical: a mask, positions or names. ``"from_dtype"``
         takes text, objects, categories and booleans in a frame, and the columns that
         do not convert to numbers in an array of objects. Objects that are all numbers,
         and not all whole, are numbers. None: no column.
-    min_frequency : int, float or dict, default=None
+    min_frequency : int, float or dict
         Values in fewer rows than this (a share of all rows if it is a float) get code
         0. Rows count by their weight, and lists by their members.
-    max_categories : int or dict, default=None
+    max_categories : int or dict
         Largest number of codes of a column, code 0 included. The most frequent values
         get one.
-    missing_category : bool, default=False
+    missing_category : bool
         Whether missing is a category like others, with a code of its own if it was
         seen in `fit`, rather than sharing code 0.
-    n_buckets : int or dict, default=None
+    n_buckets : int or dict
         Instead of learning a vocabulary, hash values to this many codes. The hash is
         the same in every process and on every platform.
-    n_hashes : int or dict, default=1
+    n_hashes : int or dict
         Codes of each hashed value, of independent hashes. With several, the column
         becomes a multi-valued field whose rows are summed.
-    shared_vocabularies : list of lists of columns, default=None
+    shared_vocabularies : list of lists of columns
         Columns of each list share one vocabulary and one table, with the settings of
         the first of them.
-    max_vocabulary_bytes : int, default=None
+    max_vocabulary_bytes : int
         A column whose values, those of all calls together, need more memory is an
         error.
-    delimiters : dict of str, default=None
+    delimiters : dict of str
         For columns of delimited text, such as ``{"tags": "|"}``: where to split it.
-    bag_weights : dict of columns, default=None
+    bag_weights : dict of columns
         For multi-valued columns, the column with the weights of their members.
-    bag_mode : {"mean", "sum", "max"} or dict, default="mean"
+    bag_mode : {"mean", "sum", "max"} or dict
         How the rows of a bag's members are pooled.
-    scaling : {"standard", "squash", "none"} or dict, default="standard"
+    scaling : {"standard", "squash", "none"} or dict
         How numbers are scaled: mean 0 and variance 1; median 0, quartile distance 1,
         then smoothly squashed into (-3, 3), for heavy tails; or not at all. Numbers
         beyond those of `fit` keep their order, but come less than one deviation beyond
         them: :math:`e` deviations become :math:`e / (1 + e)`. (Without scaling, they
         are as they are up to a thousand times the largest.)
-    infinite : {"error", "missing"}, default="error"
+    infinite : {"error", "missing"}
         Whether an infinite number is an error or a missing one.
-    date_reference : datetime-like or dict, default=None
+    date_reference : datetime-like or dict
         When the age of dates is 0; without a time zone, as the clocks of the column's
         zone show it. None: the latest date seen in `fit`.
-    target_statistics : array-like of bool, int or str, default=None
+    target_statistics : array-like of bool, int or str
         Columns, best of high cardinality, to which numeric fields are added: the log
         count of the value and, for each task, the smoothed rate of its labels. Missing
         labels (NaN) do not count. `fit_transform` and `fit_encode` take each row's
         statistics from other folds only, all other methods from all rows of `fit`.
-    target_smoothing : float, default=20.0
+    target_smoothing : float
         The weight of the overall rate in each rate, in rows.
-    target_folds : int or splitter, default=5
+    target_folds : int or splitter
         How the rows are divided for the statistics.
-    time_column : column, default=None
+    time_column : column
         A column of dates or numbers. The folds are then blocks of time rather than
         random. The column itself makes no field.
-    column_order : {"strict", "any"}, default="strict"
+    column_order : {"strict", "any"}
         Whether a frame's columns must be in the order of `fit`, or only be there.
-    extra_columns : {"error", "warn", "ignore"}, default="error"
+    extra_columns : {"error", "warn", "ignore"}
         What to do with a frame's columns that `fit` did not see.
-    random_state : int, RandomState instance or None, default=None
+    random_state : int, RandomState instance or None
         Divides the rows into folds; None draws anew each time, and not from numpy's
         global generator.
+    {parameters}
 
     Attributes
     ----------
@@ -190,89 +195,42 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
     tags   bag       3  0.0%     0.0%
     """
 
-    _parameter_constraints: ClassVar[dict[str, Any]] = {
-        "categorical_features": [StrOptions({"from_dtype"}), "array-like", None],
-        "min_frequency": [
-            Interval(Integral, 1, None, closed="left"),
-            Interval(Real, 0, 1, closed="neither"),
-            dict,
-            None,
-        ],
-        "max_categories": [Interval(Integral, 1, None, closed="left"), dict, None],
-        "missing_category": ["boolean"],
-        "n_buckets": [Interval(Integral, 1, 2**31 - 2, closed="both"), dict, None],
-        "n_hashes": [Interval(Integral, 1, None, closed="left"), dict],
-        "shared_vocabularies": [list, tuple, None],
-        "max_vocabulary_bytes": [Interval(Integral, 0, None, closed="left"), None],
-        "delimiters": [dict, None],
-        "bag_weights": [dict, None],
-        "bag_mode": [StrOptions({"mean", "sum", "max"}), dict],
-        "scaling": [StrOptions({"standard", "squash", "none"}), dict],
-        "infinite": [StrOptions({"error", "missing"})],
-        "date_reference": "no_validation",
-        "target_statistics": ["array-like", None],
-        "target_smoothing": [Interval(Real, 0, None, closed="left")],
-        "target_folds": [
-            Interval(Integral, 2, None, closed="left"),
-            HasMethods(["split"]),
-        ],
-        "time_column": [str, Integral, None],
-        "column_order": [StrOptions({"strict", "any"})],
-        "extra_columns": [StrOptions({"error", "warn", "ignore"})],
-        "random_state": ["random_state"],
-    }
-
-    def __init__(
-        self,
-        *,
-        categorical_features: Any = "from_dtype",
-        min_frequency: float | dict[Any, float] | None = None,
-        max_categories: int | dict[Any, int] | None = None,
-        missing_category: bool = False,
-        n_buckets: int | dict[Any, int] | None = None,
-        n_hashes: int | dict[Any, int] = 1,
-        shared_vocabularies: Any = None,
-        max_vocabulary_bytes: int | None = None,
-        delimiters: dict[Any, str] | None = None,
-        bag_weights: dict[Any, Any] | None = None,
-        bag_mode: str | dict[Any, str] = "mean",
-        scaling: str | dict[Any, str] = "standard",
-        infinite: str = "error",
-        date_reference: Any = None,
-        target_statistics: Any = None,
-        target_smoothing: float = 20.0,
-        target_folds: Any = 5,
-        time_column: Any = None,
-        column_order: str = "strict",
-        extra_columns: str = "error",
-        random_state: Any = None,
-    ) -> None:
-        self.categorical_features = categorical_features
-        self.min_frequency = min_frequency
-        self.max_categories = max_categories
-        self.missing_category = missing_category
-        self.n_buckets = n_buckets
-        self.n_hashes = n_hashes
-        self.shared_vocabularies = shared_vocabularies
-        self.max_vocabulary_bytes = max_vocabulary_bytes
-        self.delimiters = delimiters
-        self.bag_weights = bag_weights
-        self.bag_mode = bag_mode
-        self.scaling = scaling
-        self.infinite = infinite
-        self.date_reference = date_reference
-        self.target_statistics = target_statistics
-        self.target_smoothing = target_smoothing
-        self.target_folds = target_folds
-        self.time_column = time_column
-        self.column_order = column_order
-        self.extra_columns = extra_columns
-        self.random_state = random_state
+    categorical_features: Any = parameter(
+        "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
+    )
+    min_frequency: Any = parameter(
+        None, [*AT_LEAST_ONE, Interval(Real, 0, 1, closed="neither"), dict, None]
+    )
+    max_categories: Any = parameter(None, [*AT_LEAST_ONE, dict, None])
+    missing_category: bool = parameter(False, ["boolean"])
+    n_buckets: Any = parameter(
+        None, [Interval(Integral, 1, 2**31 - 2, closed="both"), dict, None]
+    )
+    n_hashes: Any = parameter(1, [*AT_LEAST_ONE, dict])
+    shared_vocabularies: Any = parameter(None, [list, tuple, None])
+    max_vocabulary_bytes: int | None = parameter(
+        None, [Interval(Integral, 0, None, closed="left"), None]
+    )
+    delimiters: dict[Any, str] | None = parameter(None, [dict, None])
+    bag_weights: dict[Any, Any] | None = parameter(None, [dict, None])
+    bag_mode: Any = parameter("mean", [StrOptions({"mean", "sum", "max"}), dict])
+    scaling: Any = parameter(
+        "standard", [StrOptions({"standard", "squash", "none"}), dict]
+    )
+    infinite: str = parameter("error", [StrOptions({"error", "missing"})])
+    date_reference: Any = parameter(None, "no_validation")
+    target_statistics: Any = parameter(None, ["array-like", None])
+    target_smoothing: float = parameter(20.0, [Interval(Real, 0, None, closed="left")])
+    target_folds: Any = parameter(
+        5, [Interval(Integral, 2, None, closed="left"), HasMethods(["split"])]
+    )
+    time_column: Any = parameter(None, [str, Integral, None])
+    column_order: str = parameter("strict", [StrOptions({"strict", "any"})])
+    extra_columns: str = parameter("error", [StrOptions({"error", "warn", "ignore"})])
+    random_state: Any = parameter(None, ["random_state"])
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(
-        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> FieldEncoder:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Learn the codes of categories and the scale of numbers.
 
         Parameters
@@ -290,14 +248,11 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The fitted encoder.
         """
-        new, _ = self._begin(X, y, sample_weight)
-        self._become(new)
-        return self
+        new, _ = self._learned(X, y, sample_weight)
+        return self._become(new)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(
-        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> FieldEncoder:
+    def partial_fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
         """Add the categories of further rows; codes once given never change.
 
         The first call is `fit`. Later ones append new categories after the old ones and
@@ -314,14 +269,11 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The encoder that has grown.
         """
-        new, _ = self._grow(X, y, sample_weight)
-        self._become(new)
-        return self
+        new, _ = self._learned(X, y, sample_weight, go_on=True)
+        return self._become(new)
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit_transform(
-        self, X: Any, y: ArrayLike | None = None, sample_weight: ArrayLike | None = None
-    ) -> Any:
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
         """Fit, and give the fields of the same rows in the kind of table that came.
 
         Target statistics of a row are from other folds, so that its own label does not
@@ -337,18 +289,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         X_out : DataFrame or ndarray of shape (n_samples, n_fields)
             As from `transform`.
         """
-        new, (columns, statistics, _) = self._begin(X, y, sample_weight, encode=True)
-        table = new._table(X, columns, statistics)
+        new, rows = self._learned(X, y, sample_weight, encode=True)
+        table = new._table(X, rows)
         self._become(new)
         return table
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit_encode(
-        self,
-        X: Any,
-        y: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        dtype: Any = np.float32,
+        self, X: Any, y: Any = None, sample_weight: Any = None, dtype: Any = np.float32
     ) -> Fields:
         """Fit, and give the same rows as `Fields`, as `fit_transform` does.
 
@@ -364,18 +312,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `encode`, with cross-fitted target statistics.
         """
-        new, rows = self._begin(X, y, sample_weight, encode=True)
-        fields = new._fields(*rows, dtype=dtype)
+        new, rows = self._learned(X, y, sample_weight, encode=True)
+        fields = new._fields(rows, dtype)
         self._become(new)
         return fields
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit_encode(
-        self,
-        X: Any,
-        y: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        dtype: Any = np.float32,
+        self, X: Any, y: Any = None, sample_weight: Any = None, dtype: Any = np.float32
     ) -> Fields:
         """Grow, and give the same rows as `Fields`.
 
@@ -400,12 +344,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def grown(
-        self,
-        X: Any,
-        y: ArrayLike | None = None,
-        sample_weight: ArrayLike | None = None,
-        dtype: Any = np.float32,
-    ) -> tuple[FieldEncoder, Fields]:
+        self, X: Any, y: Any = None, sample_weight: Any = None, dtype: Any = np.float32
+    ) -> tuple[Self, Fields]:
         """Give an encoder that knows further rows too, and leave this one as it is.
 
         Parameters
@@ -420,8 +360,8 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         fields : Fields
             As from `partial_fit_encode`.
         """
-        new, rows = self._grow(X, y, sample_weight, encode=True)
-        return new, new._fields(*rows, dtype=dtype)
+        new, rows = self._learned(X, y, sample_weight, go_on=True, encode=True)
+        return new, new._fields(rows, dtype)
 
     def encode_cross_fitted(
         self,
@@ -446,10 +386,10 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             As from `encode`.
         """
         check_is_fitted(self)
-        columns = read_table(self, X, reset=False)
-        weight = checked_weight(sample_weight, len(columns[0]))
+        read = read_table(self, X, reset=False)
+        columns, weight = _by_name(read), checked_weight(sample_weight, len(read[0]))
         statistics = self._encoding.cross_fitted(columns, weight, y)
-        return self._fields(columns, statistics, dtype=dtype)
+        return self._fields(Rows(columns, statistics), dtype)
 
     def edges(
         self, n_bins: int, *, discrete_only: bool = False, dtype: Any = np.float32
@@ -485,16 +425,14 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         [array([1., 2., 5., 8.], dtype=float32)]
         """
         check_is_fitted(self)
-        seen = self._encoding.seen
-        if len(seen) < len(self.numeric_names_):
+        numeric = self._encoding.numeric
+        if any(len(kind.seen) < len(kind.scales) for kind in numeric):
             raise ValueError(
                 "The numbers that edges come from are not kept in a copy or a pickle "
                 "of a FieldEncoder. Call edges after fit, in the same process."
             )
-        return [
-            scaled_edges(seen[name], scale, n_bins, discrete_only, dtype)
-            for name, scale in self._encoding.scales.items()
-        ]
+        by_kind = (kind.edges(n_bins, discrete_only, dtype) for kind in numeric)
+        return [edges for of_kind in by_kind for edges in of_kind]
 
     def transform(self, X: Any) -> Any:
         """Give the fields of a table in the kind of table that came.
@@ -512,7 +450,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             with the number of codes in the dtype. `set_output` chooses another kind.
         """
         check_is_fitted(self)
-        return self._table(X, read_table(self, X, reset=False))
+        return self._table(X, Rows(_by_name(read_table(self, X, reset=False))))
 
     def encode(self, X: Any, dtype: Any = np.float32) -> Fields:
         """Give the fields of a table as `Fields`, which networks read.
@@ -530,7 +468,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             Codes of type int32, numbers, and bags.
         """
         check_is_fitted(self)
-        return self._fields(read_table(self, X, reset=False), dtype=dtype)
+        return self._fields(Rows(_by_name(read_table(self, X, reset=False))), dtype)
 
     def inverse_transform(self, X: Any) -> Any:
         """Give back the table that `transform` was given, as far as codes tell.
@@ -559,7 +497,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                 )
         else:
             X = select(X, out)
-        raw = self._encoding.decode(read_columns(X, out))
+        raw = self._encoding.decode(_by_name(read_columns(X, out)))
         return write_raw(raw, kind, getattr(X, "index", None))
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> NDArray:
@@ -577,55 +515,43 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         given = _check_feature_names_in(self, input_features)
-        renamed = dict(zip(self._encoding.names, given, strict=True))
-        names = self.categorical_names_ + self.numeric_names_ + self.bag_names_
-        return np.array([renamed.get(name, name) for name in names], dtype=object)
+        renamed = dict(zip(self._encoding.settings.names, given, strict=True))
+        return np.array([renamed.get(name, name) for name in self._names], dtype=object)
 
-    def _begin(
-        self, X: Any, y: Any, sample_weight: Any, encode: bool = False
-    ) -> tuple[FieldEncoder, _Rows]:
-        """A new encoder that has learned from a table, and the table's rows."""
-        new = self._copy()
-        check_by_column(new)
-        columns = read_table(new, X, reset=True)
-        weight = checked_weight(sample_weight, len(columns[0]))
-        params = self.get_params(deep=False)
-        encoding = TableEncoding(columns, params, library(X) != "numpy")
+    def _learned(
+        self, X: Any, y: Any, weight: Any, go_on: bool = False, encode: bool = False
+    ) -> tuple[Self, Rows]:
+        """A new encoder that has learned from a table, and the table's rows.
+
+        Where it goes on, their statistics are those before.
+        """
+        old = self._encoding if go_on and self.__sklearn_is_fitted__() else None
+        new = copy(self)  # a call that fails leaves this encoder alone
+        if old is None:
+            check_by_column(new)
+        read = read_table(new, X, reset=old is None)
+        columns, encoding = _by_name(read), old
+        weight = checked_weight(weight, len(read[0]))
+        if encoding is None:
+            params = self.get_params(deep=False)
+            settings = Settings(params, read, library(X) != "numpy")
+            encoding = TableEncoding.of(columns, settings)
         codes = encoding.reserve(columns) if encode else None
-        learned, statistics = encoding.learned(columns, weight, y, cross_fit=encode)
-        return new._describe(learned), (columns, statistics, codes)
+        statistics = old.statistics_of(columns) if old and encode else None
+        learned, crossed = encoding.learned(
+            columns, weight, y, grow=old is not None, cross_fit=encode and old is None
+        )
+        return new._describe(learned), Rows(columns, statistics or crossed, codes)
 
-    def _grow(
-        self, X: Any, y: Any, sample_weight: Any, encode: bool = False
-    ) -> tuple[FieldEncoder, _Rows]:
-        """What `_begin` gives where more is learned; statistics are those before."""
-        if not self.__sklearn_is_fitted__():
-            return self._begin(X, y, sample_weight, encode)
-        new = self._copy()
-        columns = read_table(new, X, reset=False)
-        weight = checked_weight(sample_weight, len(columns[0]))
-        codes = self._encoding.reserve(columns) if encode else None
-        statistics = self._encoding.statistics_of(columns) if encode else None
-        learned = self._encoding.grown(columns, weight, y)
-        return new._describe(learned), (columns, statistics, codes)
-
-    def _copy(self) -> FieldEncoder:
-        """A copy to be changed, so that a call that fails leaves this encoder alone."""
-        new = object.__new__(type(self))
-        new.__dict__.update(vars(self))
-        return new
-
-    def _become(self, new: FieldEncoder) -> None:
+    def _become(self, new: Self) -> Self:
         """Take over all that another encoder holds, at once."""
         self.__dict__ = new.__dict__
+        return self
 
-    def _table(
-        self, X: Any, columns: list[Column], statistics: Statistics | None = None
-    ) -> Any:
+    def _table(self, X: Any, rows: Rows) -> Any:
         """The fields in the kind of table that is asked for, or that came."""
-        fields = dict(self._encoding.encode(columns, statistics))
-        names = self.categorical_names_ + self.numeric_names_ + self.bag_names_
-        encoded: dict[str, Any] = {name: fields[name] for name in names}
+        fields = dict(self._encoding.encode(rows.columns, rows.statistics))
+        encoded: dict[str, Any] = {name: fields[name] for name in self._names}
         output = _get_output_config("transform", self)["dense"]
         if output == "default":
             output = library(X)
@@ -633,22 +559,15 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
             return write_polars(encoded)
         if output in ("pandas", "pyarrow"):
             return write_pandas(encoded, getattr(X, "index", None))
-        return write_array(encoded, len(columns[0]))
+        return write_array(encoded, height(rows.columns))
 
-    def _fields(
-        self,
-        columns: list[Column],
-        statistics: Statistics | None = None,
-        codes: NDArray | None = None,
-        *,
-        dtype: Any,
-    ) -> Fields:
-        n_rows = len(columns[0])
+    def _fields(self, rows: Rows, dtype: Any) -> Fields:
+        n_rows, codes = height(rows.columns), rows.codes
         if codes is None:
             codes = np.empty((n_rows, len(self.categorical_names_)), dtype=np.int32)
         numbers = np.empty((n_rows, len(self.numeric_names_)), dtype=dtype)
         bags, rooms, numeric = [], iter(codes.T), iter(numbers.T)
-        for _, field in self._encoding.encode(columns, statistics):
+        for _, field in self._encoding.encode(rows.columns, rows.statistics):
             if isinstance(field, Codes):
                 next(rooms)[:] = field.codes
             elif isinstance(field, CodedBag):
@@ -657,28 +576,34 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
                 next(numeric)[:] = field
         return Fields(codes, numbers, tuple(bags))
 
-    def _describe(self, learned: TableEncoding) -> FieldEncoder:
+    def _describe(self, learned: TableEncoding) -> Self:
         """Set the attributes that say what was learned."""
         self._encoding = learned
-        scales = learned.scales
+        bags, coders, numeric = learned.bags, learned.coders, learned.numeric
+        scales = {name: one for kind in numeric for name, one in kind.scales.items()}
         self.categorical_names_ = learned.categorical_names
         self.numeric_names_ = tuple(scales)
-        kinds, bags = learned.kinds, learned.bags
         self.bag_names_ = tuple(bags)
-        self.cardinalities_ = tuple(
-            kinds[name].cardinality for name in self.categorical_names_
+        self.cardinalities_, self.bag_cardinalities_ = (
+            tuple(coders[name].cardinality for name in names)
+            for names in (self.categorical_names_, self.bag_names_)
         )
-        self.bag_cardinalities_ = tuple(bag.cardinality for bag in bags.values())
         self.bag_modes_ = tuple(bag.mode for bag in bags.values())
         self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
-        self.mean_ = np.array(learned.means)
+        self.mean_ = np.array([mean for kind in numeric for mean in kind.means])
         self.scale_ = np.array([scale.scale for scale in scales.values()])
         self.report_ = FieldReport(tuple(learned.report()))
         return self
 
     @property
+    def _names(self) -> tuple[str, ...]:
+        """All fields, in the order of the output."""
+        return self.categorical_names_ + self.numeric_names_ + self.bag_names_
+
+    @property
     def vocabulary_(self) -> dict[str, NDArray]:
-        return self._encoding.vocabularies()
+        coders = self._encoding.coders.items()
+        return {name: one.values for name, one in coders if isinstance(one, Vocabulary)}
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         """What notebooks show: the diagram and, once fitted, the report."""
@@ -697,3 +622,7 @@ class FieldEncoder(TransformerMixin, BaseEstimator):
         tags.input_tags.categorical = True
         tags.target_tags.required = self.target_statistics is not None
         return tags
+
+
+def _by_name(columns: list[Column]) -> Table:
+    return {column.name: column for column in columns}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Self
@@ -10,108 +9,76 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Codes, Column
-from dephn_sk.preprocessing._distinct import is_whole, object_array
-from dephn_sk.preprocessing._kind import ColumnKind
-from dephn_sk.preprocessing._settings import Settings
-from dephn_sk.preprocessing._spelling import number, texts
+from ._codes import NO_ROW, CodeCounts, Coder
+from ._columns import Column
+from ._distinct import is_whole, object_array
+from ._settings import Settings
+from ._spelling import number, texts
 
 _PRIME = np.uint64(0x100000001B3)
 _BASIS = np.uint64(0xCBF29CE484222325)
 _LONG = 256  # bytes
 _BLOCK = 2**15  # texts
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_NUMBERS, _TEXT = 1, 2  # what values are; where some are text, all are
 
 
-@dataclass(frozen=True)
-class HashCounts:
-    """Whether the values are numbers (None: there is none), and weights of rows."""
-
-    numeric: bool | None = None
-    total: float = 0.0
-    missing: float = 0.0
-
-    def __add__(self, other: HashCounts) -> HashCounts:
-        known = [c.numeric for c in (self, other) if c.numeric is not None]
-        return HashCounts(
-            all(known) if known else None,
-            self.total + other.total,
-            self.missing + other.missing,
-        )
-
-
-class Hashing(ColumnKind):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Hashing(Coder):
     """Codes 1 to ``n_buckets`` by hash; missing has code 0.
 
     Integers, and text that spells one, hash alike when the column held integers.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The column's.
     n_buckets : int
         Number of buckets.
     n_hashes : int
         Number of codes for each value, of independent hashes.
-    table : str or None
-        A name that fields sharing one table have in common.
+    counts : CodeCounts
+        Its `most` says what the values are.
     """
 
-    role = "category"
-    parts = (HashCounts,)
-    has_codes = True
-    grows = True
+    parts = (CodeCounts,)
 
-    def __init__(
-        self, name: str, n_buckets: int, n_hashes: int = 1, table: str | None = None
-    ):
-        super().__init__(name)
-        self.n_buckets = n_buckets
-        self.n_hashes = n_hashes
-        self.table = table
-        self.cardinality = n_buckets + 1
-        self.counts = HashCounts()
+    n_buckets: int
+    n_hashes: int = 1
+    counts: CodeCounts = NO_ROW
 
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
-        if not settings.is_category(column):
-            return None
-        return cls.with_settings(column.name, settings)
-
-    @classmethod
-    def with_settings(cls, name: str, settings: Settings) -> Self | None:
-        """The hashing of a categorical column; None where it has a vocabulary."""
+        name = column.name
         n_buckets = settings.of("n_buckets", settings.head(name))
-        if n_buckets is None:
+        if n_buckets is None or not settings.is_category(column):
             return None
-        return cls(name, n_buckets, settings.n_hashes(name), settings.shared.get(name))
+        n_hashes, table = settings.n_hashes(name), settings.shared.get(name)
+        return cls(name, n_buckets=n_buckets, n_hashes=n_hashes, table=table)
 
-    def count(self, column: Column, weight: NDArray | None) -> HashCounts:
-        positions, values = column.distinct.positions, column.distinct.values
-        missing = positions < 0
-        numeric = None
+    @property
+    def cardinality(self) -> int:
+        return self.n_buckets + 1
+
+    @property
+    def is_empty(self) -> bool:
+        return self.counts.zeros == self.counts.total
+
+    @property
+    def missing_share(self) -> float:
+        return self.counts.share
+
+    def count(self, column: Column, weight: NDArray | None) -> CodeCounts:
+        missing, values = column.distinct.positions < 0, column.distinct.values
+        kind = 0
         if len(values) and (weight is None or weight[~missing].any()):
-            numeric = values.dtype.kind in "biuf"
-        total = len(missing) if weight is None else weight.sum()
-        lost = missing.sum() if weight is None else weight[missing].sum()
-        return HashCounts(numeric, float(total), float(lost))
+            kind = _kind(values)
+        return CodeCounts.of(kind, missing, weight)
 
-    def finish(self, counts: HashCounts) -> Self:
-        return self.grow(counts)
-
-    def grow(self, counts: HashCounts) -> Self:
+    def grow(self, counts: CodeCounts) -> Self:
         """Add to the counts; how values hash stays."""
-        known, counts = self.counts.numeric, self.counts + counts
-        if known is not None:
-            counts = replace(counts, numeric=known)
-        return self.changed(counts=counts)
-
-    def encode(self, *columns: Column) -> Iterator[tuple[str, Codes]]:
-        (column,) = columns
-        yield column.name, Codes(self.codes(column), self.cardinality, self.table)
+        known, counts = self.counts.most, self.counts + counts
+        return replace(self, counts=replace(counts, most=known or counts.most))
 
     def codes(self, column: Column) -> NDArray:
-        """Each row's codes, of shape (n_rows, n_hashes), or (n_rows,) for one hash."""
         distinct = column.distinct
         hashes = self._hashes(distinct.values)
         seeds = np.arange(self.n_hashes, dtype=np.uint64) * _GOLDEN
@@ -121,26 +88,13 @@ class Hashing(ColumnKind):
         codes = codes[distinct.positions]  # missing is at -1
         return codes[:, 0] if self.n_hashes == 1 else codes
 
-    def decode_codes(self, codes: NDArray) -> NDArray:
-        """None: a bucket does not say which of its values it was."""
-        return np.full(len(codes), None, dtype=object)
-
-    @property
-    def is_empty(self) -> bool:
-        return self.counts.missing == self.counts.total
-
-    @property
-    def missing_share(self) -> float:  # type: ignore[override]
-        return self.counts.missing / self.counts.total if self.counts.total else 0.0
-
     def _hashes(self, values: NDArray) -> NDArray:
         """Hashes of the values as the numbers or the text that they were in fit."""
-        is_numeric = values.dtype.kind in "biuf"
-        if is_numeric == self.counts.numeric:
+        if _kind(values) == self.counts.most:
             return stable_hash(values)
         spelt = texts(values)
         hashes = stable_hash(object_array(spelt))
-        if self.counts.numeric:
+        if self.counts.most == _NUMBERS:
             found = [number(text) for text in spelt]
             whole = {i: one for i, one in enumerate(found) if isinstance(one, int)}
             other = {i: one for i, one in enumerate(found) if isinstance(one, float)}
@@ -148,6 +102,10 @@ class Hashing(ColumnKind):
             hashes[list(whole)] = stable_hash(np.array(bits, dtype=np.uint64))
             hashes[list(other)] = stable_hash(np.array(list(other.values()), float))
         return hashes
+
+
+def _kind(values: NDArray) -> int:
+    return _NUMBERS if values.dtype.kind in "biuf" else _TEXT
 
 
 def stable_hash(values: NDArray) -> NDArray:

@@ -4,60 +4,50 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import CodedBag, Codes, Column
-from dephn_sk.preprocessing._plain import from_plain, to_plain
-from dephn_sk.preprocessing._settings import Settings
+from ._columns import CodedBag, Codes, Column
+from ._plain import from_plain, to_plain
+from ._settings import Settings
 
 # Codes make a categorical field, bags a multi-valued one, and an array a numeric one.
 Field = Codes | CodedBag | NDArray
+Table = dict[str, Column]  # columns by their names
 
 
+@dataclass(frozen=True, eq=False)
 class ColumnKind(ABC):
     """A column of one kind: its settings and, after `finish`, what was learned of it.
 
     No method changes the object, so that a call that fails leaves no trace. A further
-    kind is one subclass in a file of its own, and one entry in `_encoding.KINDS`.
-
-    Parameters
-    ----------
-    name : str
-        The column's.
+    kind is one subclass in a file of its own, and one entry in `_encoding.KINDS`; what
+    it learns are fields of a dataclass.
 
     Attributes
     ----------
+    name : str
+        The column's.
+    table : str or None
+        A name that columns of one vocabulary have in common.
     role : str
         The word for it in `FieldEncoder.report_`.
     has_codes, one_value : bool
         Whether its fields are codes, and whether each row holds a single value.
     parts : tuple of type
-        The classes that attributes are of, for `from_state`.
-    table : str or None
-        A name that columns of one vocabulary have in common.
-    cardinality : int
-        Number of codes.
-    missing_share, rare_share : float
-        Shares of the rows without a value, and of those whose value has no code.
+        The classes that fields are of, for `from_state`.
     """
 
     role: ClassVar[str]
     has_codes: ClassVar[bool] = False
     one_value: ClassVar[bool] = True
     parts: ClassVar[tuple[type, ...]] = ()
-    table: str | None = None
-    cardinality: int = 0
-    rare_share: float = 0.0
-    missing_share: float = 0.0
 
-    def __init__(self, name: str):
-        self.name = name
-
-    def __getstate__(self) -> dict[str, Any]:
-        return dict(vars(self))
+    name: str
+    table: str | None = field(default=None, kw_only=True)
 
     @classmethod
     @abstractmethod
@@ -76,6 +66,9 @@ class ColumnKind(ABC):
     def encode(self, *columns: Column) -> Iterator[tuple[str, Field]]:
         """The name and the values of each field."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return dict(vars(self))
+
     def state(self) -> dict[str, Any]:
         """All of it as plain arrays and scalars of JSON, by attribute."""
         return {key: to_plain(value) for key, value in self.__getstate__().items()}
@@ -83,8 +76,7 @@ class ColumnKind(ABC):
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
         """The column of a `state`."""
-        own = {key: one for key, one in state.items() if key != "type"}
-        return object.__new__(cls).changed(**from_plain(own, cls.parts))
+        return cls(**{key: from_plain(one, cls.parts) for key, one in state.items()})
 
     @property
     def is_empty(self) -> bool:
@@ -101,7 +93,7 @@ class ColumnKind(ABC):
         return self.finish(counts) if self.grows else self
 
     @property
-    def learner(self) -> ColumnKind:
+    def learner(self) -> Any:
         """What columns that share a table have in common."""
         return self
 
@@ -113,12 +105,6 @@ class ColumnKind(ABC):
         """The columns that `encode` takes for the column of this name."""
         return (name,)
 
-    def decode(self, name: str, fields: dict[str, Column]) -> Any:
+    def decode(self, name: str, fields: Table) -> Any:
         """The raw column of this name from encoded fields, as far as they tell."""
         return np.full(len(next(iter(fields.values()))), None, dtype=object)
-
-    def changed(self, **attributes: Any) -> Self:
-        """A copy that shares memory, with other attributes."""
-        copied = object.__new__(type(self))
-        copied.__dict__.update(vars(self) | attributes)
-        return copied

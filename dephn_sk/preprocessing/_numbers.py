@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distribution import Distribution
-from dephn_sk.preprocessing._kind import ColumnKind
-from dephn_sk.preprocessing._settings import Settings
+from ._columns import Column
+from ._distribution import Distribution
+from ._edges import is_discrete, quantile_edges
+from ._kind import ColumnKind, Table
+from ._settings import Settings
 
 # Squashed numbers stay within this distance of zero.
 _BOUND = 3.0
@@ -70,15 +71,13 @@ class Scale:
             return np.full(len(numbers), np.nan)
         scaled = self._linear(numbers)
         low, high, unit = self._limits()
-        for inside, limit, outwards in (
-            (np.fmin.reduce(scaled, initial=low) >= low, low, -1.0),
-            (np.fmax.reduce(scaled, initial=high) <= high, high, 1.0),
-        ):
-            if not inside:
-                excess = np.fmax((scaled - limit) * outwards, 0.0) / unit
-                bounded = limit + outwards * unit * (1.0 - 1.0 / (1.0 + excess))
-                scaled = np.where(excess > 0, bounded, scaled)
-        return scaled
+        smallest = np.fmin.reduce(scaled, initial=low)
+        if smallest >= low and np.fmax.reduce(scaled, initial=high) <= high:
+            return scaled
+        inside = np.clip(scaled, low, high)
+        excess = np.abs(scaled - inside) / unit
+        beyond = np.copysign(unit * (1.0 - 1.0 / (1.0 + excess)), scaled - inside)
+        return np.where(excess > 0, inside + beyond, scaled)
 
     def invert(self, scaled: NDArray) -> NDArray:
         """The numbers that were scaled."""
@@ -130,89 +129,64 @@ def finite(numbers: NDArray, name: str, infinite: str) -> NDArray:
     )
 
 
-@dataclass(frozen=True)
-class NumberCounts:
-    """How each field's numbers are distributed, and the weight of missing ones.
-
-    Attributes
-    ----------
-    seen : dict of str to Distribution
-    missing : dict of str to float
-    total : float
-        The weight of all rows.
-    """
-
-    seen: dict[str, Distribution]
-    missing: dict[str, float]
-    total: float
+class NumberCounts(dict[str, Distribution]):
+    """How the numbers of each field are distributed."""
 
     def __add__(self, other: NumberCounts) -> NumberCounts:
-        return NumberCounts(
-            {field: one + other.seen[field] for field, one in self.seen.items()},
-            {field: one + other.missing[field] for field, one in self.missing.items()},
-            self.total + other.total,
-        )
+        return NumberCounts({name: one + other[name] for name, one in self.items()})
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class NumericKind(ColumnKind):
     """A column that becomes numeric fields, each with a scale of its own.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The column's.
     scaling : {"standard", "squash", "none"}
         How numbers are scaled.
     infinite : {"error", "missing"}
         What infinities are.
-
-    Attributes
-    ----------
     scales : dict of str to Scale
         Of each field, after `finish`.
     missing_shares : dict of str to float
-    seen : dict of str to Distribution
+    seen : NumberCounts
         The numbers that count, for the edges of bins. No copy or pickle holds them.
     """
 
     role = "number"
     parts: ClassVar[tuple[type, ...]] = (Scale,)
 
-    def __init__(self, name: str, scaling: str = "standard", infinite: str = "error"):
-        super().__init__(name)
-        self.scaling = scaling
-        self.infinite = infinite
-        self.scales: dict[str, Scale] = {}
-        self.missing_shares: dict[str, float] = {}
-        self.seen: dict[str, Distribution] = {}
+    scaling: str = "standard"
+    infinite: str = "error"
+    scales: dict[str, Scale] = field(default_factory=dict)
+    missing_shares: dict[str, float] = field(default_factory=dict)
+    seen: NumberCounts = field(default_factory=NumberCounts)
 
     @abstractmethod
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         """Each field's name and numbers as they are, NaN where missing."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"seen": {}}
+        return vars(self) | {"seen": NumberCounts()}
 
     def count(self, column: Column, weight: NDArray | None) -> NumberCounts:
-        counts = NumberCounts({}, {}, float(len(column)))
-        if weight is not None:
-            counts = NumberCounts({}, {}, float(weight.sum()))
-        for field, numbers in self.numbers(column):
-            numbers = finite(numbers, field, self.infinite)
-            counted = count_numbers(numbers, weight)
-            counts.seen[field], counts.missing[field] = counted
-        return counts
+        fields = self._finite(column)
+        return NumberCounts(
+            {name: Distribution.of(one, weight) for name, one in fields}
+        )
 
     def finish(self, counts: NumberCounts) -> Self:
-        return self.changed(
-            seen=counts.seen,
-            scales={
-                field: Scale.of(one, self.scaling) for field, one in counts.seen.items()
-            },
-            missing_shares={
-                field: one / counts.total for field, one in counts.missing.items()
-            },
+        fields = counts.items()
+        return replace(
+            self,
+            seen=counts,
+            scales={name: Scale.of(one, self.how(name)) for name, one in fields},
+            missing_shares={name: one.missing_share for name, one in fields},
         )
+
+    def how(self, field: str) -> str:
+        """How a field is scaled."""
+        return self.scaling
 
     @property
     def is_empty(self) -> bool:
@@ -223,23 +197,35 @@ class NumericKind(ColumnKind):
         """Only before a first number was seen: scales stay as networks know them."""
         return self.is_empty
 
+    def edges(self, n_bins: int, discrete_only: bool, dtype: Any) -> list[NDArray]:
+        """Bin edges among each field's scaled numbers.
+
+        Values are scaled and rounded to ``dtype`` as the numbers of any row are, so
+        that a number that equals an edge falls into the bin that begins there.
+        """
+        edges = []
+        for name, seen in self.seen.items():
+            scaled = self.scales[name].apply(seen.values).astype(dtype)
+            begins = np.append(True, scaled[1:] > scaled[:-1])[: len(scaled)]
+            first = np.flatnonzero(begins)
+            mass = np.add.reduceat(seen.mass, first) if len(first) else seen.mass
+            one_bin = discrete_only and not is_discrete(mass, seen.rows, n_bins)
+            edges.append(quantile_edges(scaled[first], mass, 1 if one_bin else n_bins))
+        return edges
+
     @property
     def means(self) -> list[float]:
         """What is subtracted from each field."""
         return [scale.mean for scale in self.scales.values()]
 
-    @property
-    def missing_share(self) -> float:  # type: ignore[override]
-        return min(self.missing_shares.values(), default=0.0)
-
     def encode(self, *columns: Column) -> Iterator[tuple[str, NDArray]]:
         (column,) = columns
-        for field, numbers in self.numbers(column):
-            yield field, self.scaled(field, numbers)
+        for name, numbers in self._finite(column):
+            yield name, self.scales[name].apply(numbers)
 
-    def scaled(self, field: str, numbers: NDArray) -> NDArray:
-        """Numbers of a field in its scale."""
-        return self.scales[field].apply(finite(numbers, field, self.infinite))
+    def _finite(self, column: Column) -> Iterator[tuple[str, NDArray]]:
+        for name, numbers in self.numbers(column):
+            yield name, finite(numbers, name, self.infinite)
 
 
 class Number(NumericKind):
@@ -248,12 +234,13 @@ class Number(NumericKind):
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
         scaling = settings.of("scaling", column.name, "standard")
-        return cls(column.name, scaling, settings.params["infinite"])
+        infinite = settings.of("infinite", column.name)
+        return cls(column.name, scaling=scaling, infinite=infinite)
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         yield self.name, column.numbers()
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         return self.scales[name].invert(fields[name].numbers())
 
 
@@ -266,17 +253,3 @@ class Duration(Number):
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         yield self.name, column.durations()
-
-
-def count_numbers(
-    numbers: NDArray, weight: NDArray | None
-) -> tuple[Distribution, float]:
-    """How the numbers that count are distributed, and the weight of missing ones."""
-    missing = np.isnan(numbers)
-    if weight is None:
-        present = numbers[~missing] if missing.any() else numbers
-        return Distribution.of(present), float(len(numbers) - len(present))
-    counted = ~missing & (weight > 0)
-    weights = weight[counted]
-    some = None if np.all(weights == 1) else weights
-    return Distribution.of(numbers[counted], some), float(weight[missing].sum())

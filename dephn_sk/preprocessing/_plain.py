@@ -10,15 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._spelling import shown
+from ._distinct import object_array
+from ._spelling import shown
+
+_OBJECTS = ("text", "bytes", "dates")
 
 
 def to_plain(value: Any) -> Any:
     """A value as arrays without objects, scalars of JSON, and dicts and lists of them.
 
     >>> plain = to_plain(np.array(["a", "bc"], dtype=object))
-    >>> plain["kind"], plain["ends"]
+    >>> plain["type"], plain["ends"]
     ('text', array([1, 3]))
     """
     if isinstance(value, np.ndarray):
@@ -27,8 +29,6 @@ def to_plain(value: Any) -> Any:
         return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
         return [to_plain(one) for one in value]
-    if hasattr(value, "state"):
-        return {"type": type(value).__name__, **value.state()}
     if is_dataclass(value):
         own = {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
         return {"type": type(value).__name__, **own}
@@ -41,13 +41,13 @@ def from_plain(plain: Any, types: Sequence[Any]) -> Any:
         return [from_plain(one, types) for one in plain]
     if not isinstance(plain, dict):
         return plain
-    if "kind" in plain:
-        return _objects_from_plain(**plain)
-    (made,) = [one for one in types if one.__name__ == plain.get("type")] or [None]
-    if hasattr(made, "from_state"):
-        return made.from_state(plain)
+    name = plain.get("type")
+    if not isinstance(name, str):  # what dicts hold by the key "type" is no text
+        return {key: from_plain(one, types) for key, one in plain.items()}
     own = {key: from_plain(one, types) for key, one in plain.items() if key != "type"}
-    return own if made is None else made(**own)
+    if name in _OBJECTS:
+        return _objects_from_plain(name, **own)
+    return next(one for one in types if one.__name__ == name)(**own)
 
 
 def _objects_to_plain(values: NDArray) -> dict[str, Any]:
@@ -59,12 +59,12 @@ def _objects_to_plain(values: NDArray) -> dict[str, Any]:
         encoded = [v.encode("utf-8", "surrogatepass") if texts else v for v in listed]
         ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
         data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        return {"kind": "text" if texts else "bytes", "values": data, "ends": ends}
+        return {"type": "text" if texts else "bytes", "values": data, "ends": ends}
     if types in ({date}, {datetime}) and {None} == {
         getattr(one, "tzinfo", None) for one in listed
     }:
         unit = "datetime64[D]" if types == {date} else "datetime64[us]"
-        return {"kind": "dates", "values": np.array(values, dtype=unit)}
+        return {"type": "dates", "values": np.array(values, dtype=unit)}
     raise ValueError(
         f"Categories such as {shown(listed[0])} cannot be stored. Give text, numbers "
         "or dates."

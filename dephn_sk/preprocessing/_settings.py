@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from dephn_sk.preprocessing._choice import chosen, column_name, for_column
-from dephn_sk.preprocessing._columns import CodedBag, Column
+from ._choice import chosen, column_name
+from ._columns import CodedBag, Column
 
 # parameters whose dicts may name categorical and multi-valued columns only
 _OF_CODES = ("min_frequency", "max_categories", "n_buckets", "n_hashes")
@@ -29,30 +29,36 @@ class Settings:
         self.params = params
         self.from_frame = from_frame
         self.names = [column.name for column in columns]
+        self._by_column = {
+            parameter: {self._name(key, parameter): one for key, one in given.items()}
+            for parameter, given in params.items()
+            if isinstance(given, dict)
+        }
         # for each bag whose members have weights, the column that holds them
         self.bag_weights = {
-            column_name(bag, self.names, "bag_weights"): column_name(
-                one, self.names, "bag_weights"
-            )
-            for bag, one in (params["bag_weights"] or {}).items()
+            bag: self._name(one, "bag_weights")
+            for bag, one in self._by_column.get("bag_weights", {}).items()
         }
         time = params["time_column"]
-        self.time = (
-            None if time is None else column_name(time, self.names, "time_column")
-        )
-        self.statistics = chosen(
-            params["target_statistics"] or (), self.names, "target_statistics"
-        )
-        choice = params["categorical_features"]
-        if choice is not None and not isinstance(choice, str):
-            choice = set(chosen(choice, self.names, "categorical_features"))
-        self._categories = choice
-        self._delimited = self._named("delimiters")
+        self.time = None if time is None else self._name(time, "time_column")
+        self.statistics = self._chosen("target_statistics")
+        self._categories = params["categorical_features"]
+        if not isinstance(self._categories, str | None):
+            self._categories = self._chosen("categorical_features")
         self.shared = self._shared_tables(columns)
+
+    def _name(self, one: Any, parameter: str) -> str:
+        return column_name(one, self.names, parameter)
+
+    def _chosen(self, parameter: str) -> list[str]:
+        given = self.params[parameter]
+        return [] if given is None else chosen(given, self.names, parameter)
 
     def of(self, parameter: str, name: str, default: Any = None) -> Any:
         """A parameter for one column; the default where it is None."""
-        value = for_column(self.params[parameter], name, self.names, parameter)
+        value = self.params[parameter]
+        if isinstance(value, dict):
+            value = self._by_column[parameter].get(name)
         return default if value is None else value
 
     def makes_no_field(self, name: str) -> bool:
@@ -62,14 +68,16 @@ class Settings:
     def is_bag(self, column: Column) -> bool:
         """Whether a column holds lists, or text that is to be split into them."""
         return (
-            column.name in self._delimited
+            column.name in self._by_column.get("delimiters", {})
             or column.kind == "list"
             or isinstance(column.values, CodedBag)
         )
 
     def is_category(self, column: Column) -> bool:
-        """Whether a column is to be categorical."""
+        """Whether a column's values are to have codes."""
         kind, choice = column.kind, self._categories
+        if self.is_bag(column):
+            return True
         if choice is None:
             return False
         if choice != "from_dtype":
@@ -99,10 +107,10 @@ class Settings:
         self, have_codes: Iterable[str], bags: Iterable[str], single: Iterable[str]
     ) -> None:
         """Refuse parameters that name columns of another kind."""
-        named = {parameter: self._named(parameter) for parameter in _OF_CODES}
-        named["shared_vocabularies"] = set(self.shared)
+        named = {"shared_vocabularies": self.shared}
+        named |= {one: self._by_column.get(one, {}) for one in _OF_CODES}
         for parameter, names in named.items():
-            for name in sorted(names - {*have_codes}):
+            for name in sorted(names.keys() - {*have_codes}):
                 raise ValueError(
                     f"{parameter} names the column {name!r}, which is no categorical "
                     "one. Name it in categorical_features too."
@@ -116,13 +124,6 @@ class Settings:
                 raise ValueError(
                     f"target_statistics names {name!r}, which holds no single values."
                 )
-
-    def _named(self, parameter: str) -> set[str]:
-        """The columns that a dict names."""
-        setting = self.params[parameter]
-        if not isinstance(setting, dict):
-            return set()
-        return {column_name(key, self.names, parameter) for key in setting}
 
     def _shared_tables(self, columns: list[Column]) -> dict[str, str]:
         """For each column that shares a vocabulary, the first one of its group."""

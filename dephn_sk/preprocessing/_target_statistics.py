@@ -3,62 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold
 
-from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._numbers import (
-    NumberCounts,
-    NumericKind,
-    Scale,
-    count_numbers,
-)
-from dephn_sk.preprocessing._settings import Settings
-from dephn_sk.preprocessing._value_counts import ValueCounts, positions_of
-from dephn_sk.tasks import Labels
+from ..tasks import Labels
+from ._columns import Column
+from ._distribution import Distribution
+from ._kind import Table
+from ._numbers import NumberCounts, NumericKind, Scale
+from ._settings import Settings
+from ._value_counts import NOTHING, ValueCounts
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
 class TargetStatistics(NumericKind):
     """Log count and smoothed rate of each task, by the value of one column.
 
     The rate is (sum of labels + smoothing × overall rate) / (their number + smoothing),
     all weighted and over observed labels only. A value never seen has the overall rate.
 
-    Parameters
+    Attributes
     ----------
-    name : str
-        The column's.
     rate_names : tuple of str
         What the fields of the rates are called, after the column's name.
     smoothing : float
         The weight of the overall rate, in rows.
-    scaling : {"standard", "squash", "none"}
-        How the fields are scaled.
-
-    Attributes
-    ----------
     counts : ValueCounts
         Sums by value: of row weights; then for each rate of weighted labels and of the
         weights of observed ones.
     """
 
     parts = (Scale, ValueCounts)
+    grows = True
 
-    def __init__(
-        self,
-        name: str,
-        rate_names: tuple[str, ...],
-        smoothing: float,
-        scaling: str = "standard",
-    ):
-        super().__init__(name, scaling)
-        self.smoothing = smoothing
-        self.rate_names = rate_names
-        self.fields = [f"{name}_{part}" for part in ("count", *rate_names)]
-        self.counts = ValueCounts.nothing(name, 1 + 2 * len(rate_names))
+    rate_names: tuple[str, ...]
+    smoothing: float
+    counts: ValueCounts = NOTHING
 
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
@@ -76,22 +60,13 @@ class TargetStatistics(NumericKind):
 
         `rates` of shape (n_rows, n_rates) are NaN where a label is missing.
         """
-        values, positions = positions_of(column)
-        n_folds, length = 1, len(values) + 1
-        if folds is not None:
-            n_folds = int(folds.max()) + 1
-            positions = positions + length * folds
-            counted = folds >= 0
-            positions, rates = positions[counted], rates[counted]
-            weight = None if weight is None else weight[counted]
-        sums = [np.bincount(positions, weight, length * n_folds)]
+        by_row = [weight]
         for rate in rates.T:
             weights = (~np.isnan(rate)).astype(np.float64)
             if weight is not None:
                 weights *= weight
-            for by_row in (np.nan_to_num(rate) * weights, weights):
-                sums.append(np.bincount(positions, by_row, length * n_folds))
-        return ValueCounts.of(column.name, values, np.reshape(sums, (-1, length)))
+            by_row += [np.nan_to_num(rate) * weights, weights]
+        return ValueCounts.of(column, by_row, folds)
 
     def finish(self, counts: ValueCounts) -> Self:  # type: ignore[override]
         """Learn from counts, which may be divided by folds.
@@ -101,28 +76,27 @@ class TargetStatistics(NumericKind):
         """
         by_fold = self._by_fold(counts)
         sums = by_fold.sum(axis=1)
-        learned = self.changed(counts=ValueCounts(self.name, counts.values, sums))
+        learned = replace(self, counts=replace(counts, sums=sums))
         of_all = learned._counts_of([one[:-1] for one in learned._all()], sums[0])
         learned = super(TargetStatistics, learned).finish(of_all)
         if by_fold.shape[1] == 1:
             return learned
         fields = [one[:-1, :-1].ravel() for one in learned.cross_fitted(counts)]
-        return learned.changed(seen=self._counts_of(fields, by_fold[0].ravel()).seen)
+        return replace(learned, seen=self._counts_of(fields, by_fold[0].ravel()))
 
     def _counts_of(self, fields: list[NDArray], rows: NDArray) -> NumberCounts:
         """How each field is distributed, given its numbers and their weights."""
-        counts = NumberCounts({}, {}, float(rows.sum()))
-        for name, numbers in zip(self.fields, fields, strict=True):
-            counts.seen[name], counts.missing[name] = count_numbers(numbers, rows)
-        return counts
+        named = zip(self.fields, fields, strict=True)
+        return NumberCounts({name: Distribution.of(one, rows) for name, one in named})
 
     @property
-    def grows(self) -> bool:
-        return True
+    def fields(self) -> list[str]:
+        """The names of the fields."""
+        return [f"{self.name}_{part}" for part in ("count", *self.rate_names)]
 
     def grow(self, counts: ValueCounts) -> Self:
         """Add to the sums; the scales stay."""
-        return self.changed(counts=self.counts + counts)
+        return replace(self, counts=self.counts + counts)
 
     def _all(self) -> list[NDArray]:
         """Each field by value, then of missing, last of a value never seen."""
@@ -157,8 +131,8 @@ class TargetStatistics(NumericKind):
         return self._fields(rows * scale, sums, totals)
 
     def _by_fold(self, counts: ValueCounts) -> NDArray:
-        n_sums, n_places = len(self.counts.sums), counts.sums.shape[1]
-        return counts.sums.reshape(n_sums, -1, n_places)
+        n_sums = 1 + 2 * len(self.rate_names)
+        return counts.sums.reshape(n_sums, -1, counts.sums.shape[1])
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         """The fields of each row, from all rows learned from."""
@@ -172,26 +146,22 @@ class TargetStatistics(NumericKind):
         """The fields of the rows that were counted, each from other folds only."""
         places, positions = counts.places(column)
         for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
-            yield name, self.scaled(name, field[folds, places[positions]])
+            yield name, self.scales[name].apply(field[folds, places[positions]])
 
 
 def find_folds(
-    columns: list[Column], weight: NDArray | None, labels: Labels, settings: Settings
+    columns: Table, weight: NDArray | None, labels: Labels, settings: Settings
 ) -> NDArray:
     """The fold of each row that counts, by time or by chance; -1 of the others."""
     params = settings.params
-    folds = np.full(len(labels), -1)
-    counted = np.arange(len(folds))
-    if weight is not None:
-        counted = np.flatnonzero(weight > 0)
+    n_rows, wanted = len(labels), params["target_folds"]
+    counted = np.arange(n_rows) if weight is None else np.flatnonzero(weight > 0)
+    folds = np.full(n_rows, -1)
     if settings.time is not None:
-        (time,) = (column for column in columns if column.name == settings.time)
-        folds[counted] = time_blocks(time, params["target_folds"], counted)
-        return folds
-    y = labels.values[counted, 0] if len(labels.names) == 1 else None
-    folds[counted] = draw_folds(
-        params["target_folds"], len(counted), y, params["random_state"]
-    )
+        folds[counted] = time_blocks(columns[settings.time], wanted, counted)
+    else:
+        y = labels.values[counted, 0] if len(labels.names) == 1 else None
+        folds[counted] = draw_folds(wanted, len(counted), y, params["random_state"])
     return folds
 
 
@@ -230,9 +200,7 @@ def time_blocks(column: Column, n_blocks: Any, counted: NDArray) -> NDArray:
     time = time[counted]
     if np.any(time != time):
         raise ValueError(f"Column {column.name!r} orders the rows, but misses a time.")
-    _, first, ranks = np.unique(np.sort(time), return_index=True, return_inverse=True)
-    places = np.empty(len(time), dtype=np.int64)
-    places[np.argsort(time, kind="stable")] = first[ranks]
+    places = np.searchsorted(np.sort(time), time)
     found, blocks = np.unique(places * n_blocks // len(time), return_inverse=True)
     if len(found) < 2:
         raise ValueError(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Column
-from dephn_sk.preprocessing._distinct import distinct_values
-from dephn_sk.preprocessing._lookup import Lookup, concatenate, order
+from ._columns import Column
+from ._distinct import distinct_values
+from ._lookup import Lookup, concatenate, order
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,23 +36,35 @@ class ValueCounts:
     sums: NDArray[np.float64]
 
     @classmethod
-    def nothing(cls, name: str, n_sums: int = 1) -> ValueCounts:
-        """The counts of no row."""
-        return cls(name, np.empty(0, dtype=object), np.zeros((n_sums, 1)))
+    def of(
+        cls,
+        column: Column,
+        by_row: Sequence[NDArray | None],
+        folds: NDArray | None = None,
+    ) -> ValueCounts:
+        """Sums of numbers by row, None of ones, and by fold within each sum.
 
-    @classmethod
-    def of(cls, name: str, values: NDArray, sums: NDArray) -> ValueCounts:
-        """Sums of values in any order, some of which no row that counts may hold."""
+        Rows of fold -1 do not count.
+        """
+        values, positions = column.distinct.values, column.distinct.positions
+        positions = np.where(positions < 0, len(values), positions)
+        length, n_folds = len(values) + 1, 1
+        if folds is not None:
+            counted, n_folds = folds >= 0, int(folds.max()) + 1
+            positions = (positions + length * folds)[counted]
+            by_row = [None if one is None else one[counted] for one in by_row]
+        counts = [np.bincount(positions, one, length * n_folds) for one in by_row]
+        sums = np.reshape(counts, (-1, length))
         seen = np.flatnonzero(sums[:, :-1].any(axis=0))
         if len(seen) < len(values):
             values = values[seen]
             if values.dtype.kind in "Ouf" and len(values):
                 # of the dtype that they would have without the others
-                again = distinct_values(values, name)
+                again = distinct_values(values, column.name)
                 values = again.values[again.positions]
-        ranks = order(values, name)
-        kept = np.append(seen[ranks], sums.shape[1] - 1)
-        return cls(name, values[ranks], sums[:, kept].astype(np.float64))
+        ranks = order(values, column.name)
+        kept = np.append(seen[ranks], length - 1)
+        return cls(column.name, values[ranks], sums[:, kept].astype(np.float64))
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: one for key, one in vars(self).items() if key != "lookup"}
@@ -67,7 +80,7 @@ class ValueCounts:
         if not len(self):
             sums = other.sums.copy()
             sums[:, -1] += self.sums[:, -1]
-            return ValueCounts(self.name, other.values, sums), np.array([len(other)])
+            return replace(other, sums=sums), np.array([len(other)])
         places = self.lookup.find(other.values)
         new = np.flatnonzero(places < 0)
         if not len(new):
@@ -105,13 +118,8 @@ class ValueCounts:
         return np.append(found, len(self)), distinct.positions
 
 
-def positions_of(column: Column) -> tuple[NDArray, NDArray]:
-    """Distinct values, and each row's position among them, the last for missing."""
-    distinct = column.distinct
-    missing = len(distinct.values)
-    positions = distinct.positions
-    return distinct.values, np.where(positions < 0, missing, positions)
-
-
 def _summed(places: NDArray, sums: NDArray, length: int) -> NDArray:
     return np.array([np.bincount(places, one, length) for one in sums])
+
+
+NOTHING = ValueCounts("", np.empty(0, dtype=object), np.zeros((1, 1)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from sys import getsizeof
 from typing import Self
@@ -10,21 +10,23 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._columns import Codes, Column
-from dephn_sk.preprocessing._distinct import object_array
-from dephn_sk.preprocessing._kind import ColumnKind
-from dephn_sk.preprocessing._settings import Settings
-from dephn_sk.preprocessing._spelling import shown
-from dephn_sk.preprocessing._value_counts import ValueCounts, positions_of
+from ._codes import Coder
+from ._columns import Codes, Column
+from ._distinct import object_array
+from ._kind import Table
+from ._settings import Settings
+from ._spelling import shown
+from ._value_counts import NOTHING, ValueCounts
 
 
-class Vocabulary(ColumnKind):
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Vocabulary(Coder):
     """Values with a code of their own; all others have code 0.
 
-    Parameters
+    Columns that share a vocabulary have the name and the settings of the first one.
+
+    Attributes
     ----------
-    name : str
-        The column's, or that of the first one of those that share the vocabulary.
     min_frequency : int, float or None
         Smallest weight of the rows that hold a value (a share of all rows if a float)
         for the value to have a code.
@@ -34,60 +36,38 @@ class Vocabulary(ColumnKind):
         Whether missing is a value like others; otherwise it has code 0.
     max_bytes : int or None
         Memory for the values of one column beyond which they are refused.
-    table : str or None
-        A name that fields sharing one table have in common.
+    counts : ValueCounts
+        Of rare values too.
+    codes_of : ndarray of shape (n_values + 1,)
+        The code of each counted value, and last of missing.
     """
 
-    role = "category"
     parts = (ValueCounts,)
-    has_codes = True
-    grows = True
-    cardinality = 1
 
-    def __init__(
-        self,
-        name: str,
-        min_frequency: float | None = None,
-        max_categories: int | None = None,
-        missing: bool = False,
-        max_bytes: int | None = None,
-        table: str | None = None,
-    ):
-        super().__init__(name)
-        self.min_frequency = min_frequency
-        self.max_categories = max_categories
-        self.missing = missing
-        self.max_bytes = max_bytes
-        self.table = table
-        self.counts = ValueCounts.nothing(name)  # of rare values too
-        self._codes = np.zeros(1, dtype=np.int64)  # as the counts, the last for missing
+    min_frequency: float | None = None
+    max_categories: int | None = None
+    missing: bool = False
+    max_bytes: int | None = None
+    cardinality: int = 1
+    counts: ValueCounts = NOTHING
+    codes_of: NDArray = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
 
     @classmethod
     def of(cls, column: Column, settings: Settings) -> Self | None:
         if not settings.is_category(column):
             return None
-        return cls.with_settings(column.name, settings)
-
-    @classmethod
-    def with_settings(cls, name: str, settings: Settings) -> Self:
-        """The vocabulary of a column that is known to be categorical."""
-        head = settings.head(name)
+        head = settings.head(column.name)
         return cls(
             head,
-            settings.of("min_frequency", head),
-            settings.of("max_categories", head),
-            settings.params["missing_category"],
-            settings.params["max_vocabulary_bytes"],
-            settings.shared.get(name),
+            min_frequency=settings.of("min_frequency", head),
+            max_categories=settings.of("max_categories", head),
+            missing=settings.of("missing_category", head),
+            max_bytes=settings.of("max_vocabulary_bytes", head),
+            table=settings.shared.get(column.name),
         )
 
     def count(self, column: Column, weight: NDArray | None) -> ValueCounts:
-        values, positions = positions_of(column)
-        sums = np.bincount(positions, weight, len(values) + 1)
-        return ValueCounts.of(column.name, values, sums[None])
-
-    def finish(self, counts: ValueCounts) -> Self:
-        return self.grow(counts)
+        return ValueCounts.of(column, [weight])
 
     def grow(self, counts: ValueCounts) -> Self:
         """Give a code to each value that has earned one; old codes stay."""
@@ -95,7 +75,7 @@ class Vocabulary(ColumnKind):
         self._check_memory(counts)
         mass = counts.sums[0]
         codes = np.zeros(len(mass), dtype=np.int64)
-        codes[places] = self._codes
+        codes[places] = self.codes_of
         threshold = self.min_frequency or 0
         if not isinstance(threshold, Integral):
             threshold = threshold * mass.sum()
@@ -109,7 +89,7 @@ class Vocabulary(ColumnKind):
             new.sort()
         codes[new] = self.cardinality + np.arange(len(new))
         cardinality = self.cardinality + len(new)
-        return self.changed(counts=counts, _codes=codes, cardinality=cardinality)
+        return replace(self, counts=counts, codes_of=codes, cardinality=cardinality)
 
     def _check_memory(self, counts: ValueCounts) -> None:
         if self.max_bytes is None:
@@ -120,37 +100,31 @@ class Vocabulary(ColumnKind):
             size += sum(map(getsizeof, values.tolist()))
         if size > self.max_bytes:
             raise ValueError(
-                f"Column {counts.name!r} has {len(values)} distinct values, such as "
+                f"Column {self.name!r} has {len(values)} distinct values, such as "
                 f"{shown(values[:1].tolist()[0])}, which take {size} bytes, more than "
                 f"max_vocabulary_bytes={self.max_bytes}. Give the column n_buckets, or "
                 "a larger limit."
             )
 
-    def encode(self, *columns: Column) -> Iterator[tuple[str, Codes]]:
-        (column,) = columns
-        yield column.name, Codes(self.codes(column), self.cardinality, self.table)
-
     def codes(self, column: Column) -> NDArray:
-        """The code of each row's value."""
         places, positions = self.counts.places(column)
-        codes = np.append(self._codes, 0).astype(np.int32)
+        codes = np.append(self.codes_of, 0).astype(np.int32)
         return codes[places][positions]  # missing is at -1
 
     def decode_codes(self, codes: NDArray) -> NDArray:
-        """The values of codes; None for code 0."""
         values = np.append(object_array([None]), self.values.astype(object))
         return values[codes]
 
-    def decode(self, name: str, fields: dict[str, Column]) -> NDArray:
+    def decode(self, name: str, fields: Table) -> NDArray:
         return self.decode_codes(as_codes(fields[name]))
 
     @property
     def values(self) -> NDArray:
         """The values in the order of their codes, from code 1."""
         values = self.counts.values
-        if self._codes[-1] > 0:
+        if self.codes_of[-1] > 0:
             values = np.append(values.astype(object), object_array([None]))
-        codes = self._codes[: len(values)]
+        codes = self.codes_of[: len(values)]
         coded = np.flatnonzero(codes)
         return values[coded[np.argsort(codes[coded])]]
 
@@ -159,12 +133,12 @@ class Vocabulary(ColumnKind):
         return len(self.counts) == 0
 
     @property
-    def missing_share(self) -> float:  # type: ignore[override]
+    def missing_share(self) -> float:
         return _share(self.counts.sums[0, -1], self.counts.sums.sum())
 
     @property
-    def rare_share(self) -> float:  # type: ignore[override]
-        rare = self.counts.sums[0, :-1][self._codes[:-1] == 0].sum()
+    def rare_share(self) -> float:
+        rare = self.counts.sums[0, :-1][self.codes_of[:-1] == 0].sum()
         return _share(rare, self.counts.sums.sum())
 
 

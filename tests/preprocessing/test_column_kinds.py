@@ -18,6 +18,7 @@ from dephn_sk.preprocessing._encoding import KINDS, TableEncoding
 from dephn_sk.preprocessing._frames import read_columns
 from dephn_sk.preprocessing._hashing import Hashing
 from dephn_sk.preprocessing._numbers import Duration, Number, NumericKind
+from dephn_sk.preprocessing._settings import Settings
 from dephn_sk.preprocessing._target_statistics import TargetStatistics
 from dephn_sk.preprocessing._vocabulary import Vocabulary
 
@@ -74,8 +75,8 @@ def columns_of(X):
 def kind_of(name):
     """The kind of a column, which has learned nothing, and its column."""
     columns = columns_of(table())
-    params = FieldEncoder(**SETTINGS).get_params()
-    kind = TableEncoding(list(columns.values()), params, True).kinds[name]
+    params, read = FieldEncoder(**SETTINGS).get_params(), list(columns.values())
+    kind = TableEncoding.of(columns, Settings(params, read, True)).kinds[name]
     assert type(kind) is LEARNERS[name]
     return kind, columns[name]
 
@@ -154,6 +155,15 @@ def test_a_kind_comes_back_from_its_state(name):
     assert_same_fields(back.grow(counts).encode(new), learned.grow(counts).encode(new))
 
 
+@pytest.mark.parametrize("name", ["type", "kind", "values", "scales"])
+def test_a_column_may_have_the_name_of_a_part_of_states(name):
+    column = columns_of(pd.DataFrame({name: [1.0, 2.0, 5.0]}))[name]
+    kind = Number(name)
+    learned = kind.finish(kind.count(column, None))
+    back = Number.from_state(learned.state())
+    assert_same_fields(back.encode(column), learned.encode(column))
+
+
 @pytest.mark.parametrize("name", LEARNERS)
 def test_growing_leaves_the_old_object_as_it_was(name):
     kind, column = kind_of(name)
@@ -168,7 +178,9 @@ def test_growing_leaves_the_old_object_as_it_was(name):
 
 def test_target_statistics_merge_by_folds_and_come_back():
     X, column = table(), columns_of(table())["text"]
-    kind = TargetStatistics("text", ("click_rate", "buy_rate"), 2.0)
+    kind = TargetStatistics(
+        "text", rate_names=("click_rate", "buy_rate"), smoothing=2.0
+    )
     folds = np.arange(N_ROWS) % 5
     whole = kind.count(column, None, rates(X), folds)
     parts = [

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 from dephn_sk.preprocessing import FieldEncoder, _edges
-from dephn_sk.preprocessing._numbers import count_numbers
+from dephn_sk.preprocessing._distribution import Distribution
 
 
 def counted(values, weight=None):
     weight = None if weight is None else np.asarray(weight, dtype=float)
-    return count_numbers(np.asarray(values, dtype=float), weight)[0]
+    return Distribution.of(np.asarray(values, dtype=float), weight)
 
 
 def quantile_edges(values, n_bins, weight=None):

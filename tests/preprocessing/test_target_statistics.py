@@ -267,6 +267,14 @@ def test_bad_input_is_named(params, y, message):
         encoder(**params).fit_transform(X, y)
 
 
+@pytest.mark.parametrize("given", [np.array([True, False]), np.array(["user"]), [0]])
+def test_columns_may_be_given_as_an_array(given):
+    X, y = make_data(60)
+    X["age"] = np.arange(60.0)
+    fitted = encoder(target_statistics=given, random_state=0).fit(X, y)
+    assert fitted.numeric_names_ == ("age", "user_count", "user_rate")
+
+
 def test_folds_must_hold_each_row_once():
     class Twice:
         def split(self, X, y=None, groups=None):
@@ -289,7 +297,7 @@ def test_growing_refuses_labels_that_were_not_there():
     grown = encoder(target_folds=2).partial_fit(X, ["no", "yes", "no", "no"])
     with pytest.raises(ValueError, match="Task 'task0' has the label 'maybe'"):
         grown.partial_fit(X, ["no", "maybe", "no", "yes"])
-    with pytest.raises(ValueError, match="partial_fit needs y"):
+    with pytest.raises(ValueError, match="requires y to be passed"):
         grown.partial_fit(X)
 
 
