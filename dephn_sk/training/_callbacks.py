@@ -107,44 +107,32 @@ class NetCallbacks:
         net.callbacks_ = [(name, held[name]) for name in names]
 
 
-def made(given: Sequence[Any] | None) -> NetCallbacks:
-    """Fresh callbacks: a net changes those that it is given."""
-    items = _named(given)
-    if len(dict(items)) < len(items):
-        names = [name for name, _ in items]
+def made(
+    given: Sequence[Any] | None, kept: dict[str, Any] | None = None
+) -> NetCallbacks:
+    """Fresh callbacks, but for those kept: a net changes those that it is given."""
+    items, kept = _named(given), kept or {}
+    names = [name for name, _ in items]
+    if len(set(names)) < len(names):
         raise ValueError(f"callbacks has several entries of one name: {names}.")
-    new = {name: _fresh(name, one) for name, one in items}
-    return NetCallbacks(list(new), new, {})
+    new = {name: _fresh(name, one) for name, one in items if name not in kept}
+    return NetCallbacks(names, new, kept)
 
 
 def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
     """Callbacks of a net that trains on: those given as before keep what they hold."""
-    old, held = dict(_named(before)), dict(net.callbacks_)
-    same = {
-        name
-        for name, one in _named(given)
-        if name in held and name in old and unchanged(one, old[name])
-    }
-    callbacks = made([item for item in _named(given) if item[0] not in same])
-    callbacks.names = [name for name, _ in _named(given)]
-    for name in (*same, "epoch_timer", "print_log"):
-        if name in held:
-            callbacks.kept[name] = _copy(held[name])
-    return callbacks
+    old = dict(_named(before))
+    same = {k for k, one in _named(given) if k in old and unchanged(one, old[k])}
+    going_on = {*same, "epoch_timer", "print_log"}
+    kept = {name: _copy(one) for name, one in net.callbacks_ if name in going_on}
+    return made(given, kept)
 
 
-def copies(given: Sequence[Any] | None) -> list[Any] | None:
+def copies(given: Any) -> Any:
     """What is given, with copies of the callbacks that the user may change later."""
-
-    def copied(item: Any) -> Any:
-        return clone(item, safe=False) if _is_callback(item) else item
-
-    if given is None:
-        return None
-    return [
-        (item[0], *map(copied, item[1:])) if isinstance(item, tuple) else copied(item)
-        for item in given
-    ]
+    if isinstance(given, (list, tuple)):
+        return type(given)(map(copies, given))
+    return clone(given, safe=False) if _is_callback(given) else given
 
 
 def _is_callback(item: Any) -> bool:
