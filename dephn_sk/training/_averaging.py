@@ -119,13 +119,12 @@ class WeightAverage:
         if decay:  # before the first step, averages and weights are the same
             self._log_decay += math.log(decay)
         whole = [i for i in range(len(self.parameters)) if i not in self._moving]
-        torch._foreach_lerp_(
-            [self.values[i] for i in whole],
-            [self.parameters[i] for i in whole],
-            1 - decay,
+        values, weights = (
+            [a[i] for i in whole] for a in (self.values, self.parameters)
         )
-        for i, (rows, values) in self._moving.items():
-            moved = values.lerp_(self.parameters[i].index_select(0, rows), 1 - decay)
+        torch._foreach_lerp_(values, weights, 1 - decay)
+        for i, (rows, average) in self._moving.items():
+            moved = average.lerp_(self.parameters[i].index_select(0, rows), 1 - decay)
             self.values[i].index_copy_(0, rows, moved)
             self._since[i].index_fill_(0, rows, self._log_decay)
         self._moving = {}
@@ -166,9 +165,14 @@ class WeightAverage:
 
     def state(self) -> dict[str, Any]:
         """What :meth:`load` restores, as tensors and numbers."""
-        state: dict[str, Any] = {"n_steps": self.n_steps, "log_decay": self._log_decay}
-        state |= {f"since.{i}": since for i, since in self._since.items()}
-        return state | {f"value.{i}": value for i, value in enumerate(self.values)}
+        since = {f"since.{i}": since for i, since in self._since.items()}
+        values = {f"value.{i}": value for i, value in enumerate(self.values)}
+        return {
+            "n_steps": self.n_steps,
+            "log_decay": self._log_decay,
+            **since,
+            **values,
+        }
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:
