@@ -119,9 +119,8 @@ class WeightAverage:
         if decay:  # before the first step, averages and weights are the same
             self._log_decay += math.log(decay)
         whole = [i for i in range(len(self.parameters)) if i not in self._moving]
-        values, weights = (
-            [a[i] for i in whole] for a in (self.values, self.parameters)
-        )
+        both = self.values, self.parameters
+        values, weights = ([tensors[i] for i in whole] for tensors in both)
         torch._foreach_lerp_(values, weights, 1 - decay)
         for i, (rows, average) in self._moving.items():
             moved = average.lerp_(self.parameters[i].index_select(0, rows), 1 - decay)
@@ -165,14 +164,9 @@ class WeightAverage:
 
     def state(self) -> dict[str, Any]:
         """What :meth:`load` restores, as tensors and numbers."""
-        since = {f"since.{i}": since for i, since in self._since.items()}
-        values = {f"value.{i}": value for i, value in enumerate(self.values)}
-        return {
-            "n_steps": self.n_steps,
-            "log_decay": self._log_decay,
-            **since,
-            **values,
-        }
+        state: dict[str, Any] = {"n_steps": self.n_steps, "log_decay": self._log_decay}
+        state |= {f"since.{i}": since for i, since in self._since.items()}
+        return state | {f"value.{i}": value for i, value in enumerate(self.values)}
 
     @torch.no_grad()
     def load(self, state: Mapping[str, Any]) -> None:

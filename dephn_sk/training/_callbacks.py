@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
@@ -84,48 +83,21 @@ def _name_of(item: Any) -> str | None:
     return item[0] if isinstance(item, tuple) else None
 
 
-@dataclass
-class NetCallbacks:
-    """The callbacks of a net: new ones, and those that go on from another net.
-
-    Attributes
-    ----------
-    names : list of str
-        In order.
-    new, kept : dict of str to Callback
-        New ones are for the net's constructor, which initializes them.
-    """
-
-    names: list[str]
-    new: dict[str, Any]
-    kept: dict[str, Any]
-
-    def put_into(self, net: Any) -> None:
-        """Give an initialized net all callbacks in order, between skorch's own."""
-        held = dict(net.callbacks_) | self.kept
-        names = ["epoch_timer", *self.names, "print_log"]
-        net.callbacks_ = [(name, held[name]) for name in names]
-
-
-def made(
-    given: Sequence[Any] | None, kept: dict[str, Any] | None = None
-) -> NetCallbacks:
-    """Fresh callbacks, but for those kept: a net changes those that it is given."""
-    items, kept = _named(given), kept or {}
+def made(given: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Those kept, and fresh copies of others: a net changes those that it is given."""
+    items = _named(given)
     names = [name for name, _ in items]
     if len(set(names)) < len(names):
         raise ValueError(f"callbacks has several entries of one name: {names}.")
-    new = {name: _fresh(name, one) for name, one in items if name not in kept}
-    return NetCallbacks(names, new, kept)
+    return {k: kept[k] if k in kept else _fresh(k, one) for k, one in items}
 
 
-def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
-    """Callbacks of a net that trains on: those given as before keep what they hold."""
+def kept_of(net: Any, given: Any, before: Any) -> dict[str, Any]:
+    """Callbacks that go on as a net trains on: skorch's, and those given as before."""
     old = dict(_named(before))
     same = {k for k, one in _named(given) if k in old and unchanged(one, old[k])}
     going_on = {*same, "epoch_timer", "print_log"}
-    kept = {name: _copy(one) for name, one in net.callbacks_ if name in going_on}
-    return made(given, kept)
+    return {name: _copy(one) for name, one in net.callbacks_ if name in going_on}
 
 
 def copies(given: Any) -> Any:

@@ -16,12 +16,9 @@ from torch import Tensor
 
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
-from ..tasks import Tasks
 from ._averaging import twin
-from ._callbacks import made
 from ._evaluation import predict_logits
 from ._learned import Learned, device_of
-from ._net import MultiTaskNet
 from ._state import TrainingState
 from ._threads import threads
 
@@ -40,12 +37,17 @@ class FittedModel:
         From which training goes on.
     kept_epoch : int or None
         Epoch, counted from 1, whose weights early stopping kept.
+    net, template, tasks
+        Of the state, and of what was learned before.
     """
 
     learned: Learned
     network: TaskNetwork
     state: TrainingState
     kept_epoch: int | None = None
+    net = property(attrgetter("state.net"))
+    template = property(attrgetter("learned.template"))
+    tasks = property(attrgetter("learned.tasks"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain arrays, and what rebuilds the network around them."""
@@ -65,7 +67,7 @@ class FittedModel:
         with threads(template.n_threads):
             state = learned.state(
                 learned.network(training["seed"]),
-                made(template.callbacks),
+                {},
                 seed=training["seed"],
                 stops=kept["stops"],
                 batch_size=kept["batch_size"],
@@ -79,21 +81,6 @@ class FittedModel:
         state.net.module_ = network.eval()
         vars(self).update(learned=learned, network=network, state=state)
         vars(self).update(kept_epoch=kept["kept_epoch"])
-
-    @property
-    def net(self) -> MultiTaskNet:
-        """The skorch net around the network."""
-        return self.state.net
-
-    @property
-    def template(self) -> Any:
-        """An unfitted estimator with the parameters of the fit."""
-        return self.learned.template
-
-    @property
-    def tasks(self) -> Tasks:
-        """What y was."""
-        return self.learned.tasks
 
     def encode(self, X: Any) -> Fields:
         """The fields of a table."""

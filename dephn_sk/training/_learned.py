@@ -13,7 +13,7 @@ from ..nn import FieldEmbedding, NumericEmbedding, PlainNumbers, TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised
 from ._averaging import WeightAverage
-from ._callbacks import NetCallbacks
+from ._callbacks import made
 from ._loss import MultiTaskLoss
 from ._net import MultiTaskNet
 from ._parameters import ALL_OF_AUTO, AUTO, SCALAR
@@ -111,15 +111,19 @@ class Learned:
     def state(
         self,
         network: TaskNetwork,
-        callbacks: NetCallbacks,
+        kept: dict[str, Any],
         *,
         seed: int,
         stops: bool,
         batch_size: int,
         device: torch.device,
     ) -> TrainingState:
-        """A state at its beginning, around a network; `stops`: early stopping may."""
+        """A state at its beginning, around a network; `stops`: early stopping may.
+
+        Callbacks that are `kept` take the place of new ones of their names.
+        """
         template, tasks, average = self.template, self.tasks, None
+        callbacks = made(template.callbacks, kept)
         loss = MultiTaskLoss(tasks, check_task_weights(template.task_weights, tasks))
         net = MultiTaskNet(
             network,
@@ -129,11 +133,13 @@ class Learned:
             lr=template.learning_rate,
             batch_size=batch_size,
             max_epochs=template.max_epochs,
-            callbacks=list(callbacks.new.items()),
+            callbacks=[(k, one) for k, one in callbacks.items() if k not in kept],
             device=str(device),
             verbose=int(template.verbose),
         ).initialize()
-        callbacks.put_into(net)
+        held = dict(net.callbacks_) | kept
+        names = ("epoch_timer", *callbacks, "print_log")
+        net.callbacks_ = [(name, held[name]) for name in names]
         lower = template._monitored(tasks)[0] == "loss"
         stopping = BestEpoch(template.n_epochs_no_change, lower) if stops else None
         if template.weight_averaging:

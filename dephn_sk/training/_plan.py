@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from sklearn.base import clone
 
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import check_task_weights, combine
-from ._callbacks import NetCallbacks, carried, copies, made
+from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
 from ._learned import Learned, device_of
 from ._parameters import AUTO, check_goes_on
@@ -101,32 +102,31 @@ class FitPlan:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
         if before is None:
-            network = self.learned.network(self.seed)
-            callbacks = made(template.callbacks)
+            network, kept = self.learned.network(self.seed), {}
         else:
             network = copy.deepcopy(before.state.network)
             given = template.callbacks, before.template.callbacks
-            callbacks = carried(before.net, *given)
+            kept = kept_of(before.net, *given)
         state = self.learned.state(
             network,
-            callbacks,
+            kept,
             seed=self.seed,
             stops=self.valid is not None and bool(template.early_stopping),
             batch_size=self.batch_size,
             device=self.train.device,
         )
         if before is not None:
-            self._go_on(state, before, callbacks)
+            self._go_on(state, before, may_go_on=kept.keys())
         return state
 
     def _go_on(
-        self, state: TrainingState, before: FittedModel, callbacks: NetCallbacks
+        self, state: TrainingState, before: FittedModel, may_go_on: Set[str]
     ) -> None:
-        """Let a new state be where the one before has come to."""
+        """Let a new state be where the one before has come to, schedules included."""
         template, anew = self.learned.template, state.settings()
         state.load(before.state.state())
         same_rate = template.learning_rate == before.template.learning_rate
-        if not (same_rate and state.schedules.keys() <= callbacks.kept.keys()):
+        if not (same_rate and state.schedules.keys() <= may_go_on):
             state.restart_schedules(anew)
         state.set_weight_decay(template.weight_decay)
         if state.stopping is not None and state.is_over:

@@ -98,7 +98,8 @@ class TrainingState:
         schedules = dict(self.schedules)
         for name, callback in self.net.callbacks_:
             if (schedule := _schedule_of(callback)) is not None:
-                schedules[name] = _plain(schedule.state_dict())
+                entries = schedule.state_dict().items()
+                schedules[name] = {key: one for key, one in entries if _is_plain(one)}
         return state | _prefixed("schedule", schedules)
 
     def load(self, state: Mapping[str, Any]) -> None:
@@ -203,17 +204,13 @@ def _schedule_of(callback: Any) -> Any:
     return getattr(callback, "lr_scheduler_", None)
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """What of a dict JSON can hold."""
-
-    def fits(value: Any) -> bool:
-        try:
-            json.dumps(value)
-        except TypeError:
-            return False
-        return True
-
-    return {key: value for key, value in values.items() if fits(value)}
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
 
 def _copied(value: Any) -> Any:
