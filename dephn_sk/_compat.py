@@ -31,26 +31,6 @@ from sklearn.utils.validation import (
 # what is passed on to other functions of ours has been checked already
 validate_params = partial(_validate_params, prefer_skip_nested_validation=True)
 
-__all__ = [
-    "BaseEstimator",
-    "HasMethods",
-    "Interval",
-    "InvalidParameterError",
-    "StrOptions",
-    "_BaseKFold",
-    "_UnsupportedGroupCVMixin",
-    "_check_feature_names_in",
-    "_check_sample_weight",
-    "_fit_context",
-    "_get_output_config",
-    "_num_samples",
-    "_safe_indexing",
-    "_validate_shuffle_split",
-    "validate_data",
-    "validate_parameter_constraints",
-    "validate_params",
-]
-
 
 class BaseEstimator(base.BaseEstimator):
     """scikit-learn's; its pickle says by which version of this library it was made."""

@@ -256,11 +256,14 @@ default=None
         with threads(self.n_threads):
             return self._learned().logits(fields)
 
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+    def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
         with threads(self.n_threads):
-            logits = fitted.logits(fitted.encode(X))
-        return fitted.tasks, fitted.tasks.predict(logits)
+            return fitted.tasks, fitted.logits(fitted.encode(X))
+
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+        tasks, logits = self._tasks_and_logits(X)
+        return tasks, tasks.predict(logits)
 
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:
@@ -274,9 +277,7 @@ default=None
         -------
         ndarray of shape (n_samples,) or (n_samples, n_classes)
         """
-        fitted = self._learned()
-        with threads(self.n_threads):
-            logits = fitted.logits(fitted.encode(X))
+        logits = self._tasks_and_logits(X)[1]
         return logits[:, 0] if logits.shape[1] == 1 else logits
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:

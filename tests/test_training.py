@@ -15,7 +15,7 @@ from skorch.callbacks import Callback, Checkpoint, EpochScoring, LRScheduler
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
 from dephn_sk.training._evaluation import Validation
-from dephn_sk.training._split import split_rows
+from dephn_sk.training._rows import split_rows
 
 SMALL = {
     "embedding_dim": 4,

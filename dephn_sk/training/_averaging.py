@@ -119,13 +119,11 @@ class WeightAverage:
         if decay:  # before the first step, averages and weights are the same
             self._log_decay += math.log(decay)
         whole = [i for i in range(len(self.parameters)) if i not in self._moving]
-        torch._foreach_lerp_(
-            [self.values[i] for i in whole],
-            [self.parameters[i] for i in whole],
-            1 - decay,
-        )
-        for i, (rows, values) in self._moving.items():
-            moved = values.lerp_(self.parameters[i].index_select(0, rows), 1 - decay)
+        both = self.values, self.parameters
+        values, weights = ([tensors[i] for i in whole] for tensors in both)
+        torch._foreach_lerp_(values, weights, 1 - decay)
+        for i, (rows, average) in self._moving.items():
+            moved = average.lerp_(self.parameters[i].index_select(0, rows), 1 - decay)
             self.values[i].index_copy_(0, rows, moved)
             self._since[i].index_fill_(0, rows, self._log_decay)
         self._moving = {}

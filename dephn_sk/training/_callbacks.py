@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sklearn.base import BaseEstimator, clone
@@ -84,67 +83,28 @@ def _name_of(item: Any) -> str | None:
     return item[0] if isinstance(item, tuple) else None
 
 
-@dataclass
-class NetCallbacks:
-    """The callbacks of a net: new ones, and those that go on from another net.
-
-    Attributes
-    ----------
-    names : list of str
-        In order.
-    new, kept : dict of str to Callback
-        New ones are for the net's constructor, which initializes them.
-    """
-
-    names: list[str]
-    new: dict[str, Any]
-    kept: dict[str, Any]
-
-    def put_into(self, net: Any) -> None:
-        """Give an initialized net all callbacks in order, between skorch's own."""
-        held = dict(net.callbacks_) | self.kept
-        names = ["epoch_timer", *self.names, "print_log"]
-        net.callbacks_ = [(name, held[name]) for name in names]
-
-
-def made(given: Sequence[Any] | None) -> NetCallbacks:
-    """Fresh callbacks: a net changes those that it is given."""
+def made(given: Any, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """Those kept, and fresh copies of others: a net changes those that it is given."""
     items = _named(given)
-    if len(dict(items)) < len(items):
-        names = [name for name, _ in items]
+    names = [name for name, _ in items]
+    if len(set(names)) < len(names):
         raise ValueError(f"callbacks has several entries of one name: {names}.")
-    new = {name: _fresh(name, one) for name, one in items}
-    return NetCallbacks(list(new), new, {})
+    return {k: kept[k] if k in kept else _fresh(k, one) for k, one in items}
 
 
-def carried(net: Any, given: Any, before: Any) -> NetCallbacks:
-    """Callbacks of a net that trains on: those given as before keep what they hold."""
-    old, held = dict(_named(before)), dict(net.callbacks_)
-    same = {
-        name
-        for name, one in _named(given)
-        if name in held and name in old and unchanged(one, old[name])
-    }
-    callbacks = made([item for item in _named(given) if item[0] not in same])
-    callbacks.names = [name for name, _ in _named(given)]
-    for name in (*same, "epoch_timer", "print_log"):
-        if name in held:
-            callbacks.kept[name] = _copy(held[name])
-    return callbacks
+def kept_of(net: Any, given: Any, before: Any) -> dict[str, Any]:
+    """Callbacks that go on as a net trains on: skorch's, and those given as before."""
+    old = dict(_named(before))
+    same = {k for k, one in _named(given) if k in old and unchanged(one, old[k])}
+    going_on = {*same, "epoch_timer", "print_log"}
+    return {name: _copy(one) for name, one in net.callbacks_ if name in going_on}
 
 
-def copies(given: Sequence[Any] | None) -> list[Any] | None:
+def copies(given: Any) -> Any:
     """What is given, with copies of the callbacks that the user may change later."""
-
-    def copied(item: Any) -> Any:
-        return clone(item, safe=False) if _is_callback(item) else item
-
-    if given is None:
-        return None
-    return [
-        (item[0], *map(copied, item[1:])) if isinstance(item, tuple) else copied(item)
-        for item in given
-    ]
+    if isinstance(given, (list, tuple)):
+        return type(given)(map(copies, given))
+    return clone(given, safe=False) if _is_callback(given) else given
 
 
 def _is_callback(item: Any) -> bool:

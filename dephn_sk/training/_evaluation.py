@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -29,13 +29,10 @@ def forward(network: TaskNetwork, inputs: dict[str, Any], precision: str) -> Ten
         return network(**inputs).float()
 
 
-def products(
-    device: torch.device, precision: str
-) -> contextlib.AbstractContextManager[None]:
+def products(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Matrix products of the precision that is asked for, as long as it runs."""
-    if device.type == "cuda" and precision == "tf32":
-        return tensor_float_32
-    return contextlib.nullcontext()
+    lower = device.type == "cuda" and precision == "tf32"
+    return tensor_float_32 if lower else nullcontext()
 
 
 @torch.inference_mode()
@@ -50,10 +47,8 @@ def predict_logits(
     """
     with products(source.device, precision):
         blocks = [
-            forward(network, _fill(batch.inputs), precision)[
-                : len(batch.inputs["codes"])
-            ]
-            for batch in source.batches(PREDICT_BLOCK)
+            forward(network, _fill(inputs), precision)[: len(inputs["codes"])]
+            for inputs, *_ in source.batches(PREDICT_BLOCK)
         ]
     return torch.cat(blocks).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).cpu().numpy()
 
@@ -63,19 +58,15 @@ def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
     missing = -len(inputs["codes"]) % ROW_MULTIPLE
     if not missing:
         return inputs
-    filled: dict[str, Any] = {
-        # pad refuses a table without columns before torch 2.7
-        key: torch.cat(
-            [inputs[key], inputs[key].new_zeros(missing, inputs[key].shape[1])]
-        )
-        for key in ("codes", "numbers")
-    }
+    filled = dict(inputs)
+    for key in ("codes", "numbers"):  # pad refuses a table without columns, torch < 2.7
+        zeros = inputs[key].new_zeros(missing, inputs[key].shape[1])
+        filled[key] = torch.cat([inputs[key], zeros])
     if "bags" in inputs:
+        ends = [bag.offsets[-1:].expand(missing) for bag in inputs["bags"]]
         filled["bags"] = [
-            bag._replace(
-                offsets=torch.cat([bag.offsets, bag.offsets[-1:].expand(missing)])
-            )
-            for bag in inputs["bags"]
+            bag._replace(offsets=torch.cat([bag.offsets, end]))
+            for bag, end in zip(inputs["bags"], ends, strict=True)
         ]
     return filled
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,10 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from ..nn import TaskNetwork
-from ..preprocessing import FieldEncoder, Fields
-from ..tasks import Tasks
+from ..preprocessing import Fields
 from ._averaging import twin
-from ._callbacks import made
 from ._evaluation import predict_logits
 from ._learned import Learned, device_of
-from ._net import MultiTaskNet
-from ._source import ArraySource
 from ._state import TrainingState
 from ._threads import threads
 
@@ -40,38 +37,41 @@ class FittedModel:
         From which training goes on.
     kept_epoch : int or None
         Epoch, counted from 1, whose weights early stopping kept.
+    net, template, tasks
+        Of the state, and of what was learned before.
     """
 
     learned: Learned
     network: TaskNetwork
     state: TrainingState
     kept_epoch: int | None = None
+    net = property(attrgetter("state.net"))
+    template = property(attrgetter("learned.template"))
+    tasks = property(attrgetter("learned.tasks"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Plain arrays, and what rebuilds the network around them."""
-        state, network = self.state.state(), _arrays(self.network.state_dict())
-        if self.network is self.state.evaluated:  # it is in the state already
-            network = {}
+        known = self.network is self.state.evaluated  # it is in the state already
         return {
             "learned": self.learned,
             "kept_epoch": self.kept_epoch,
             "stops": self.state.stopping is not None,
             "batch_size": self.net.batch_size,
-            "training": _arrays(state),
-            "weights": network,
+            "training": _arrays(self.state.state()),
+            "weights": {} if known else _arrays(self.network.state_dict()),
         }
 
     def __setstate__(self, kept: dict[str, Any]) -> None:
         learned, training = kept["learned"], _tensors(kept["training"])
-        seed = training["seed"]
-        with threads(learned.template.n_threads):
+        template = learned.template
+        with threads(template.n_threads):
             state = learned.state(
-                learned.network(seed),
-                made(learned.template.callbacks),
-                seed=seed,
+                learned.network(training["seed"]),
+                {},
+                seed=training["seed"],
                 stops=kept["stops"],
                 batch_size=kept["batch_size"],
-                device=_device(learned.template),
+                device=_device(template.device),
             )
             state.load(training)
         network = state.evaluated
@@ -79,39 +79,16 @@ class FittedModel:
             network = twin(state.network)
             network.load_state_dict(_tensors(kept["weights"]))
         state.net.module_ = network.eval()
-        kept_epoch = kept["kept_epoch"]
-        vars(self).update(
-            learned=learned, network=network, state=state, kept_epoch=kept_epoch
-        )
-
-    @property
-    def net(self) -> MultiTaskNet:
-        """The skorch net around the network."""
-        return self.state.net
-
-    @property
-    def template(self) -> Any:
-        """An unfitted estimator with the parameters of the fit."""
-        return self.learned.template
-
-    @property
-    def tasks(self) -> Tasks:
-        """What y was."""
-        return self.learned.tasks
-
-    @property
-    def encoder(self) -> FieldEncoder:
-        """What X was."""
-        return self.learned.encoder
+        vars(self).update(learned=learned, network=network, state=state)
+        vars(self).update(kept_epoch=kept["kept_epoch"])
 
     def encode(self, X: Any) -> Fields:
         """The fields of a table."""
-        return self.encoder.encode(X, dtype=np.dtype(self.template.dtype))
+        return self.learned.encoder.encode(X, dtype=np.dtype(self.template.dtype))
 
     def logits(self, fields: Fields) -> NDArray[np.float64]:
         """Logits of all tasks, (n_rows, sum(n_outputs))."""
-        dtype = getattr(torch, self.template.dtype)
-        source = ArraySource(fields, device=self.net.device, dtype=dtype)
+        source = self.learned.source(fields, self.net.device)
         logits = predict_logits(self.network, source, self.template.precision)
         return logits.astype(np.float64)
 
@@ -138,18 +115,18 @@ def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _device(template: Any) -> torch.device:
+def _device(name: str) -> torch.device:
     """The device of the fit, or the CPU where it is not to be had."""
     try:
-        return device_of(template.device)
+        return device_of(name)
     except ValueError as error:
         warnings.warn(f"{error} The CPU is used instead.", UserWarning, stacklevel=3)
         return torch.device("cpu")
 
 
-def _shown(name: str, text: str) -> property:
+def _shown(path: str, text: str) -> property:
     """A property that shows what a FittedModel holds."""
-    return property(lambda self: getattr(self._learned(), name), doc=text)
+    return property(lambda self: attrgetter(path)(self._learned()), doc=text)
 
 
 class FittedAttributes:
@@ -180,11 +157,15 @@ class FittedAttributes:
         return self
 
     tasks_: Any = _shown("tasks", "Names, classes and kinds of the tasks.")
-    encoder_: Any = _shown("encoder", "Encoder fitted on X.")
+    encoder_: Any = _shown("learned.encoder", "Encoder fitted on X.")
     net_: Any = _shown("net", "The trained skorch net.")
     network_: Any = _shown("network", "The network that predicts.")
     kept_epoch_: Any = _shown(
         "kept_epoch", "Epoch, counted from 1, that early stopping kept, or None."
+    )
+    n_features_in_: Any = _shown("learned.encoder.n_features_in_", "Columns of X.")
+    feature_names_in_: Any = _shown(
+        "learned.encoder.feature_names_in_", "Names of the columns of X, if any."
     )
 
     @property
@@ -197,16 +178,6 @@ class FittedAttributes:
     def fitted_params_(self) -> dict[str, Any]:
         """The parameters with which it was fitted."""
         return self._learned().template.get_params(deep=False)
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns of X."""
-        return self._learned().encoder.n_features_in_
-
-    @property
-    def feature_names_in_(self) -> NDArray:
-        """Names of the columns of X, where it has names."""
-        return self._learned().encoder.feature_names_in_
 
     @property
     def n_iter_(self) -> int:
@@ -236,12 +207,10 @@ class FittedAttributes:
 def _epoch(row: dict[str, Any], tasks: tuple[str, ...]) -> dict[str, float]:
     """One epoch's numbers, with a name for each task's."""
     flat = {"epoch": row["epoch"], "dur": row.get("dur", np.nan)}
-    for prefix in ("train", "valid"):
-        if f"{prefix}_loss" not in row:
-            continue
-        flat[f"{prefix}_loss"] = row[f"{prefix}_loss"]
-        for what in ("loss", "score"):
-            values = row.get(f"{prefix}_task_{what}", ())
-            for name, value in zip(tasks, values, strict=False):
-                flat[f"{prefix}_{what}_{name}"] = value
+    for what in ("train_loss", "valid_loss", "valid_score"):
+        if what in row:  # a score is a task's alone
+            flat[what] = row[what]
+        values = row.get(what.replace("_", "_task_"), ())
+        for name, value in zip(tasks, values, strict=False):
+            flat[f"{what}_{name}"] = value
     return flat

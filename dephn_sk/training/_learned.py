@@ -12,7 +12,8 @@ from .._suggest import did_you_mean
 from ..nn import FieldEmbedding, NumericEmbedding, PlainNumbers, TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised
-from ._callbacks import NetCallbacks
+from ._averaging import WeightAverage
+from ._callbacks import made
 from ._loss import MultiTaskLoss
 from ._net import MultiTaskNet
 from ._parameters import ALL_OF_AUTO, AUTO, SCALAR
@@ -82,10 +83,8 @@ class Learned:
         network.start_from(torch.from_numpy(self.start))
         return network.to(getattr(torch, template.dtype))
 
-    def _numeric(
-        self, generator: torch.Generator
-    ) -> NumericEmbedding | PlainNumbers | None:
-        """How numbers become vectors."""
+    def _numeric(self, generator: torch.Generator) -> Any:
+        """How numbers become vectors; None where there are none."""
         kind = self.template.numeric_embedding
         if kind == SCALAR:
             return PlainNumbers(len(self.edges))
@@ -98,10 +97,10 @@ class Learned:
             generator=generator,
         )
 
-    def source(self, fields: Fields) -> ArraySource:
-        """Rows on the device, in the precision of the network."""
+    def source(self, fields: Fields, device: str | torch.device) -> ArraySource:
+        """Rows on a device, in the precision of the network."""
         dtype = getattr(torch, self.template.dtype)
-        return ArraySource(fields, device=device_of(self.template.device), dtype=dtype)
+        return ArraySource(fields, device=device, dtype=dtype)
 
     def kept(self, labels: Labels, weights: NDArray) -> tuple[NDArray, NDArray | None]:
         """Labels and weights as a source keeps them; None is all ones."""
@@ -112,15 +111,19 @@ class Learned:
     def state(
         self,
         network: TaskNetwork,
-        callbacks: NetCallbacks,
+        kept: dict[str, Any],
         *,
         seed: int,
         stops: bool,
         batch_size: int,
         device: torch.device,
     ) -> TrainingState:
-        """A state at its beginning, around a network; `stops`: early stopping may."""
-        template, tasks = self.template, self.tasks
+        """A state at its beginning, around a network; `stops`: early stopping may.
+
+        Callbacks that are `kept` take the place of new ones of their names.
+        """
+        template, tasks, average = self.template, self.tasks, None
+        callbacks = made(template.callbacks, kept)
         loss = MultiTaskLoss(tasks, check_task_weights(template.task_weights, tasks))
         net = MultiTaskNet(
             network,
@@ -130,14 +133,15 @@ class Learned:
             lr=template.learning_rate,
             batch_size=batch_size,
             max_epochs=template.max_epochs,
-            callbacks=list(callbacks.new.items()),
+            callbacks=[(k, one) for k, one in callbacks.items() if k not in kept],
             device=str(device),
             verbose=int(template.verbose),
         ).initialize()
-        callbacks.put_into(net)
+        held = dict(net.callbacks_) | kept
+        names = ("epoch_timer", *callbacks, "print_log")
+        net.callbacks_ = [(name, held[name]) for name in names]
         lower = template._monitored(tasks)[0] == "loss"
         stopping = BestEpoch(template.n_epochs_no_change, lower) if stops else None
-        averaging = template.weight_averaging
-        return TrainingState(
-            net, seed=seed, weight_averaging=averaging, stopping=stopping
-        )
+        if template.weight_averaging:
+            average = WeightAverage(network, template.weight_averaging)
+        return TrainingState(net, network, seed, average, stopping)

@@ -52,9 +52,8 @@ class MultiTaskLoss(nn.Module):
         super().__init__()
         self.tasks = tasks
         learned = isinstance(task_weights, str)
-        self.uncertainty = (
-            nn.Parameter(torch.zeros(len(tasks.names))) if learned else None
-        )
+        zeros = torch.zeros(len(tasks.names))
+        self.uncertainty = nn.Parameter(zeros) if learned else None
         given = None if learned or task_weights is None else torch.tensor(task_weights)
         self.register_buffer("task_weights", given)
 

@@ -10,8 +10,6 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
-from ..nn import TaskNetwork
-from ._loss import MultiTaskLoss
 from ._table_optimizer import TableAdamW
 
 # how a group of parameters may learn, by the `rule` of TaskNetwork.parameter_groups
@@ -42,11 +40,6 @@ class MultiTaskNet(NeuralNet):
 
     rules_: dict[str, torch.optim.Optimizer]
 
-    def __init__(
-        self, module: TaskNetwork, criterion: MultiTaskLoss, **kwargs: Any
-    ) -> None:
-        super().__init__(module, criterion=criterion, **kwargs)
-
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         # PassthroughScoring needs the loss of each batch, which nobody waits for here
@@ -64,20 +57,20 @@ class MultiTaskNet(NeuralNet):
         own = list(self.criterion_.parameters())
         groups["adam"] += [{"params": own}] if own else []
         given = {"lr": self.lr, **self.get_params_for("optimizer")}
-        rules = {
+        self.rules_ = {
             rule: RULES[rule](own, **(given if rule == "adam" else {}))
             for rule, own in groups.items()
             if any(p.numel() for group in own for p in group["params"])
         }
-        self.rules_ = rules
-        self.optimizer_ = rules.get("adam") or next(iter(rules.values()))
+        self.optimizer_ = self.rules_.get("adam") or next(iter(self.rules_.values()))
         return self
 
-    def hears(self, hook: str) -> bool:
-        """Whether some callback wants to be told of that."""
+    def hears(self, *hooks: str) -> bool:
+        """Whether some callback wants to be told of one of these."""
         return any(
-            getattr(type(cb), hook) is not getattr(Callback, hook)
-            for _, cb in self.callbacks_
+            getattr(type(callback), hook) is not getattr(Callback, hook)
+            for _, callback in self.callbacks_
+            for hook in hooks
         )
 
     def parameters_with_gradients(self) -> Iterator[tuple[str, Tensor]]:

@@ -32,6 +32,7 @@ DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
 WIDTHS = ["array-like"]
 SHARE = [Interval(Real, 0, 1, closed="left")]
+PART = [Interval(Real, 0, 1, closed="neither")]
 
 
 def check_widths(estimator: TrainingParameters) -> None:
@@ -167,9 +168,7 @@ class TrainingParameters(ParameterTable):
     monitor: str | tuple[str, str] = parameter(
         "loss", [StrOptions(set(MONITORS)), tuple]
     )
-    validation_fraction: float = parameter(
-        0.1, [Interval(Real, 0, 1, closed="neither")]
-    )
+    validation_fraction: float = parameter(0.1, PART)
     n_epochs_no_change: int = parameter(3, AT_LEAST_ONE)
     warm_start: bool = parameter(False, ["boolean"])
     callbacks: Sequence[Any] | None = parameter(None, [list, tuple, None])
@@ -206,14 +205,12 @@ class TrainingParameters(ParameterTable):
         self._check_numeric_embedding()
 
     def _check_numeric_embedding(self) -> None:
-        if self.numeric_embedding == AUTO:
-            return
-        if self.numeric_embedding == SCALAR:
-            if self.reads_vectors:
-                raise ValueError(
-                    f"numeric_embedding={SCALAR!r} gives numbers no vectors, which "
-                    f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
-                )
+        if self.numeric_embedding == SCALAR and self.reads_vectors:
+            raise ValueError(
+                f"numeric_embedding={SCALAR!r} gives numbers no vectors, which "
+                f"{type(self).__name__} needs; choose of {NUMERIC_EMBEDDINGS}."
+            )
+        if self.numeric_embedding in (AUTO, SCALAR):
             return
         parts = self.numeric_embedding.replace("|", "+").split("+")
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
@@ -275,7 +272,6 @@ def unchanged(new: Any, old: Any) -> bool:
     if hasattr(new, "get_params"):
         return unchanged(new.get_params(deep=False), old.get_params(deep=False))
     try:  # by what they hold; a copy is no other value
-        same: bool = joblib.hash(new) == joblib.hash(old)
+        return joblib.hash(new) == joblib.hash(old)
     except (pickle.PicklingError, TypeError, AttributeError):  # no copy can be made
         return False
-    return same

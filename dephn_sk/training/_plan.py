@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
+from collections.abc import Set
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.base import clone
 
-from ..nn import TaskNetwork
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import check_task_weights, combine
-from ._callbacks import NetCallbacks, carried, copies, made
+from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
-from ._learned import Learned
+from ._learned import Learned, device_of
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
 from ._rows import Rows, check_call
@@ -86,18 +85,10 @@ class FitPlan:
             seed=seed,
             sets_aside=not grows and validation[0] is None,
         )
-        tasks = rows.tasks
-        check_task_weights(template.task_weights, tasks)
-        monitor = template._monitored(tasks)
-        encoder, fields = _encoded(template, rows, before, grows, seed)
-        if before is None:
-            edges, start = _edges(template, encoder), _start(rows)
-        else:
-            edges, start = before.learned.edges, before.learned.start
-        learned = Learned(template, tasks, encoder, edges, start)
-        train, valid = _sources(learned, fields, rows)
-        if validation[0] is not None:
-            valid = _given(learned, rows, *validation)
+        check_task_weights(template.task_weights, rows.tasks)
+        monitor = template._monitored(rows.tasks)
+        learned, fields = _learned(template, rows, before, grows, seed)
+        train, valid = _sources(learned, fields, rows, *validation)
         watched = valid is not None and bool(template.early_stopping)
         batch_size = _rows_in_batch(template.batch_size, len(rows.train), watched)
         return cls(learned, train, valid, epochs, batch_size, seed, monitor, before)
@@ -111,38 +102,41 @@ class FitPlan:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
         if before is None:
-            network = self.learned.network(self.seed)
-            return self._state(network, made(template.callbacks))
-        old, params = before.state, before.template
-        callbacks = carried(old.net, template.callbacks, params.callbacks)
-        state = self._state(copy.deepcopy(old.network), callbacks)
-        anew = state.settings()
-        state.load(old.state())
-        same_rate = template.learning_rate == params.learning_rate
-        if not (same_rate and state.schedules.keys() <= callbacks.kept.keys()):
+            network, kept = self.learned.network(self.seed), {}
+        else:
+            network = copy.deepcopy(before.state.network)
+            given = template.callbacks, before.template.callbacks
+            kept = kept_of(before.net, *given)
+        state = self.learned.state(
+            network,
+            kept,
+            seed=self.seed,
+            stops=self.valid is not None and bool(template.early_stopping),
+            batch_size=self.batch_size,
+            device=self.train.device,
+        )
+        if before is not None:
+            self._go_on(state, before, may_go_on=kept.keys())
+        return state
+
+    def _go_on(
+        self, state: TrainingState, before: FittedModel, may_go_on: Set[str]
+    ) -> None:
+        """Let a new state be where the one before has come to, schedules included."""
+        template, anew = self.learned.template, state.settings()
+        state.load(before.state.state())
+        same_rate = template.learning_rate == before.template.learning_rate
+        if not (same_rate and state.schedules.keys() <= may_go_on):
             state.restart_schedules(anew)
         state.set_weight_decay(template.weight_decay)
         if state.stopping is not None and state.is_over:
             state.stopping.misses = 0  # whoever goes on wants more epochs
         sizes, smaller = (
             (encoder.cardinalities_, encoder.bag_cardinalities_)
-            for encoder in (self.learned.encoder, before.encoder)
+            for encoder in (self.learned.encoder, before.learned.encoder)
         )
         if sizes != smaller:
             state.grow(*sizes)
-        return state
-
-    def _state(self, network: TaskNetwork, callbacks: NetCallbacks) -> TrainingState:
-        """A state at its beginning, around a network."""
-        stops = self.learned.template.early_stopping
-        return self.learned.state(
-            network,
-            callbacks,
-            seed=self.seed,
-            stops=self.valid is not None and bool(stops),
-            batch_size=self.batch_size,
-            device=self.train.device,
-        )
 
     def undefined_monitor(self) -> str:
         """What is said where the validation rows do not tell what is watched."""
@@ -168,62 +162,57 @@ def template_of(estimator: Any) -> Any:
     return template
 
 
-def _start(rows: Rows) -> NDArray:
-    """Logits of the rates among the rows that train."""
-    return rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
-
-
-def _encoded(
+def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
-) -> tuple[FieldEncoder, Fields]:
-    """The encoder of this fit, and the rows' fields."""
-    dtype = np.dtype(template.dtype)
-    given = rows.X, rows.y, rows.counted, dtype
-    if before is not None and grows:
-        return before.encoder.grown(*given)
-    if before is not None:  # the same rows, maybe, as in the fit before
-        return before.encoder, before.encoder.encode_cross_fitted(*given)
+) -> tuple[Learned, Fields]:
+    """What is learned before training, and the rows' fields."""
+    given = rows.X, rows.y, rows.counted, np.dtype(template.dtype)
+    if before is not None:
+        encoder = before.learned.encoder
+        if grows:
+            encoder, fields = encoder.grown(*given)
+        else:  # the same rows, maybe, as in the fit before
+            fields = encoder.encode_cross_fitted(*given)
+        return replace(before.learned, template=template, encoder=encoder), fields
     encoder = _new_encoder(template, seed)
-    return encoder, encoder.fit_encode(*given)
+    fields = encoder.fit_encode(*given)
+    auto = template.numeric_embedding == AUTO
+    edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
+    start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
+    return Learned(template, rows.tasks, encoder, edges, start), fields
 
 
 def _new_encoder(template: Any, seed: int) -> FieldEncoder:
     """A copy of the given encoder, or one with defaults; its folds have a seed."""
     if template.encoder is None:
         return FieldEncoder(categorical_features=template.categorical_features)
-    encoder: FieldEncoder = clone(template.encoder)
+    encoder = clone(template.encoder)
     given = encoder.random_state
     folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
     encoder.set_params(random_state=folds)  # the same folds whenever it goes on
     return encoder
 
 
-def _edges(template: Any, encoder: FieldEncoder) -> list[NDArray]:
-    """Edges of the bins of each number, in the precision of the network."""
-    auto = template.numeric_embedding == AUTO
-    return encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
-
-
 def _sources(
-    learned: Learned, fields: Fields, rows: Rows
+    learned: Learned, fields: Fields, rows: Rows, X: Any, y: Any
 ) -> tuple[Source, Source | None]:
-    """The rows that train, and those that were set aside."""
-    table = learned.source(fields)
-    train, *valid = (
-        table.part(*rows.part(learned, own))
-        for own in (rows.train, rows.valid)
-        if len(own)
-    )
-    return train, valid[0] if valid else None
+    """The rows that train, and those that validate: set aside, or the user's.
 
-
-def _given(learned: Learned, rows: Rows, X: Any, y: Any) -> Source:
-    """A validation set of the user's, whose classes weigh as in the rows that train."""
-    labels = learned.tasks.read(y)
-    given = learned.template.class_weight
-    weights = combine(labels, learned.tasks, None, given, rates_from=rows.rates)
-    fields = learned.encoder.encode(X, dtype=np.dtype(learned.template.dtype))
-    return learned.source(fields).part(None, *learned.kept(labels, weights))
+    The classes of the user's weigh as in the rows that train.
+    """
+    template, tasks = learned.template, learned.tasks
+    device = device_of(template.device)
+    table = learned.source(fields, device)
+    train = table.part(*rows.part(learned, rows.train))
+    if len(rows.valid):
+        return train, table.part(*rows.part(learned, rows.valid))
+    if X is None:
+        return train, None
+    labels = tasks.read(y)
+    weights = combine(labels, tasks, None, template.class_weight, rows.rates)
+    fields = learned.encoder.encode(X, dtype=np.dtype(template.dtype))
+    valid = learned.source(fields, device)
+    return train, valid.part(None, *learned.kept(labels, weights))
 
 
 def _rows_in_batch(batch_size: Any, n_rows: int, stops_early: bool) -> int:
@@ -234,7 +223,5 @@ def _rows_in_batch(batch_size: Any, n_rows: int, stops_early: bool) -> int:
     if batch_size != "auto":
         return int(batch_size)
     least, most = AUTO_BATCH_SIZES
-    if not stops_early:
-        return most
-    power: int = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
-    return min(most, max(least, power))
+    power = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
+    return min(most, max(least, power)) if stops_early else most

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -30,12 +29,7 @@ class TensorFloat32:
                 change_setting("tf32" if has_own_setting() else "high")
             self._inside += 1
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with self._lock:
             self._inside -= 1
             if not self._inside:
@@ -53,8 +47,7 @@ def has_own_setting() -> bool:
 def setting() -> str:
     """Torch's setting for CUDA's products, under the name that this torch knows."""
     if has_own_setting():
-        precision: str = torch.backends.cuda.matmul.fp32_precision
-        return precision
+        return torch.backends.cuda.matmul.fp32_precision
     return torch.get_float32_matmul_precision()
 
 

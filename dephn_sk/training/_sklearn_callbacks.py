@@ -7,7 +7,7 @@ from the search. They share nothing with the parameter ``callbacks``, which is s
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from skorch.callbacks import Callback
@@ -29,16 +29,11 @@ __all__ = ["CallbackSupportMixin", "reported_epochs", "with_callbacks"]
 
 
 class EpochReport(Callback):
-    """Opens and closes one of scikit-learn's contexts for each epoch.
+    """Opens and closes one of scikit-learn's contexts for each epoch."""
 
-    `fitted` gives the attributes that the estimator would have now.
-    """
-
-    def __init__(
-        self, context: Any, given: dict[str, Any], fitted: Callable[[], dict[str, Any]]
-    ) -> None:
+    def __init__(self, context: Any, given: dict[str, Any]) -> None:
         self.context = context
-        self.given = {**given, "reconstruction_attributes": fitted}
+        self.given = given
         self.epoch: Any = None
 
     def on_epoch_begin(self, net: Any, **kwargs: Any) -> None:
@@ -69,16 +64,13 @@ def reported_epochs(
     context.call_on_fit_task_begin(**given)
     net = trainer.state.net
     before = net.callbacks_
-
-    def fitted() -> dict[str, Any]:
-        return {"_fitted": trainer.snapshot()}
-
+    # the attributes that the estimator would have now
+    now = {"reconstruction_attributes": lambda: {"_fitted": trainer.snapshot()}}
     # last: what stops training has then been told of the epoch
-    net.callbacks_ = [*before, ("report", EpochReport(context, given, fitted))]
+    net.callbacks_ = [*before, ("report", EpochReport(context, given | now))]
     try:
         yield
     finally:
         net.callbacks_ = before
-    context.call_on_fit_task_end(
-        **given, reconstruction_attributes=lambda: {"_fitted": trainer.fitted()}
-    )
+    then = {"reconstruction_attributes": lambda: {"_fitted": trainer.fitted()}}
+    context.call_on_fit_task_end(**given, **then)

@@ -6,7 +6,8 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from itertools import chain, pairwise
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -15,6 +16,8 @@ from torch import Tensor
 from ..nn import Members
 from ..preprocessing import Fields
 from ._randomness import generator_of
+
+Given: TypeAlias = np.ndarray | None  # or not given
 
 
 class Batch(NamedTuple):
@@ -125,10 +128,10 @@ class ArraySource(Source):
     def __init__(
         self,
         fields: Fields,
-        labels: np.ndarray | None = None,
-        weights: np.ndarray | None = None,
+        labels: Given = None,
+        weights: Given = None,
         *,
-        rows: np.ndarray | None = None,
+        rows: Given = None,
         device: str | torch.device = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -136,47 +139,39 @@ class ArraySource(Source):
         self.dtype = dtype
         resident = fits(size_of(fields, dtype), self.device)
         self.home = self.device if resident else torch.device("cpu")
-        self.codes: Any = _tensor(fields.codes).to(self.home)
+        self.codes: Any = self._exact(fields.codes)
         self.numbers: Any = self._floats(fields.numbers)
         self.bags = [
             Members(
-                _tensor(bag.members).to(self.home),
-                _tensor(bag.offsets).to(self.home),
-                self._floats(bag.weights),
+                self._exact(b.members), self._exact(b.offsets), self._floats(b.weights)
             )
-            for bag in fields.bags
+            for b in fields.bags
         ]
         self._ends = [_tensor(bag.offsets) for bag in fields.bags]
         self._choose(rows, labels, weights)
 
     def part(
-        self,
-        rows: np.ndarray | None,
-        labels: np.ndarray | None = None,
-        weights: np.ndarray | None = None,
+        self, rows: Given, labels: Given = None, weights: Given = None
     ) -> ArraySource:
         """A source of some of the rows, on the same memory."""
         part = copy.copy(self)
         part._choose(rows, labels, weights)
         return part
 
-    def _choose(
-        self,
-        rows: np.ndarray | None,
-        labels: np.ndarray | None,
-        weights: np.ndarray | None,
-    ) -> None:
+    def _choose(self, rows: Given, labels: Given, weights: Given) -> None:
         self._rows = None  # as `rows`, but always in the processor's memory
         if rows is not None:
             self._rows = _tensor(rows.astype(row_type(len(self.codes)), copy=False))
         self.rows = None if self._rows is None else self._rows.to(self.home)
         self.n_rows = len(self.codes if rows is None else rows)
-        self.labels = self._floats(labels)
-        if labels is not None and labels.dtype.itemsize == 1:
-            self.labels = _tensor(labels).to(self.home)
-        self.weights = self._floats(weights)
+        small = labels is not None and labels.dtype.itemsize == 1
+        self.labels: Any = (self._exact if small else self._floats)(labels)
+        self.weights: Any = self._floats(weights)
 
-    def _floats(self, array: np.ndarray | None) -> Tensor | None:
+    def _exact(self, array: Any) -> Tensor:
+        return _tensor(array).to(self.home)
+
+    def _floats(self, array: Given) -> Tensor | None:
         return None if array is None else _tensor(array).to(self.home, self.dtype)
 
     knows_ranks = True
@@ -211,21 +206,14 @@ class ArraySource(Source):
         self, at: Tensor | slice, n_members: Sequence[int | None] | None = None
     ) -> Batch:
         rows = at if self.rows is None else _select(self.rows, at)
-        inputs: dict = {
-            "codes": _select(self.codes, rows),
-            "numbers": _select(self.numbers, rows),
-        }
+        codes, numbers = _select(self.codes, rows), _select(self.numbers, rows)
+        inputs: dict[str, Any] = {"codes": codes, "numbers": numbers}
         if self.bags:
-            n_members = n_members or [None] * len(self.bags)
-            inputs["bags"] = [
-                _take_members(bag, rows, n)
-                for bag, n in zip(self.bags, n_members, strict=True)
-            ]
-        return Batch(
-            inputs,
-            None if self.labels is None else _select(self.labels, at).to(self.dtype),
-            None if self.weights is None else _select(self.weights, at),
-        )
+            bags = zip(self.bags, n_members or [None] * len(self.bags), strict=True)
+            inputs["bags"] = [_take_members(bag, rows, n) for bag, n in bags]
+        labels = None if self.labels is None else _select(self.labels, at)
+        weights = None if self.weights is None else _select(self.weights, at)
+        return Batch(inputs, None if labels is None else labels.to(self.dtype), weights)
 
 
 RESIDENT_SHARE = 0.5  # of a device's free memory, that data may take for good
@@ -233,11 +221,9 @@ RESIDENT_SHARE = 0.5  # of a device's free memory, that data may take for good
 
 def size_of(fields: Fields, dtype: torch.dtype) -> int:
     """Bytes of a table as tensors with numbers of a dtype."""
-    exact = [fields.codes]
-    floats = [fields.numbers]
-    for bag in fields.bags:
-        exact += [bag.members, bag.offsets]
-        floats += [] if bag.weights is None else [bag.weights]
+    bags = fields.bags
+    exact = [fields.codes, *(array for b in bags for array in (b.members, b.offsets))]
+    floats = [fields.numbers, *(b.weights for b in bags if b.weights is not None)]
     numbers = sum(array.size for array in floats)
     return sum(array.nbytes for array in exact) + numbers * dtype.itemsize
 
@@ -255,14 +241,9 @@ def fits(n_bytes: int, device: torch.device) -> bool:
 def sent_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
     """Batches on a device, each sent while the device works on the one before."""
     stream = _sending(device) if device.type == "cuda" else None
-    before = None
-    for batch in batches:
-        sent = _send(batch, device, stream)
-        if before is not None:
-            yield _receive(*before)
-        before = sent
-    if before is not None:
-        yield _receive(*before)
+    sent: Iterator[Any] = (_send(batch, device, stream) for batch in batches)
+    for one, _ in pairwise(chain(sent, [None])):
+        yield _receive(*one)
 
 
 @cache
@@ -284,19 +265,15 @@ def _send(
 
 
 def _receive(batch: Batch, sent: torch.cuda.Event | None) -> Batch:
-    if sent is None:
-        return batch
-    stream = torch.cuda.current_stream(batch.inputs["codes"].device)
-    stream.wait_event(sent)  # the device waits, not the processor
-
-    def keep(tensor: Tensor) -> Tensor:
-        tensor.record_stream(stream)  # memory that this stream still reads
-        return tensor
-
-    return _each(batch, keep)
+    if sent is not None:
+        stream = torch.cuda.current_stream(batch.inputs["codes"].device)
+        stream.wait_event(sent)  # the device waits, not the processor
+        # memory that this stream still reads
+        _each(batch, lambda tensor: tensor.record_stream(stream))
+    return batch
 
 
-def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
+def _each(batch: Batch, function: Callable[[Tensor], Any]) -> Batch:
     """The batch with a function applied to each of its tensors."""
 
     def applied(tensor: Any) -> Any:
@@ -313,10 +290,8 @@ def _each(batch: Batch, function: Callable[[Tensor], Tensor]) -> Batch:
 
 def _tensor(array: np.ndarray) -> Tensor:
     """A tensor on the array's memory where torch may write to it, else on a copy."""
-    contiguous = np.ascontiguousarray(array)
-    if not contiguous.flags.writeable:
-        contiguous = contiguous.copy()
-    return torch.from_numpy(contiguous)
+    array = np.ascontiguousarray(array)
+    return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 
 def row_type(n_rows: int) -> type[np.signedinteger]:

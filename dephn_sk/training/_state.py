@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from skorch.callbacks import LRScheduler
 from skorch.history import History
 from torch import Tensor
+from torch.optim import Optimizer
 
 from ..nn import TaskNetwork
 from ._averaging import WeightAverage, twin
@@ -19,27 +21,25 @@ from ._randomness import generator_of
 from ._source import Source
 from ._stopping import BestEpoch
 
+_NUMBERS = ("seed", "epoch", "step", "total")
 
+
+@dataclass(eq=False)
 class TrainingState:
     """A network in training, and all that decides its next step.
 
-    Parameters
+    Attributes
     ----------
     net : MultiTaskNet
         Initialized around the network that learns.
-    seed : int
-        Of shuffling, dropout and growth.
-    weight_averaging : float
-        Decay of the average of the weights; 0 for none.
-    stopping : BestEpoch, default=None
-        None does not stop early.
-
-    Attributes
-    ----------
     network : TaskNetwork
         That learns; it holds the weights of the last step.
+    seed : int
+        Of shuffling, dropout and growth.
     average : WeightAverage or None
         Averages of its weights, in tensors of their own.
+    stopping : BestEpoch or None
+        None does not stop early.
     epoch, step : int
         Whole epochs that are done, and steps within the one that is not.
     total : Tensor of shape (n_tasks,) or None
@@ -48,25 +48,16 @@ class TrainingState:
         Where schedules of callbacks go on once training begins, by callback.
     """
 
-    def __init__(
-        self,
-        net: MultiTaskNet,
-        *,
-        seed: int,
-        weight_averaging: float,
-        stopping: BestEpoch | None = None,
-    ) -> None:
-        self.net = net
-        self.network: TaskNetwork = net.module_
-        self.seed = seed
-        self.stopping = stopping
-        self.average = (
-            WeightAverage(self.network, weight_averaging) if weight_averaging else None
-        )
-        self.epoch = self.step = 0
-        self.total: Any = None
-        self._history: list[dict[str, Any]] | None = None
-        self.schedules: dict[str, Any] = {}
+    net: MultiTaskNet
+    network: TaskNetwork
+    seed: int
+    average: WeightAverage | None
+    stopping: BestEpoch | None
+    epoch: int = 0
+    step: int = 0
+    total: Any = None
+    schedules: dict[str, Any] = field(default_factory=dict)
+    _history: list[dict[str, Any]] | None = None
 
     @property
     def is_over(self) -> bool:
@@ -93,15 +84,10 @@ class TrainingState:
 
     def state(self) -> dict[str, Any]:
         """A flat dict of tensors, which are not copied, and JSON values."""
-        state: dict[str, Any] = {
-            "seed": self.seed,
-            "epoch": self.epoch,
-            "step": self.step,
-            "total": self.total,
-            "history": self.history[: self.epoch],
-            **_prefixed("network", self.network.state_dict()),
-            **_prefixed("criterion", self.net.criterion_.state_dict()),
-        }
+        state: dict[str, Any] = {name: getattr(self, name) for name in _NUMBERS}
+        state["history"] = self.history[: self.epoch]
+        state |= _prefixed("network", self.network.state_dict())
+        state |= _prefixed("criterion", self.net.criterion_.state_dict())
         for rule, optimizer in self.net.rules_.items():
             state |= _prefixed(f"optimizer.{rule}", dict(_optimizer_state(optimizer)))
         if self.average is not None:
@@ -112,14 +98,14 @@ class TrainingState:
         schedules = dict(self.schedules)
         for name, callback in self.net.callbacks_:
             if (schedule := _schedule_of(callback)) is not None:
-                schedules[name] = _plain(schedule.state_dict())
+                entries = schedule.state_dict().items()
+                schedules[name] = {key: one for key, one in entries if _is_plain(one)}
         return state | _prefixed("schedule", schedules)
 
     def load(self, state: Mapping[str, Any]) -> None:
         """Go on where the state was taken; its tensors are copied."""
-        self.seed, self.epoch = state["seed"], state["epoch"]
-        self.step, total = state["step"], state["total"]
-        self.total = None if total is None else total.clone()
+        for name in _NUMBERS:
+            setattr(self, name, _copied(state[name]))
         self.net.history = History(map(dict, state["history"]))
         self.network.load_state_dict(_under("network", state))
         self.net.criterion_.load_state_dict(_under("criterion", state))
@@ -186,20 +172,14 @@ class TrainingState:
 
         Callbacks begin anew.
         """
-        trimmed = copy.copy(self)
-        trimmed.network, trimmed.average, trimmed.total = network, None, None
-        trimmed.step, trimmed._history, trimmed.schedules = 0, None, {}
         network.requires_grad_(True)
-        trimmed.net = copy.copy(self.net)
-        trimmed.net.callbacks_ = []
-        trimmed.net.module_ = network
-        trimmed.net.history = History(self.history[: self.epoch])
-        trimmed.net.initialize_optimizer()
-        if self.stopping is not None:
-            trimmed.stopping = BestEpoch(
-                self.stopping.patience, self.stopping.lower_is_better
-            )
-        return trimmed
+        net, stopping = copy.copy(self.net), self.stopping
+        net.callbacks_, net.module_ = [], network
+        net.history = History(self.history[: self.epoch])
+        net.initialize_optimizer()
+        if stopping is not None:
+            stopping = BestEpoch(stopping.patience, stopping.lower_is_better)
+        return TrainingState(net, network, self.seed, None, stopping, self.epoch)
 
     # ------------------------------------------------------------ growth
 
@@ -208,7 +188,7 @@ class TrainingState:
         """Room for further codes; rows and the optimizer's state of old ones stay."""
         generator = generator_of(self.seed, "growth", self.epoch)
         index = {id(p): i for i, p in enumerate(self.network.parameters())}
-        grown: dict[int, Tensor] = {}
+        grown = {}
         for part in self.network.tables():
             old = part.table
             where = part.grow(cardinalities, bag_cardinalities, generator=generator)
@@ -224,17 +204,17 @@ def _schedule_of(callback: Any) -> Any:
     return getattr(callback, "lr_scheduler_", None)
 
 
-def _plain(values: dict[str, Any]) -> dict[str, Any]:
-    """What of a dict JSON can hold."""
+def _is_plain(value: Any) -> bool:
+    """Whether JSON can hold it."""
+    try:
+        json.dumps(value)
+    except TypeError:
+        return False
+    return True
 
-    def fits(value: Any) -> bool:
-        try:
-            json.dumps(value)
-        except TypeError:
-            return False
-        return True
 
-    return {key: value for key, value in values.items() if fits(value)}
+def _copied(value: Any) -> Any:
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,19 +224,17 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
 def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a prefix, without it."""
     start = f"{prefix}."
-    return {
-        key.removeprefix(start): value
-        for key, value in state.items()
-        if key.startswith(start)
-    }
+    keys = [key for key in state if key.startswith(start)]
+    return {key.removeprefix(start): state[key] for key in keys}
 
 
-def _optimizer_state(
-    optimizer: torch.optim.Optimizer,
-) -> Iterator[tuple[str, Any]]:
+def _parameters(optimizer: Optimizer) -> list[Tensor]:
+    return [p for group in optimizer.param_groups for p in group["params"]]
+
+
+def _optimizer_state(optimizer: Optimizer) -> Iterator[tuple[str, Any]]:
     """Moments by the parameter's number, settings by the group's."""
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    for i, parameter in enumerate(parameters):
+    for i, parameter in enumerate(_parameters(optimizer)):
         for key, value in optimizer.state.get(parameter, {}).items():
             yield f"{i}.{key}", value
     for g, group in enumerate(optimizer.param_groups):
@@ -265,21 +243,18 @@ def _optimizer_state(
                 yield f"group{g}.{key}", value
 
 
-def _load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -> None:
+def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.state.clear()
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    parameters = _parameters(optimizer)
     for key, value in state.items():
         place, name = key.split(".", 1)
         if place.startswith("group"):
             optimizer.param_groups[int(place.removeprefix("group"))][name] = value
         else:
-            moment = value.clone() if isinstance(value, Tensor) else value
-            optimizer.state[parameters[int(place)]][name] = moment
+            optimizer.state[parameters[int(place)]][name] = _copied(value)
 
 
-def _replace(
-    optimizer: torch.optim.Optimizer, old: Tensor, new: Tensor, where: Tensor
-) -> None:
+def _replace(optimizer: Optimizer, old: Tensor, new: Tensor, where: Tensor) -> None:
     """Let an optimizer have a larger table, whose old rows stand at `where`."""
     for group in optimizer.param_groups:
         group["params"] = [new if p is old else p for p in group["params"]]

@@ -67,17 +67,12 @@ class TableAdamW(AdamW):
             table.grad = gradient
         return loss
 
-    def _step_rows(
-        self, table: Tensor, gradient: Tensor, group: dict[str, Any]
-    ) -> None:
+    def _step_rows(self, table: Tensor, gradient: Tensor, group: dict) -> None:
         moments = self._moments(table)
         beta1, beta2 = group["betas"]
         kept = 1 - group["lr"] * group["weight_decay"]
-        for rows, g in zip(
-            gradient.indices()[0].split(_BLOCK),
-            gradient.values().split(_BLOCK),
-            strict=True,
-        ):
+        blocks = (a.split(_BLOCK) for a in (gradient.indices()[0], gradient.values()))
+        for rows, g in zip(*blocks, strict=True):
             touched = moments.index_select(0, rows)
             m, v, n = touched.tensor_split((table.shape[1], table.shape[1] + 1), dim=1)
             m.lerp_(g, 1 - beta1)
@@ -91,7 +86,7 @@ class TableAdamW(AdamW):
 
     def _moments(self, table: Tensor) -> Tensor:
         """m, v and n of each row side by side; moments of AdamW are taken over."""
-        state: dict[str, Tensor] = self.state[table]
+        state = self.state[table]
         if "moments" not in state:
             moments = table.new_zeros(len(table), table.shape[1] + 2)
             if "exp_avg" in state:

@@ -8,19 +8,12 @@ from collections.abc import Iterator
 
 import torch
 
+_IMPORTED_BY = os.getpid()
 
-class _Fork:
+
+def _forked() -> bool:
     """Whether this process was forked off one that had imported the library."""
-
-    forked = False
-
-    def mark(self) -> None:
-        self.forked = True
-
-
-_FORK = _Fork()
-if hasattr(os, "register_at_fork"):  # not on Windows, which has no fork
-    os.register_at_fork(after_in_child=_FORK.mark)
+    return os.getpid() != _IMPORTED_BY
 
 
 @contextlib.contextmanager
@@ -31,7 +24,7 @@ def threads(n_threads: int | None) -> Iterator[None]:
     does: a child that asks for more than one waits for them for ever.
     """
     before = torch.get_num_threads()
-    wanted = 1 if _FORK.forked else n_threads or before
+    wanted = 1 if _forked() else n_threads or before
     if wanted == before:
         yield
         return
@@ -39,5 +32,5 @@ def threads(n_threads: int | None) -> Iterator[None]:
     try:
         yield
     finally:
-        if not _FORK.forked:
+        if not _forked():
             torch.set_num_threads(before)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,6 @@ from ._plan import FitPlan
 from ._randomness import seed_of
 from ._source import Batch, Source
 from ._state import TrainingState
-from ._stopping import BestEpoch
 
 CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
 
@@ -95,11 +94,10 @@ class Trainer:
     def _finish(self) -> None:
         """Show the network that predicts; what callbacks load is theirs alone."""
         state, net = self.state, self.state.net
-        best = state.best().eval()
-        net.module_ = best
+        net.module_ = best = state.best().eval()
         if net.hears("on_train_end"):
-            kept, shown = state.state(), twin(best)
-            net.module_ = shown
+            kept = state.state()
+            net.module_ = shown = twin(best)
             net.notify("on_train_end", X=self.plan.train, y=None)
             state.keep(kept)
             if all(map(torch.equal, shown.parameters(), best.parameters())):
@@ -109,26 +107,22 @@ class Trainer:
 
     def fitted(self) -> FittedModel:
         """What training has come to."""
-        state = self.state
-        return self._model(state, state.net.module_, state.stopping)
+        return self._model(self.state, self.state.net.module_)
 
     def snapshot(self) -> FittedModel:
         """The model as it is shown now, which later epochs leave alone."""
         state = self.state.trimmed(twin(self.state.net.module_))
-        return self._model(state, state.network, None)
+        return FittedModel(self.plan.learned, state.network, state)
 
     def interrupted(self) -> FittedModel | None:
         """The best of the epochs that are whole, or the last where none is watched."""
         state, network = self.state, self._last
         if state.stopping is not None and state.stopping.weights is not None:
             network = state.best()
-        if network is None:
-            return None
-        return self._model(state.trimmed(network), network, state.stopping)
+        return None if network is None else self._model(state.trimmed(network), network)
 
-    def _model(
-        self, state: TrainingState, network: TaskNetwork, stopping: BestEpoch | None
-    ) -> FittedModel:
+    def _model(self, state: TrainingState, network: TaskNetwork) -> FittedModel:
+        stopping = self.state.stopping
         kept = None if stopping is None else stopping.epoch or None
         return FittedModel(self.plan.learned, network, state, kept)
 
@@ -137,26 +131,45 @@ class Trainer:
     def _train(self) -> None:
         """The steps of an epoch that are not yet done, and its loss."""
         state, net, source = self.state, self.state.net, self.plan.train
-        net.module_ = state.network
-        state.network.train()
-        hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
+        net.module_ = state.network.train()
         use_generator(state.network, self._generator)
-        for batch in source.batches(
-            self.plan.batch_size, seed=state.seed, epoch=state.epoch, start=state.step
-        ):
-            if hooks:
-                net.notify("on_batch_begin", batch=batch, training=True)
-            step = self._step(batch)
+        order = {"seed": state.seed, "epoch": state.epoch, "start": state.step}
+        for batch, step in self._batches("train", source, self._step, **order):
             loss = step["task_loss"] * len(batch.labels)
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
-            if hooks:
-                self._batch_ends("train", batch, step)
         state.network.eval()
-        self._record_batches("train", source, hooks)
         task_loss = state.total / source.n_rows
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
+
+    def _batches(
+        self, prefix: str, source: Source, take: Callable[[Batch], Any], **order: int
+    ) -> Iterator[tuple[Batch, dict[str, Any]]]:
+        """Take all batches, and tell callbacks where one of them wants to hear of it.
+
+        Some, such as Checkpoint, read a last batch where there are none to hear of.
+        """
+        net, history, size = (
+            self.state.net,
+            self.state.net.history,
+            self.plan.batch_size,
+        )
+        training, last = prefix == "train", source.n_rows % size or size
+        hooks = net.hears("on_batch_begin", "on_batch_end")
+        for batch in source.batches(size, **order):
+            if hooks:
+                net.notify("on_batch_begin", batch=batch, training=training)
+            step = take(batch)
+            yield batch, step
+            if hooks:
+                history.record_batch(f"{prefix}_loss", step["loss"].item())
+                history.record_batch(f"{prefix}_batch_size", len(batch.labels))
+                net.notify("on_batch_end", batch=batch, training=training, **step)
+        if not hooks:
+            history.new_batch()
+            history.record_batch(f"{prefix}_batch_size", last)
+        history.record(f"{prefix}_batch_count", -(-source.n_rows // size))
 
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""
@@ -166,7 +179,7 @@ class Trainer:
             generator.manual_seed(seed)  # the latter for torch's own layers
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
-        step = self._losses(batch, self._inputs(batch))
+        step = self._losses(batch._replace(inputs=self._inputs(batch)))
         penalty = state.network.penalty()
         (step["loss"] if penalty is None else step["loss"] + penalty).backward()
         if net.hears("on_grad_computed"):
@@ -187,17 +200,15 @@ class Trainer:
         kind = self.state.network.wants_label_similarity
         if kind is None:
             return batch.inputs
+        levels = self.plan.learned.tasks.n_levels
         similarity = label_similarity(
-            batch.labels,
-            kind,
-            weights=batch.weights,
-            n_classes=self.plan.learned.tasks.n_levels,
+            batch.labels, kind, weights=batch.weights, n_classes=levels
         )
         return {**batch.inputs, "label_similarity": similarity}
 
-    def _losses(self, batch: Batch, inputs: dict[str, Any]) -> dict[str, Any]:
+    def _losses(self, batch: Batch) -> dict[str, Any]:
         network, criterion = self.state.net.module_, self.state.net.criterion_
-        logits = forward(network, inputs, self._precision)
+        logits = forward(network, batch.inputs, self._precision)
         task_loss = criterion(logits, batch.labels, batch.weights)
         loss = criterion.total(task_loss)
         return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
@@ -206,46 +217,18 @@ class Trainer:
 
     def _validate(self, source: Source) -> None:
         """Losses and scores on the validation rows, and the value that is watched."""
-        state, net = self.state, self.state.net
+        state = self.state
+        seen = Validation(source, self.plan.learned.tasks)
         with torch.inference_mode():
-            record = self._seen(source).record(net.criterion_)
+            for batch, step in self._batches("valid", source, self._losses):
+                seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
+            record = seen.record(state.net.criterion_)
         value = monitored(record, self.plan.monitor)
         if np.isnan(value):
             raise ValueError(self.plan.undefined_monitor())
         self._record({**record, "valid_monitor": value})
         if state.stopping is not None:
             state.stopping.see(value, state.epoch + 1, state.evaluated)
-
-    def _seen(self, source: Source) -> Validation:
-        """Losses and logits of the validation rows, batch by batch."""
-        net = self.state.net
-        seen = Validation(source, self.plan.learned.tasks)
-        hooks = net.hears("on_batch_begin") or net.hears("on_batch_end")
-        for batch in source.batches(self.plan.batch_size):
-            if hooks:
-                net.notify("on_batch_begin", batch=batch, training=False)
-            step = self._losses(batch, batch.inputs)
-            seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
-            if hooks:
-                self._batch_ends("valid", batch, step)
-        self._record_batches("valid", source, hooks)
-        return seen
-
-    def _batch_ends(self, prefix: str, batch: Batch, step: dict[str, Any]) -> None:
-        net = self.state.net
-        net.history.record_batch(f"{prefix}_loss", step["loss"].item())
-        net.history.record_batch(f"{prefix}_batch_size", len(batch.labels))
-        net.notify("on_batch_end", batch=batch, training=prefix == "train", **step)
-
-    def _record_batches(self, prefix: str, source: Source, hooks: bool) -> None:
-        """How many batches there were; callbacks such as Checkpoint read a last one."""
-        history, size = self.state.net.history, self.plan.batch_size
-        n_batches = -(-source.n_rows // size)
-        if not hooks:
-            history.new_batch()
-            last = source.n_rows - (n_batches - 1) * size
-            history.record_batch(f"{prefix}_batch_size", last)
-        history.record(f"{prefix}_batch_count", n_batches)
 
     def _record(self, values: dict[str, Any]) -> None:
         """Keep an epoch's numbers, and whether its loss is the lowest so far."""
