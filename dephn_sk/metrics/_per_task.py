@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -114,14 +115,14 @@ def _per_task(
     name: str, metric: Callable[[ObservedTask], float], *given: Any
 ) -> NDArray:
     """The metric of each of :func:`iter_tasks`; NaN where nothing is observed."""
-    return np.array(
-        [
-            metric(task)
-            if len(task.codes)
-            else warn_undefined(name, task.name, "no row is observed")
-            for task in iter_tasks(*given)
-        ]
-    )
+    values = []
+    for task in iter_tasks(*given):
+        observed = len(task.codes) > 0
+        none = "no row is observed"
+        values.append(
+            metric(task) if observed else warn_undefined(name, task.name, none)
+        )
+    return np.array(values)
 
 
 def task_roc_auc(
@@ -343,14 +344,8 @@ def task_calibration_error(
     """
     if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 1):
         raise ValueError(f"n_bins must be a positive integer, got {n_bins!r}.")
-    return _per_task(
-        "Calibration error",
-        lambda task: _calibration_error(task, n_bins),
-        y_true,
-        y_prob,
-        classes,
-        sample_weight,
-    )
+    error = partial(_calibration_error, n_bins=n_bins)
+    return _per_task("Calibration error", error, y_true, y_prob, classes, sample_weight)
 
 
 def task_accuracy(
