@@ -21,7 +21,6 @@ from .tasks import (
     combine,
     fitted_tasks,
     log_odds,
-    read_columns,
     task_probabilities,
 )
 
@@ -156,11 +155,9 @@ default=None
 
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
-        raw = task_probabilities(self.estimator, self.tasks_, X)
-        return self.tasks_, [
-            calibrator.predict_proba(log_odds(p))
-            for calibrator, p in zip(self.calibrators_, raw, strict=True)
-        ]
+        odds = map(log_odds, task_probabilities(self.estimator, self.tasks_, X))
+        pairs = zip(self.calibrators_, odds, strict=True)
+        return self.tasks_, [calibrator.predict_proba(z) for calibrator, z in pairs]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -172,7 +169,7 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
     """The log-odds of a task, in the place of a classifier."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _LogOdds:
-        self.classes_ = read_columns(y).columns[0].distinct
+        self.classes_ = np.unique(y)
         return self
 
     def decision_function(self, X: Any) -> NDArray:

@@ -95,11 +95,9 @@ def reliability(task: ObservedTask, n_bins: int) -> tuple[NDArray, NDArray, NDAr
     mass = np.bincount(value, weights=weight)
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
     bins = np.minimum(middle * n_bins, n_bins - 1).astype(int)[value]
-    mass, hits, sums = (
-        np.bincount(bins, weights=weight * each) for each in (1, hit, confidence)
-    )
-    kept = mass > 0
-    return hits[kept] / mass[kept], sums[kept] / mass[kept], mass[kept]
+    sums = np.stack([np.bincount(bins, weight * x) for x in (hit, confidence, 1)])
+    hits, predicted, mass = sums[:, sums[2] > 0]
+    return hits / mass, predicted / mass, mass
 
 
 def _calibration_error(task: ObservedTask, n_bins: int) -> float:
@@ -117,11 +115,10 @@ def _per_task(
     """The metric of each of :func:`iter_tasks`; NaN where nothing is observed."""
     values = []
     for task in iter_tasks(*given):
-        observed = len(task.codes) > 0
-        none = "no row is observed"
-        values.append(
-            metric(task) if observed else warn_undefined(name, task.name, none)
-        )
+        if len(task.codes):
+            values.append(metric(task))
+        else:
+            values.append(warn_undefined(name, task.name, "no row is observed"))
     return np.array(values)
 
 
