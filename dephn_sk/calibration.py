@@ -21,6 +21,7 @@ from .tasks import (
     combine,
     fitted_tasks,
     log_odds,
+    read_columns,
     task_probabilities,
 )
 
@@ -169,7 +170,7 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
     """The log-odds of a task, in the place of a classifier."""
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> _LogOdds:
-        self.classes_ = np.unique(y)
+        self.classes_ = read_columns(y).columns[0].distinct
         return self
 
     def decision_function(self, X: Any) -> NDArray:

@@ -11,11 +11,7 @@ from scipy.stats import loguniform, uniform
 from sklearn.model_selection import BaseShuffleSplit
 from sklearn.utils import check_random_state
 
-from ._compat import (
-    _BaseKFold,
-    _UnsupportedGroupCVMixin,
-    _validate_shuffle_split,
-)
+from ._compat import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
 from .tasks import read_columns
 
 __all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]

@@ -17,30 +17,22 @@ from .._suggest import did_you_mean
 from ..tasks import Columns, read_columns
 from ..tasks._ranking import mean_over_tasks
 from ..tasks._view import within
+from . import _per_task
 from ._auc import gauc, uauc
-from ._per_task import (
-    task_accuracy,
-    task_average_precision,
-    task_brier,
-    task_calibration_error,
-    task_log_loss,
-    task_roc_auc,
-    task_score,
-)
 from ._tasks import ObservedTask, iter_tasks, split_weights
 
 METRICS: dict[str, Callable[..., NDArray]] = {
-    "roc_auc": task_roc_auc,
-    "average_precision": task_average_precision,
-    "log_loss": task_log_loss,
-    "brier": task_brier,
-    "calibration_error": task_calibration_error,
-    "accuracy": task_accuracy,
+    "roc_auc": _per_task.task_roc_auc,
+    "average_precision": _per_task.task_average_precision,
+    "log_loss": _per_task.task_log_loss,
+    "brier": _per_task.task_brier,
+    "calibration_error": _per_task.task_calibration_error,
+    "accuracy": _per_task.task_accuracy,
     "gauc": gauc,
     "uauc": uauc,
-    "score": task_score,
+    "score": _per_task.task_score,
 }
-LOSSES = {task_log_loss, task_brier, task_calibration_error}
+LOSSES = {METRICS[name] for name in ("log_loss", "brier", "calibration_error")}
 
 
 @dataclass(eq=False, repr=False)

@@ -128,13 +128,12 @@ class Tasks:
         values = np.zeros(observed.shape)
         for t, (task, column) in enumerate(zip(self.tasks, read.columns, strict=True)):
             values[column.observed, t] = task.read(column, unseen)
-        # the only task goes without its name
-        prefixes = [""] if self.single else [f"{name}_" for name in self.names]
-        rates = tuple(
-            tuple(f"{prefix}{label}rate" for label in task.rate_labels)
-            for prefix, task in zip(prefixes, self.tasks, strict=True)
-        )
-        return Labels(self.names, values, observed, rates)
+        rates = []
+        for task in self.tasks:
+            # the only task goes without its name
+            prefix = "" if self.single else f"{task.name}_"
+            rates.append(tuple(f"{prefix}{label}rate" for label in task.rate_labels))
+        return Labels(self.names, values, observed, tuple(rates))
 
     def _check_names(self, read: Columns) -> None:
         """Raise where y has other tasks than were learned."""
@@ -166,9 +165,8 @@ class Tasks:
     @cached_property
     def groups(self) -> list[tuple[slice, slice, Task]]:
         """Neighbours that one call of their loss serves: tasks, logits, one of them."""
-        starts = [0] + [
-            t for t, (a, b) in enumerate(pairwise(self.tasks), 1) if not a.joins(b)
-        ]
+        neighbours = enumerate(pairwise(self.tasks), 1)
+        starts = [0, *(t for t, (one, other) in neighbours if not one.joins(other))]
         logits = np.cumsum([0, *self.n_outputs]).tolist()
         return [
             (slice(start, stop), slice(logits[start], logits[stop]), self.tasks[start])
@@ -222,8 +220,7 @@ class Tasks:
         weights: NDArray | None = None,
     ) -> list[float]:
         """The same of predictions of each task."""
-        if weights is None:
-            weights = np.ones(values.shape)
+        weights = np.ones(values.shape) if weights is None else weights
         scores = []
         for t, task in enumerate(self.tasks):
             rows = weights[:, t] > 0
@@ -248,8 +245,8 @@ class Tasks:
         kinds = {kind.__name__: kind for kind in KINDS}
         tasks = []
         for t in range(state["n_tasks"]):
-            names = [name for name in state if name.startswith(f"{t}.")]
-            own = {name.removeprefix(f"{t}."): state[name] for name in names}
+            keys = [key for key in state if key.startswith(f"{t}.")]
+            own = {key.removeprefix(f"{t}."): state[key] for key in keys}
             if own["kind"] not in kinds:
                 raise ValueError(
                     f"Task {own['name']!r} is of the kind {own['kind']!r}; known are "
