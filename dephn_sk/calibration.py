@@ -156,11 +156,9 @@ default=None
 
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
-        raw = task_probabilities(self.estimator, self.tasks_, X)
-        return self.tasks_, [
-            calibrator.predict_proba(log_odds(p))
-            for calibrator, p in zip(self.calibrators_, raw, strict=True)
-        ]
+        odds = map(log_odds, task_probabilities(self.estimator, self.tasks_, X))
+        pairs = zip(self.calibrators_, odds, strict=True)
+        return self.tasks_, [calibrator.predict_proba(z) for calibrator, z in pairs]
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

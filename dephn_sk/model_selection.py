@@ -11,37 +11,26 @@ from scipy.stats import loguniform, uniform
 from sklearn.model_selection import BaseShuffleSplit
 from sklearn.utils import check_random_state
 
-from ._compat import (
-    _BaseKFold,
-    _num_samples,
-    _UnsupportedGroupCVMixin,
-    _validate_shuffle_split,
-)
+from ._compat import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
 from .tasks import read_columns
 
 __all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]
 
 
-def _label_sets(X: Any, y: Any) -> tuple[NDArray, NDArray]:
+def _label_sets(y: Any) -> tuple[NDArray, NDArray]:
     """The number of each row's label set, and the labels of every label set.
 
     Labels are numbered through all tasks; a missing one is a label of its task.
     """
     if y is None:
         raise ValueError("y is needed to stratify, got None.")
-    columns = read_columns(y).columns
-    n_samples = _num_samples(X)
-    labels = np.zeros((n_samples, len(columns)), dtype=int)
-    label_set = np.zeros(n_samples, dtype=int)
-    n_labels = 0
-    for column, codes in zip(columns, labels.T, strict=True):
-        codes[:] = 1 + column.codes()
-        n_codes = codes.max() + 1
-        _, label_set = np.unique(label_set * n_codes + codes, return_inverse=True)
-        codes += n_labels
-        n_labels += n_codes
+    codes = np.column_stack([1 + column.codes() for column in read_columns(y).columns])
+    n_codes = codes.max(axis=0) + 1
+    label_set = np.zeros(len(codes), dtype=int)
+    for column, n in zip(codes.T, n_codes, strict=True):
+        _, label_set = np.unique(label_set * n + column, return_inverse=True)
     _, first = np.unique(label_set, return_index=True)
-    return label_set, labels[first]
+    return label_set, codes[first] + np.cumsum(n_codes) - n_codes
 
 
 def _deal(
@@ -62,26 +51,21 @@ def _deal(
     left = np.bincount(flat, weights=np.repeat(rest, n_tasks))
     missing = np.outer(total, shares / shares.sum())
     np.subtract.at(missing, flat, np.repeat(dealt, n_tasks, axis=0))
-    rarest_first = np.take_along_axis(
-        label_sets, np.argsort(total[label_sets], axis=1, kind="stable"), axis=1
-    )
-    sets_of_label = np.split(
-        np.argsort(flat, kind="stable") // n_tasks, np.cumsum(np.bincount(flat))[:-1]
-    )
+    rank = np.argsort(total[label_sets], axis=1, kind="stable")
+    rarest_first = np.take_along_axis(label_sets, rank, axis=1)
+    ends = np.cumsum(np.bincount(flat))
+    sets_of_label = np.split(np.argsort(flat, kind="stable") // n_tasks, ends[:-1])
     # plain lists: the loop below reads and writes single numbers
     missing, room = missing.tolist(), (sizes - dealt.sum(axis=0)).tolist()
     while left.any():
         label = np.where(left > 0, left, np.inf).argmin()
         for label_set in sets_of_label[label]:
             labels = rarest_first[label_set].tolist()
+            order = [label, *labels]
             for _ in range(rest[label_set]):
                 fold = max(
                     (f for f in range(n_folds) if room[f]),
-                    key=lambda f: (
-                        missing[label][f],
-                        *(missing[i][f] for i in labels),
-                        room[f],
-                    ),
+                    key=lambda f: (*(missing[i][f] for i in order), room[f]),
                 )
                 dealt[label_set, fold] += 1
                 room[fold] -= 1
@@ -192,11 +176,11 @@ class MultiLabelStratifiedKFold(_MultiLabelSplitter, _BaseKFold):
     def _iter_test_masks(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[NDArray]:
-        label_set, label_sets = _label_sets(X, y)
-        n_samples, n_splits = len(label_set), self.n_splits
+        label_set, label_sets = _label_sets(y)
+        n_splits = self.n_splits
         shares = np.ones(n_splits, dtype=int)
-        sizes = np.full(n_splits, n_samples // n_splits)
-        sizes[: n_samples % n_splits] += 1
+        # they add up to the number of rows and differ by one at most
+        sizes = (len(label_set) + np.arange(n_splits)[::-1]) // n_splits
         random_state = check_random_state(self.random_state) if self.shuffle else None
         fold = _fold_of_each(label_set, label_sets, shares, sizes, random_state)
         if random_state:
@@ -243,7 +227,7 @@ class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
     def _iter_indices(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[NDArray, NDArray]]:
-        label_set, label_sets = _label_sets(X, y)
+        label_set, label_sets = _label_sets(y)
         n_train, n_test = _validate_shuffle_split(
             len(label_set), self.test_size, self.train_size, self._default_test_size
         )

@@ -27,14 +27,14 @@ def _group_codes(groups: Any, n_rows: int) -> NDArray:
         raise ValueError(
             f"groups has shape {shape}, expected ({n_rows},), as many rows as y_true."
         )
-    (column,) = read.columns
-    missing = ~column.observed
+    codes = read.columns[0].codes()
+    missing = codes < 0
     if missing.any():
         raise ValueError(
             f"groups is missing in {missing.sum()} rows, first in row "
             f"{missing.argmax()}; each row needs its group."
         )
-    return column.codes()
+    return codes
 
 
 def _mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> float:
@@ -46,9 +46,8 @@ def _mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> 
         )
     task.check_classes()
     if len(task.codes):
-        auc, size = auc_by_group(
-            task.codes == 1, task.prob, task.weight, group[task.rows]
-        )
+        groups = group[task.rows]
+        auc, size = auc_by_group(task.codes == 1, task.prob, task.weight, groups)
         defined = ~np.isnan(auc)
         if defined.any():
             weights = size[defined] if weighted else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -94,11 +95,9 @@ def reliability(task: ObservedTask, n_bins: int) -> tuple[NDArray, NDArray, NDAr
     mass = np.bincount(value, weights=weight)
     middle = (np.cumsum(mass) - mass / 2) / mass.sum()
     bins = np.minimum(middle * n_bins, n_bins - 1).astype(int)[value]
-    mass, hits, sums = (
-        np.bincount(bins, weights=weight * each) for each in (1, hit, confidence)
-    )
-    kept = mass > 0
-    return hits[kept] / mass[kept], sums[kept] / mass[kept], mass[kept]
+    sums = np.stack([np.bincount(bins, weight * x) for x in (hit, confidence, 1)])
+    hits, predicted, mass = sums[:, sums[2] > 0]
+    return hits / mass, predicted / mass, mass
 
 
 def _calibration_error(task: ObservedTask, n_bins: int) -> float:
@@ -114,14 +113,13 @@ def _per_task(
     name: str, metric: Callable[[ObservedTask], float], *given: Any
 ) -> NDArray:
     """The metric of each of :func:`iter_tasks`; NaN where nothing is observed."""
-    return np.array(
-        [
-            metric(task)
-            if len(task.codes)
-            else warn_undefined(name, task.name, "no row is observed")
-            for task in iter_tasks(*given)
-        ]
-    )
+    values = []
+    for task in iter_tasks(*given):
+        if len(task.codes):
+            values.append(metric(task))
+        else:
+            values.append(warn_undefined(name, task.name, "no row is observed"))
+    return np.array(values)
 
 
 def task_roc_auc(
@@ -343,14 +341,8 @@ def task_calibration_error(
     """
     if not (isinstance(n_bins, (int, np.integer)) and n_bins >= 1):
         raise ValueError(f"n_bins must be a positive integer, got {n_bins!r}.")
-    return _per_task(
-        "Calibration error",
-        lambda task: _calibration_error(task, n_bins),
-        y_true,
-        y_prob,
-        classes,
-        sample_weight,
-    )
+    error = partial(_calibration_error, n_bins=n_bins)
+    return _per_task("Calibration error", error, y_true, y_prob, classes, sample_weight)
 
 
 def task_accuracy(

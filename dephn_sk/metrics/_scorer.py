@@ -17,30 +17,22 @@ from .._suggest import did_you_mean
 from ..tasks import Columns, read_columns
 from ..tasks._ranking import mean_over_tasks
 from ..tasks._view import within
+from . import _per_task
 from ._auc import gauc, uauc
-from ._per_task import (
-    task_accuracy,
-    task_average_precision,
-    task_brier,
-    task_calibration_error,
-    task_log_loss,
-    task_roc_auc,
-    task_score,
-)
 from ._tasks import ObservedTask, iter_tasks, split_weights
 
 METRICS: dict[str, Callable[..., NDArray]] = {
-    "roc_auc": task_roc_auc,
-    "average_precision": task_average_precision,
-    "log_loss": task_log_loss,
-    "brier": task_brier,
-    "calibration_error": task_calibration_error,
-    "accuracy": task_accuracy,
+    "roc_auc": _per_task.task_roc_auc,
+    "average_precision": _per_task.task_average_precision,
+    "log_loss": _per_task.task_log_loss,
+    "brier": _per_task.task_brier,
+    "calibration_error": _per_task.task_calibration_error,
+    "accuracy": _per_task.task_accuracy,
     "gauc": gauc,
     "uauc": uauc,
-    "score": task_score,
+    "score": _per_task.task_score,
 }
-LOSSES = {task_log_loss, task_brier, task_calibration_error}
+LOSSES = {METRICS[name] for name in ("log_loss", "brier", "calibration_error")}
 
 
 @dataclass(eq=False, repr=False)
@@ -63,11 +55,10 @@ class TaskScorer(BaseEstimator):
     metric_params: dict[str, Any]
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
-        given = self.metric_params
-        if self.task is not None:
-            given = {"task": self.task, **given}
+        given: dict[str, Any] = {} if self.task is None else {"task": self.task}
+        given |= self.metric_params
         if not self.greater_is_better:
-            given = {**given, "greater_is_better": False}
+            given["greater_is_better"] = False
         name = _metric_name(self.metric)
         words = [name if callable(self.metric) else repr(name)]
         words += [f"{key}={value!r}" for key, value in given.items()]
@@ -85,7 +76,6 @@ class TaskScorer(BaseEstimator):
         """Score of a fitted estimator, greater is better."""
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
-        known = metric in METRICS.values()
         labels = read_columns(y)
         for inner in within(estimator):
             if hasattr(inner, "task_names_"):
@@ -96,21 +86,19 @@ class TaskScorer(BaseEstimator):
         # MLPClassifier and OneVsRestClassifier number the tasks there
         if classes is not None and len(labels.names) > 1 and np.ndim(classes[0]) == 0:
             classes = None
+        given = labels, y_prob, classes, sample_weight
         if self.task is not None:
-            labels, y_prob, classes, sample_weight = _select(
-                self.task, labels, y_prob, classes, sample_weight
-            )
+            given = _select(self.task, *given)
         metadata = dict(self.metric_params)
         if "groups" in signature(metric).parameters:
             metadata["groups"] = groups
-        if known:
-            values = metric(
-                labels, y_prob, classes=classes, sample_weight=sample_weight, **metadata
-            )
+        if metric in METRICS.values():
+            *data, classes, weight = given
+            values = metric(*data, classes=classes, sample_weight=weight, **metadata)
+            better = metric not in LOSSES
         else:
-            tasks = iter_tasks(labels, y_prob, classes, sample_weight)
-            values = _call_per_task(metric, tasks, metadata)
-        better = metric not in LOSSES if known else self.greater_is_better
+            values = _call_per_task(metric, iter_tasks(*given), metadata)
+            better = self.greater_is_better
         return mean_over_tasks(values) * (1 if better else -1)
 
     __call__ = score
@@ -134,9 +122,8 @@ def _call_per_task(
     values = []
     for task in tasks:
         task.check_classes()
-        kwargs = dict(metadata)
-        if task.weight is not None:
-            kwargs["sample_weight"] = task.weight
+        weighted = {} if task.weight is None else {"sample_weight": task.weight}
+        kwargs = metadata | weighted
         if kwargs.get("groups") is not None:
             kwargs["groups"] = np.asarray(kwargs["groups"])[task.rows]
         values.append(float(metric(task.codes, task.prob, **kwargs)))
@@ -148,8 +135,7 @@ def _renamed(labels: Columns, fitted: list[str]) -> Columns:
     given = list(labels.names)
     if len(given) != len(fitted):
         raise ValueError(
-            f"y has {len(given)} tasks, the estimator was fitted on {len(fitted)}: "
-            f"{fitted}."
+            f"y has {len(given)} tasks, the estimator was fitted on {fitted}."
         )
     if labels.named and labels.ndim == 2 and given != fitted:
         raise ValueError(
@@ -157,8 +143,7 @@ def _renamed(labels: Columns, fitted: list[str]) -> Columns:
             "this order."
         )
     pairs = zip(labels.columns, fitted, strict=True)
-    columns = tuple(replace(column, name=name) for column, name in pairs)
-    return replace(labels, columns=columns)
+    return replace(labels, columns=tuple(replace(c, name=name) for c, name in pairs))
 
 
 def _select(
@@ -175,8 +160,7 @@ def _select(
     if n_tasks > 1:
         y_prob = y_prob[t] if isinstance(y_prob, list) else np.asarray(y_prob)[:, t]
         classes = None if classes is None else [classes[t]]
-    labels = replace(labels, columns=(labels.columns[t],))
-    return labels, y_prob, classes, weight
+    return replace(labels, columns=(labels.columns[t],)), y_prob, classes, weight
 
 
 def task_scorer(

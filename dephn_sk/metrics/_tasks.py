@@ -95,18 +95,16 @@ def _split_probabilities(y_prob: Any, labels: Columns) -> list[NDArray]:
     n_tasks = len(labels.names)
     if isinstance(y_prob, (list, tuple)) and all(np.ndim(p) == 2 for p in y_prob):
         split = [np.asarray(p) for p in y_prob]
+    elif (array := np.asarray(y_prob)).ndim == 2 and array.shape[1] == n_tasks:
+        split = list(array.T)
+    elif n_tasks == 1 and array.ndim in (1, 2):
+        split = [array]
     else:
-        array = np.asarray(y_prob)
-        if array.ndim == 2 and array.shape[1] == n_tasks:
-            split = list(array.T)
-        elif n_tasks == 1 and array.ndim in (1, 2):
-            split = [array]
-        else:
-            raise ValueError(
-                f"y_prob has shape {array.shape}, while y_true has {n_tasks} tasks: "
-                f"expected ({len(labels)}, {n_tasks}), or a list of {n_tasks} arrays "
-                "of shape (n_samples, n_classes)."
-            )
+        raise ValueError(
+            f"y_prob has shape {array.shape}, while y_true has {n_tasks} tasks: "
+            f"expected ({len(labels)}, {n_tasks}), or a list of {n_tasks} arrays of "
+            "shape (n_samples, n_classes)."
+        )
     if len(split) != n_tasks:
         raise ValueError(
             f"y_prob is a list for {len(split)} tasks, y_true has {n_tasks}."

@@ -50,14 +50,12 @@ class DNNLayer(nn.Module):
     ) -> None:
         super().__init__()
         shape = n_experts, in_width, out_width
-        self.linear = GroupedLinear(*shape, generator=generator)
+        linear = partial(GroupedLinear, *shape, generator=generator)
+        self.linear = linear()
         self.dropout = Dropout(dropout)
         self.residual = _ones(n_experts, 1, out_width) if residual else None
-        self.projection = (
-            GroupedLinear(*shape, bias=False, generator=generator)
-            if residual and in_width != out_width
-            else None
-        )
+        projects = residual and in_width != out_width
+        self.projection = linear(bias=False) if projects else None
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.dropout(nn.functional.leaky_relu(self.linear(x)))
@@ -242,9 +240,8 @@ class FieldLayer(nn.Module):
         self, n_experts: int, n_fields: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.matrix = uniform(
-            n_experts, n_fields, n_fields, fan_in=n_fields, generator=generator
-        )
+        shape = n_experts, n_fields, n_fields
+        self.matrix = uniform(*shape, fan_in=n_fields, generator=generator)
         self.vector = _ones(n_experts, n_fields, 1)
 
     def forward(self, v0: Tensor, v: Tensor) -> Tensor:

@@ -63,8 +63,7 @@ def _blocks(fields: Tensor) -> Any:
 
 def _fields_first(block: Tensor) -> Tensor:
     """A copy of shape (n_experts, n_fields, rows * dim)."""
-    first = block.transpose(1, 2).clone(memory_format=torch.contiguous_format)
-    return first.flatten(2)
+    return block.transpose(1, 2).clone(memory_format=torch.contiguous_format).flatten(2)
 
 
 def _put(block: Tensor, first: Tensor) -> None:

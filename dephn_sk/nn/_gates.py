@@ -29,9 +29,8 @@ class TaskGates(nn.Module):
         self, n_tasks: int, n_branches: int, *, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.values = nn.Parameter(
-            torch.empty(n_tasks, n_branches).uniform_(0, 1, generator=generator)
-        )
+        values = torch.empty(n_tasks, n_branches).uniform_(0, 1, generator=generator)
+        self.values = nn.Parameter(values)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.values
@@ -60,9 +59,8 @@ class InputGates(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.linear = GroupedLinear(
-            n_tasks, in_features, n_branches, generator=generator
-        )
+        shape = n_tasks, in_features, n_branches
+        self.linear = GroupedLinear(*shape, generator=generator)
 
     def forward(self, x: Tensor, scores: Tensor | None = None) -> Tensor:
         # scores: linear(x), where other maps of x are computed with it

@@ -72,10 +72,8 @@ class GroupedLinear(nn.Module):
         width, n_groups, out = self.weight.shape
         if x.dim() == 2:
             weight = self.weight.reshape(width, n_groups * out)
-            if self.bias is None:
-                y = x @ weight
-            else:
-                y = torch.addmm(self.bias.reshape(-1), x, weight)
+            bias = None if self.bias is None else self.bias.reshape(-1)
+            y = x @ weight if bias is None else torch.addmm(bias, x, weight)
             return y.reshape(len(x), n_groups, out).transpose(0, 1)
         weight = self.weight.transpose(0, 1)
         if self.bias is None:
@@ -93,7 +91,5 @@ def shared_input(x: Tensor, maps: Sequence[GroupedLinear]) -> list[Tensor]:
     bias = torch.cat([cast(Tensor, one.bias).flatten() for one in maps])
     sizes = [one.weight.shape[1:].numel() for one in maps]
     parts = torch.addmm(bias, x, weight).split(sizes, dim=1)
-    return [
-        part.unflatten(1, one.weight.shape[1:]).transpose(0, 1)
-        for part, one in zip(parts, maps, strict=True)
-    ]
+    pairs = zip(parts, maps, strict=True)
+    return [y.unflatten(1, one.weight.shape[1:]).transpose(0, 1) for y, one in pairs]

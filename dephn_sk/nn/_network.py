@@ -80,9 +80,7 @@ class TaskNetwork(nn.Module):
 
         Their fields are also what attributions are about.
         """
-        for module in self.modules():
-            if isinstance(module, FieldEmbedding):
-                yield module
+        yield from (m for m in self.modules() if isinstance(m, FieldEmbedding))
 
     # ------------------------------------------------------- what inspection shows
 

@@ -141,10 +141,8 @@ class NumericEmbedding(nn.Module):
             self.steps = initial(n_numeric, most, dim, std=init_std / math.sqrt(most))
         if "periodic" in self.parts:
             self.frequencies = initial(n_numeric, n_frequencies, std=frequency_scale)
-            n_waves = 2 * n_frequencies
-            self.waves = uniform(
-                n_numeric, n_waves, dim, fan_in=n_waves, generator=generator
-            )
+            shape = n_numeric, 2 * n_frequencies, dim
+            self.waves = uniform(*shape, fan_in=shape[1], generator=generator)
 
     def forward(self, numbers: Tensor) -> Tensor:
         missing = numbers.isnan()

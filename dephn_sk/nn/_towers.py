@@ -72,9 +72,8 @@ class Towers(nn.Module):
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
         logits = x.transpose(0, 1).flatten(1)
-        return (
-            logits if len(self.outputs) == logits.shape[1] else logits[:, self.outputs]
-        )
+        all_read = len(self.outputs) == logits.shape[1]
+        return logits if all_read else logits[:, self.outputs]
 
     @torch.no_grad()
     def start_from(self, logits: Tensor) -> None:
@@ -229,9 +228,8 @@ class TaskTowers(Towers):
         Shape: ``(batch, sum(n_outputs), n_experts)`` and ``(sum(n_outputs),)``
         """
         exact = copy.deepcopy(self).cpu().double()
-        branches, gates, *private = (
-            x.cpu().double() for x in (branches, gates, *private)
-        )
+        inputs = [x.cpu().double() for x in (branches, gates, *private)]
+        branches, gates, *private = inputs
         return exact.carry(exact.first.terms(branches, gates, private))
 
     def carry(self, parts: Tensor) -> tuple[Tensor, Tensor]:

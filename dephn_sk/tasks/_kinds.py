@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -113,14 +113,12 @@ class Task(ABC):
 class ClassTask(Task):
     """What the kinds of classification share; a value is the index of a class."""
 
+    fewest_classes: ClassVar[int] = 1
+    most_classes: ClassVar[float] = np.inf
+
     def __init__(self, name: str, classes: NDArray) -> None:
         self.name = name
         self.classes = classes
-
-    @staticmethod
-    @abstractmethod
-    def takes(n_classes: int) -> bool:
-        """Whether a task of so many classes is of this kind."""
 
     @classmethod
     def learn(
@@ -128,19 +126,19 @@ class ClassTask(Task):
     ) -> Task | None:
         if classes is None:
             classes = learned_classes(column, single)
-        return cls(column.name, classes) if cls.takes(len(classes)) else None
+        takes = cls.fewest_classes <= len(classes) <= cls.most_classes
+        return cls(column.name, classes) if takes else None
 
     def read(self, column: Column, unseen: float | None = None) -> NDArray[np.float64]:
         values = column.positions(self.classes).astype(np.float64)
         new = values < 0
-        if new.any():
-            if unseen is None:
-                (first, *_) = column.known[new].tolist()
-                raise ValueError(
-                    f"Task {self.name!r} has the label {first!r}, which was not seen "
-                    f"in fit; its classes are {self.classes.tolist()}."
-                )
+        if unseen is not None:
             values[new] = unseen
+        elif new.any():
+            raise ValueError(
+                f"Task {self.name!r} has the label {column.known[new].tolist()[0]!r}, "
+                f"which was not seen in fit; its classes are {self.classes.tolist()}."
+            )
         return values
 
     def _masses(self, values: NDArray, weights: NDArray) -> NDArray:
@@ -148,10 +146,11 @@ class ClassTask(Task):
         mass = np.bincount(values.astype(np.intp), weights, minlength=self.n_levels)
         return (mass / mass.sum()).clip(RAREST, 1 - RAREST)
 
-    def score_alone(
-        self, values: NDArray, prediction: NDArray, weights: NDArray
-    ) -> float:
-        return accuracy(values, prediction, weights)
+    def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
+        """Weighted share of rows whose most probable class is the right one."""
+        if not weights.any():
+            return np.nan
+        return float(np.average(prediction.argmax(axis=1) == values, weights=weights))
 
     def decode(self, prediction: NDArray) -> NDArray:
         return self.classes[prediction.argmax(axis=1)]
@@ -160,23 +159,19 @@ class ClassTask(Task):
         return np.dtype(np.uint8 if self.n_levels <= 2**8 else float_dtype)
 
     def state(self) -> dict[str, Any]:
-        plain, objects = self.classes, self.classes.dtype.kind == "O"
-        if objects:
-            plain = np.array(plain.tolist())
-            kept = plain.dtype.kind in "US" and plain.tolist() == self.classes.tolist()
-            if not kept:
-                raise ValueError(
-                    f"The classes of task {self.name!r}, {self.classes.tolist()}, "
-                    "cannot be stored: give its labels as numbers, text or booleans."
-                )
+        labels, objects = self.classes.tolist(), self.classes.dtype.kind == "O"
+        plain = np.array(labels) if objects else self.classes
+        if objects and (plain.dtype.kind not in "US" or plain.tolist() != labels):
+            raise ValueError(
+                f"The classes of task {self.name!r}, {labels}, cannot be stored: give "
+                "its labels as numbers, text or booleans."
+            )
         return {"name": self.name, "classes": plain, "objects": objects}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Task:
-        classes = np.asarray(state["classes"])
-        return cls(
-            state["name"], classes.astype(object) if state["objects"] else classes
-        )
+        dtype = object if state["objects"] else None
+        return cls(state["name"], np.asarray(state["classes"], dtype))
 
 
 class Binary(ClassTask):
@@ -192,10 +187,7 @@ class Binary(ClassTask):
     """
 
     n_outputs, n_levels = 1, 2
-
-    @staticmethod
-    def takes(n_classes: int) -> bool:
-        return n_classes <= 2  # a y of one column may have one class
+    most_classes = 2  # a y of one column may have one class
 
     def loss(self, logits: Tensor, values: Tensor) -> Tensor:
         return binary_cross_entropy_with_logits(
@@ -216,6 +208,11 @@ class Binary(ClassTask):
     def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
         return roc_auc(values == 1, prediction[:, -1], weights)
 
+    def score_alone(
+        self, values: NDArray, prediction: NDArray, weights: NDArray
+    ) -> float:
+        return super().score(values, prediction, weights)
+
 
 class MultiClass(ClassTask):
     r"""Three classes or more, a logit each.
@@ -230,13 +227,11 @@ class MultiClass(ClassTask):
     tensor([1.0986])
     """
 
+    fewest_classes = 3
+
     def __init__(self, name: str, classes: NDArray) -> None:
         super().__init__(name, classes)
         self.n_outputs = self.n_levels = len(classes)
-
-    @staticmethod
-    def takes(n_classes: int) -> bool:
-        return n_classes > 2
 
     def loss(self, logits: Tensor, values: Tensor) -> Tensor:
         flat = logits.reshape(-1, self.n_outputs)
@@ -248,9 +243,6 @@ class MultiClass(ClassTask):
 
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         return softmax(logits, axis=1)
-
-    def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
-        return accuracy(values, prediction, weights)
 
     @property
     def rate_labels(self) -> tuple[str, ...]:
@@ -272,9 +264,8 @@ class Fraction(Binary):
         return cls(column.name, np.array([0.0, 1.0])) if numbers else None
 
     def read(self, column: Column, unseen: float | None = None) -> NDArray[np.float64]:
-        bad = known = column.known
-        if known.dtype.kind in "biuf":
-            bad = known[~np.isfinite(known)]
+        known = column.known
+        bad = known[~np.isfinite(known)] if known.dtype.kind in "biuf" else known
         if len(bad):
             raise ValueError(
                 f"Task {self.name!r} has the label {bad[0]!r}, but its labels are "
@@ -288,13 +279,6 @@ class Fraction(Binary):
 
 # asked in this order which takes a column
 KINDS: list[type[Task]] = [Binary, MultiClass]
-
-
-def accuracy(values: NDArray, prediction: NDArray, weights: NDArray) -> float:
-    """Weighted share of rows whose most probable class is the right one."""
-    if not weights.any():
-        return np.nan
-    return float(np.average(prediction.argmax(axis=1) == values, weights=weights))
 
 
 def learned_classes(column: Column, single: bool = False) -> NDArray:

@@ -63,12 +63,12 @@ class Labels:
         """Numbers whose means are rates, (n_samples, n_rates); NaN is not observed."""
         columns = []
         for t, column in enumerate(self.filled().T):
-            names = self.task_rates[t] if self.task_rates else ("",)
-            if len(names) == 1:
+            n_rates = len(self.task_rates[t]) if self.task_rates else 1
+            if n_rates == 1:
                 columns.append(column)
-                continue
-            for level in range(len(names)):
-                columns.append(np.where(self.observed[:, t], column == level, np.nan))
+            else:
+                one_hot = column[:, None] == np.arange(n_rates)
+                columns.append(np.where(self.observed[:, [t]], one_hot, np.nan))
         return np.column_stack(columns)
 
 
@@ -112,9 +112,7 @@ class Column:
                 return some
             return np.unique(self.known)
         labels = set(self.known.tolist())
-        distinct = np.empty(len(labels), dtype=object)
-        distinct[:] = sorted(labels)
-        return distinct
+        return np.fromiter(sorted(labels), object, len(labels))
 
     def positions(self, labels: NDArray) -> NDArray[np.intp]:
         """The place of each observed label among sorted labels, -1 where it has none.
@@ -133,8 +131,7 @@ class Column:
                 found[(found < 0) | (found > last - first)] = -1
                 return found
         if kinds <= set("biuf") or kinds in ({"M"}, {"m"}):
-            found = np.searchsorted(labels, known)
-            found = np.minimum(found, len(labels) - 1, out=found)
+            found = np.searchsorted(labels, known).clip(max=len(labels) - 1)
             found[labels[found] != known] = -1
             return found
         places = {label: place for place, label in enumerate(labels.tolist())}
@@ -144,11 +141,9 @@ class Column:
     def codes(self) -> NDArray[np.intp]:
         """Numbers that are equal where labels are, in order of appearance; or -1."""
         seen: dict[Any, int] = {}
-        known = self.known.tolist()
         codes = np.full(len(self), -1, dtype=np.intp)
-        codes[self.observed] = np.fromiter(
-            (seen.setdefault(v, len(seen)) for v in known), np.intp, len(known)
-        )
+        each = (seen.setdefault(label, len(seen)) for label in self.known.tolist())
+        codes[self.observed] = np.fromiter(each, np.intp)
         return codes
 
 
@@ -195,7 +190,6 @@ def read_columns(y: Any, parameter: str = "y") -> Columns:
     """
     if isinstance(y, Columns):
         return y
-    names: Sequence[Any] | None = None
     if y is None:
         raise ValueError(
             f"This requires {parameter} to be passed, but the target {parameter} is "
@@ -206,25 +200,23 @@ def read_columns(y: Any, parameter: str = "y") -> Columns:
             f"{parameter} is a LazyFrame without rows: .collect() it first."
         )
     if hasattr(y, "columns"):
-        (names, columns), ndim = _frame_columns(y), 2
+        names, columns, ndim = *_frame_columns(y), 2
     elif any(hasattr(y, drop) for drop in ("dropna", "drop_nulls", "drop_null")):
         # a column of pandas, polars or pyarrow
         names, columns, ndim = [getattr(y, "name", None)], [y], 1
     else:
         array = _array(y, parameter)
-        columns, ndim = [array] if array.ndim == 1 else [*array.T], array.ndim
+        names, columns, ndim = [None], list(np.atleast_2d(array.T)), array.ndim
     if not columns:
         raise ValueError(f"{parameter} has no columns; give one for each task.")
-    named = names is not None and names[0] not in (None, "")
-    if names is None or not named:
-        names = [f"task{t}" for t in range(len(columns))]
-    names = [str(name) for name in names]
+    named = names[0] not in (None, "")
+    names = (
+        [str(n) for n in names] if named else [f"task{t}" for t in range(len(columns))]
+    )
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
         raise ValueError(f"{parameter} has several columns of one name: {twice}.")
-    read = (
-        _read(name, one, parameter) for name, one in zip(names, columns, strict=True)
-    )
+    read = [_read(*pair, parameter) for pair in zip(names, columns, strict=True)]
     return Columns(tuple(read), named, ndim)
 
 
@@ -244,13 +236,12 @@ def _array(y: Any, parameter: str) -> NDArray:
     if hasattr(y, "detach"):  # a tensor
         y = y.detach().cpu()
         y = (y.double() if y.is_floating_point() else y).numpy()
-    elif not isinstance(y, np.ndarray) and hasattr(y, "__array__"):
-        y = np.asarray(y)
-    elif not isinstance(y, np.ndarray):
+    elif not hasattr(y, "__array__"):
         # otherwise a NaN beside text would become the text "nan"
         y = np.array(y, dtype=object)
         if y.size and all(type(label) is str for label in y.flat):
             y = y.astype(str)
+    y = np.asanyarray(y)
     if y.ndim not in (1, 2) or 0 in y.shape[1:]:
         raise ValueError(
             f"{parameter} must have the shape (n_samples,) or (n_samples, n_tasks), "
@@ -269,7 +260,7 @@ def _read(name: str, column: Any, parameter: str) -> Column:
         missing, known = column.is_null(), column.drop_nulls()
     elif hasattr(column, "drop_null"):  # pyarrow
         missing, known = column.is_null(), column.drop_null()
-        if hasattr(known.type, "value_type") and hasattr(known.type, "index_type"):
+        if hasattr(known.type, "index_type"):  # the codes of a dictionary
             known = known.cast(known.type.value_type)
     else:
         missing, known = np.ma.getmaskarray(column), np.ma.compressed(column)

@@ -27,13 +27,8 @@ def auc_by_group(
     n_positive = np.add.reduceat(wins, groups)
     n_negative = np.add.reduceat(losses, groups)
     ranked_right = np.add.reduceat(wins * (below + losses / 2), groups)
-    auc = np.full(len(groups), np.nan)
-    np.divide(
-        ranked_right,
-        n_positive * n_negative,
-        out=auc,
-        where=(n_positive > 0) & (n_negative > 0),
-    )
+    with np.errstate(invalid="ignore"):  # 0 / 0 where one class is missing
+        auc = ranked_right / (n_positive * n_negative)
     return auc, n_positive + n_negative
 
 

@@ -54,10 +54,9 @@ class Tasks:
         """
         read = read_columns(y)
         if not len(read):
-            raise ValueError(
-                "Found array with 0 sample(s) in y; give at least one row."
-            )
-        single = len(read.columns) == 1
+            raise ValueError("Found array with 0 sample(s) in y; give a row at least.")
+        n_tasks = len(read.columns)
+        single = n_tasks == 1
         if single and read.ndim == 2:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected: shape "
@@ -65,19 +64,15 @@ class Tasks:
                 DataConversionWarning,
                 stacklevel=2,
             )
-        announced = [classes] if single else classes
-        if classes is None:
-            announced = [None] * len(read.columns)
-        if len(announced) != len(read.columns):
+        announced = [classes] * n_tasks if single or classes is None else classes
+        if len(announced) != n_tasks:
             raise ValueError(
-                f"classes has {len(announced)} entries, but y has "
-                f"{len(read.columns)} tasks."
+                f"classes has {len(announced)} entries, but y has {n_tasks} tasks."
             )
-        tasks = tuple(
-            _learn(column, given, single, kinds or KINDS)
-            for column, given in zip(read.columns, announced, strict=True)
+        pairs = zip(read.columns, announced, strict=True)
+        return cls(
+            tuple(_learn(*pair, single, kinds or KINDS) for pair in pairs), single
         )
-        return cls(tasks, single)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -133,13 +128,12 @@ class Tasks:
         values = np.zeros(observed.shape)
         for t, (task, column) in enumerate(zip(self.tasks, read.columns, strict=True)):
             values[column.observed, t] = task.read(column, unseen)
-        # the only task goes without its name
-        prefixes = [""] if self.single else [f"{name}_" for name in self.names]
-        rates = tuple(
-            tuple(f"{prefix}{label}rate" for label in task.rate_labels)
-            for prefix, task in zip(prefixes, self.tasks, strict=True)
-        )
-        return Labels(self.names, values, observed, rates)
+        rates = []
+        for task in self.tasks:
+            # the only task goes without its name
+            prefix = "" if self.single else f"{task.name}_"
+            rates.append(tuple(f"{prefix}{label}rate" for label in task.rate_labels))
+        return Labels(self.names, values, observed, tuple(rates))
 
     def _check_names(self, read: Columns) -> None:
         """Raise where y has other tasks than were learned."""
@@ -160,24 +154,19 @@ class Tasks:
 
     def decode(self, predictions: Sequence[NDArray]) -> NDArray:
         """Labels of predictions of each task, as they were given."""
-        columns = [
-            task.decode(prediction)
-            for task, prediction in zip(self.tasks, predictions, strict=True)
-        ]
-        if self.single:
-            return columns[0]
-        if self.alike:
-            return np.stack(columns, axis=1)
-        return np.stack([column.astype(object) for column in columns], axis=1)
+        pairs = zip(self.tasks, predictions, strict=True)
+        columns = [task.decode(prediction) for task, prediction in pairs]
+        if not self.alike:
+            columns = [column.astype(object) for column in columns]
+        return columns[0] if self.single else np.stack(columns, axis=1)
 
     # ------------------------------------------------------------ logits
 
     @cached_property
     def groups(self) -> list[tuple[slice, slice, Task]]:
         """Neighbours that one call of their loss serves: tasks, logits, one of them."""
-        starts = [0] + [
-            t for t, (a, b) in enumerate(pairwise(self.tasks), 1) if not a.joins(b)
-        ]
+        neighbours = enumerate(pairwise(self.tasks), 1)
+        starts = [0, *(t for t, (one, other) in neighbours if not one.joins(other))]
         logits = np.cumsum([0, *self.n_outputs]).tolist()
         return [
             (slice(start, stop), slice(logits[start], logits[stop]), self.tasks[start])
@@ -190,13 +179,10 @@ class Tasks:
         Shape: ``logits (batch, sum(n_outputs))``, ``values (batch, n_tasks)`` ->
         ``(batch, n_tasks)``
         """
-        losses = [
-            task.loss(
-                logits[:, outputs].reshape(len(values), -1, task.n_outputs),
-                values[:, tasks],
-            )
-            for tasks, outputs, task in self.groups
-        ]
+        losses = []
+        for tasks, outputs, task in self.groups:
+            own = logits[:, outputs].reshape(len(values), -1, task.n_outputs)
+            losses.append(task.loss(own, values[:, tasks]))
         return losses[0] if len(losses) == 1 else torch.cat(losses, 1)
 
     def start(self, labels: Labels, weights: NDArray) -> NDArray[np.float64]:
@@ -204,11 +190,8 @@ class Tasks:
 
         `weights` of shape (n_samples, n_tasks) are 0 where a label is not observed.
         """
-        parts = []
-        for t, task in enumerate(self.tasks):
-            known = weights[:, t] > 0
-            parts.append(task.start(labels.values[known, t], weights[known, t]))
-        return np.concatenate(parts)
+        each = zip(self.tasks, labels.values.T, weights.T, strict=True)
+        return np.concatenate([task.start(v[w > 0], w[w > 0]) for task, v, w in each])
 
     def rates(self, start: NDArray) -> tuple[float | None, ...]:
         """The rate of each task that :meth:`start` stands for, where it has one."""
@@ -216,8 +199,8 @@ class Tasks:
 
     def predict(self, logits: NDArray) -> list[NDArray]:
         """Predictions of each task from logits of shape (n_samples, sum(n_outputs))."""
-        logits = logits.astype(np.float64)
-        return [task.predict(part) for task, part in self._split(logits)]
+        split = self._split(logits.astype(np.float64))
+        return [task.predict(part) for task, part in split]
 
     def _split(self, logits: NDArray) -> Iterator[tuple[Task, NDArray]]:
         """Each task, and the logits that are its own."""
@@ -237,8 +220,7 @@ class Tasks:
         weights: NDArray | None = None,
     ) -> list[float]:
         """The same of predictions of each task."""
-        if weights is None:
-            weights = np.ones(values.shape)
+        weights = np.ones(values.shape) if weights is None else weights
         scores = []
         for t, task in enumerate(self.tasks):
             rows = weights[:, t] > 0
@@ -263,8 +245,8 @@ class Tasks:
         kinds = {kind.__name__: kind for kind in KINDS}
         tasks = []
         for t in range(state["n_tasks"]):
-            names = [name for name in state if name.startswith(f"{t}.")]
-            own = {name.removeprefix(f"{t}."): state[name] for name in names}
+            keys = [key for key in state if key.startswith(f"{t}.")]
+            own = {key.removeprefix(f"{t}."): state[key] for key in keys}
             if own["kind"] not in kinds:
                 raise ValueError(
                     f"Task {own['name']!r} is of the kind {own['kind']!r}; known are "
@@ -280,18 +262,15 @@ def _learn(
     """The task of a column: the first kind that takes it."""
     if classes is not None:
         classes = _announced(classes, column.name, single)
-    else:
-        if single:
-            _check_complete(column)
-        if not len(column.known):
-            where = "y" if single else f"Task {column.name!r}"
-            raise ValueError(
-                f"{where} has no observed label: all {len(column)} are missing. Leave "
-                "the task out."
-            )
+    elif single:
+        _check_complete(column)
+    elif not len(column.known):
+        raise ValueError(
+            f"Task {column.name!r} has no observed label: all {len(column)} are "
+            "missing. Leave the task out."
+        )
     for kind in kinds:
-        task = kind.learn(column, classes, single)
-        if task is not None:
+        if task := kind.learn(column, classes, single):
             return task
     raise ValueError(
         f"Task {column.name!r} is of no known kind: {[one.__name__ for one in kinds]} "

@@ -168,10 +168,8 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def _locate(self) -> tuple[Tasks, int]:
         """All tasks, and the position of this one."""
         check_is_fitted(self)
-        tasks = fitted_tasks(self._trained)
-        if hasattr(self, "estimator_"):
-            return tasks, 0
-        return tasks, tasks.position(self.task, "task")
+        tasks, alone = fitted_tasks(self._trained), hasattr(self, "estimator_")
+        return tasks, 0 if alone else tasks.position(self.task, "task")
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities of the classes of the task.

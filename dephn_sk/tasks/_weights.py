@@ -51,7 +51,14 @@ def check_sample_weight(
     if read.ndim == 2 and read.named and names:
         columns = _by_name(columns, names)
     weights = np.stack([_numbers(column) for column in columns], axis=1)
-    _check_sizes(weights, columns)
+    wrong = ~((weights >= 0) & (weights < LARGEST_SUM / max(weights.size, 1)))
+    if wrong.any():
+        row, t = np.argwhere(wrong)[0]
+        task = f" for {columns[t].name!r}" if len(columns) > 1 else ""
+        raise ValueError(
+            f"sample_weight of row {row}{task} is {weights[row, t]}; weights must not "
+            "be negative, NaN or infinity, nor so large that sums over them overflow."
+        )
     if not (zeros or weights.any()):
         raise ValueError("sample_weight is zero for every row; nothing is left to fit.")
     return weights
@@ -62,43 +69,23 @@ def _by_name(columns: Sequence[Column], names: Sequence[str]) -> Sequence[Column
     given = {column.name: column for column in columns}
     if len(given) == 1 and not given.keys() & {*names}:
         return columns
-    unknown = [name for name in given if name not in names]
-    missing = [name for name in names if name not in given]
-    if unknown or missing:
+    if given.keys() != {*names}:
         raise ValueError(
             f"sample_weight has columns for {list(given)}, but the tasks are "
-            f"{list(names)}: {unknown} are none of them, {missing} are missing."
+            f"{list(names)}; give one for each of them."
         )
     return [given[name] for name in names]
 
 
-def _check_sizes(weights: NDArray, columns: Sequence[Column]) -> None:
-    """Raise for weights that are no weights, naming row and task."""
-    wrong = ~(np.isfinite(weights) & (weights >= 0))
-    problem = "weights must not be negative, NaN or infinity"
-    if not wrong.any():
-        with np.errstate(over="ignore"):
-            if weights.sum() < LARGEST_SUM:
-                return
-        wrong = weights == weights.max()
-        problem = "weights must be smaller, so that sums over them do not overflow"
-    row, t = np.argwhere(wrong)[0]
-    task = f" for {columns[t].name!r}" if len(columns) > 1 else ""
-    raise ValueError(
-        f"sample_weight of row {row}{task} is {weights[row, t]}; {problem}."
-    )
-
-
 def _numbers(column: Column) -> NDArray[np.float64]:
     """Weights as floats, NaN where they are missing."""
-    weights = np.full(len(column), np.nan)
     try:
-        weights[column.observed] = column.known.astype(np.float64)
+        values = column.values.astype(np.float64)
     except (TypeError, ValueError):
         raise ValueError(
-            f"sample_weight holds {column.known[0]!r}; weights are numbers."
+            f"sample_weight holds {column.known[0]!r}, no number."
         ) from None
-    return weights
+    return np.where(column.observed, values, np.nan)
 
 
 def combine(
@@ -167,15 +154,12 @@ def _class_factors(given: Any, task: Task, codes: NDArray, weights: NDArray) -> 
     if isinstance(given, Mapping):
         labels = classes.tolist()
         for label, weight in given.items():
-            if label not in labels:
+            finite = isinstance(weight, Real) and 0 <= float(weight) < np.inf
+            if label not in labels or not finite:
                 raise ValueError(
-                    f"class_weight of {name!r} names the class {label!r}; its classes "
-                    f"are {labels}."
-                )
-            if not (isinstance(weight, Real) and 0 <= float(weight) < np.inf):
-                raise ValueError(
-                    f"class_weight of {name!r} gives class {label!r} the weight "
-                    f"{weight!r}; weights must be finite and >= 0."
+                    f"class_weight of {name!r} gives the class {label!r} the weight "
+                    f"{weight!r}; its classes are {labels}, and weights must be finite "
+                    "and >= 0."
                 )
         return np.array([given.get(label, 1.0) for label in labels], dtype=np.float64)
     if given != "balanced":
@@ -192,10 +176,9 @@ def _class_factors(given: Any, task: Task, codes: NDArray, weights: NDArray) -> 
 
 def check_task_weights(task_weights: Any, tasks: Tasks) -> list[float] | str | None:
     """`task_weights` as the loss takes them: a number for each task."""
-    names = tasks.names
-    if task_weights is None or isinstance(task_weights, str):
-        return task_weights
-    given = task_weights
+    names, given = tasks.names, task_weights
+    if given is None or isinstance(given, str):
+        return given
     if isinstance(given, Mapping):
         for name in given:
             tasks.position(name, "task_weights")
