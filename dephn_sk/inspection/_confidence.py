@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._drawing import TaskPanels, draw_legend
-from ._fitted import tasks_of
+from ._fitted import task_classifier
 
 
 @dataclass(eq=False, repr=False)
@@ -87,7 +87,7 @@ class ConfidenceDisplay(TaskPanels):
         -------
         ConfidenceDisplay
         """
-        tasks = tasks_of(estimator)
+        tasks = task_classifier(estimator).tasks_
         probability = estimator.predict_proba(X)
         if tasks.single:
             probability = probability[:, 1:]
