@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from .._compat import Interval, validate_params
 from ..nn import TaskNetwork
 from ._fitted import field_names, output_names, own_network, source_of
 
-Vectors: TypeAlias = list[Tensor]  # of each embedding, (rows, fields, dim)
+Vectors = list[Tensor]  # of each embedding, (rows, fields, dim)
 BLOCK = 1024
 FEWEST_POINTS, MOST_POINTS = 16, 512
 NOISE = 1e-3  # in logits; no share can be asked of a difference of nearly 0
@@ -149,14 +149,12 @@ class _Path:
         attributions = explained.new_zeros(*explained.shape, n_fields)
         pending = torch.arange(len(explained), device=explained.device)
         n_points = FEWEST_POINTS
-        while True:
+        while len(pending) and n_points <= MOST_POINTS:
             found = self._quadrature(start, [v[pending] for v in end], n_points)
             attributions[pending] = found
             error = (found.sum(-1) - explained[pending]).abs()
             allowed = (tolerance * explained[pending].abs()).clamp(min=NOISE)
             pending = pending[(error > allowed).any(1)]
-            if not len(pending) or n_points == MOST_POINTS:
-                break
             n_points *= 2
         if len(pending):
             warnings.warn(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,13 +88,11 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     blocks = []
     with torch.no_grad():
         for batch in source_of(estimator, X).batches(BLOCK):
-            inputs: Any = batch.inputs
-            found = network.contributions(**inputs)
-            contributions, bias = (x.numpy() for x in cast(tuple, found))
-            blocks.append(contributions)
+            contributions, bias = network.contributions(**batch.inputs)
+            blocks.append(contributions.numpy())
     return Bunch(
         contributions=np.concatenate(blocks),
-        bias=bias,
+        bias=bias.numpy(),
         output_names=output_names(estimator),
         expert_names=network.expert_names,
     )

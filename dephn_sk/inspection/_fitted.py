@@ -17,7 +17,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..tasks import TaskPredictions, Tasks
 from ..training import ArraySource
@@ -56,7 +55,7 @@ def task_classifier(estimator: Any) -> Any:
     return _last(estimator, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
 
 
-def own_network(estimator: Any) -> TaskNetwork:
+def own_network(estimator: Any) -> Any:
     """The network for evaluation: our own modules on the memory of the fitted ones.
 
     Hooks on it meet nobody who predicts at the same time.
@@ -125,7 +124,7 @@ class FieldsPrediction(TaskPredictions, BaseEstimator):
         return self.tasks_, self.probabilities
 
 
-def recorded(estimator: Any, key: str) -> NDArray | None:
+def recorded(estimator: Any, key: str) -> Any:
     """What the history holds under a key, or None where some epoch has nothing."""
     history = final_estimator(estimator).net_.history
     if not all(key in epoch for epoch in history):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from torch import Tensor
 
 from .._compat import Interval, validate_params
 from ._fitted import final_estimator, own_network, source_of
@@ -59,8 +58,7 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     total: Any = 0.0
     with torch.no_grad():
         for batch in source.batches(BLOCK):
-            inputs: Any = batch.inputs
-            by_row = cast(Tensor, network.mapped_gates(**inputs))
+            by_row = network.mapped_gates(**batch.inputs)
             total = total + by_row.cpu().double().sum(0)
     return (total / source.n_rows).numpy()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import TaskPanels, draw_legend, mark_epochs
@@ -88,7 +88,7 @@ class TrainingCurveDisplay(TaskPanels):
         """
         final = final_estimator(estimator)
         return cls(
-            cast(NDArray, recorded(final, "train_task_loss")),
+            recorded(final, "train_task_loss"),
             valid_loss=recorded(final, "valid_task_loss"),
             valid_score=recorded(final, "valid_task_score"),
             task_names=final.tasks_.names,
