@@ -311,7 +311,7 @@ def test_nothing_but_the_stated_dependencies_is_imported():
 
 ASKING = {"getattr", "hasattr", "isinstance"}
 NETWORKS = {"network", "networks", "network_", "module", "module_", "modules"}
-NETWORKS |= {"network_of", "own_network", "net_", "named_modules", "children"}
+NETWORKS |= {"own_network", "net_", "named_modules", "children"}
 ABOVE_NN = [
     *in_folder("training"),
     *in_folder("inspection"),

@@ -82,9 +82,8 @@ class DCN(SingleTaskNetwork):
             DCNCross(width, generator=generator) for _ in range(n_crosses)
         )
         self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
-        self.output = GroupedLinear(
-            1, width + hidden[-1], n_outputs, generator=generator
-        )
+        width += hidden[-1]
+        self.output = GroupedLinear(1, width, n_outputs, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:
         x0 = fields.flatten(1)

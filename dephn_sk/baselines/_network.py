@@ -6,8 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
-import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from .._estimator import MultiTaskClassifier
 from ..nn import FieldEmbedding, Members, TaskNetwork, Towers
@@ -45,7 +44,7 @@ class NetworkClassifier(MultiTaskClassifier):
     """Base of estimators of one network, whose arguments are their parameters."""
 
     n_layers: int
-    _network: ClassVar[Callable[..., TaskNetwork]]
+    _network: ClassVar[Callable[..., Any]]
     # arguments of the network that are parameters of another name
     _renamed: ClassVar[Mapping[str, str]] = {}
 
@@ -58,10 +57,7 @@ class NetworkClassifier(MultiTaskClassifier):
         return parameters
 
     def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
+        self, embedding: FieldEmbedding, n_outputs: list[int], generator: Generator
     ) -> TaskNetwork:
         parameters = self._network_parameters()
         return self._network(embedding, n_outputs, generator=generator, **parameters)

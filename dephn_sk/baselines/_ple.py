@@ -65,14 +65,13 @@ class CGC(nn.Module):
         owner = torch.arange(n_tasks).repeat_interleave(n_specific)
         owner = torch.cat([owner, torch.full((n_shared,), n_tasks)])
         self.register_buffer("owner", owner, persistent=False)
-        self.experts = MLP(
-            len(owner), in_width, widths, dropout=dropout, generator=generator
-        )
+        n = len(owner)
+        self.experts = MLP(n, in_width, widths, dropout=dropout, generator=generator)
         # one product for all gates; those of a task do not see the others' experts
         gate = torch.arange(n_tasks if last else n_tasks + 1).unsqueeze(1)
         seen = (owner == gate) | (owner == n_tasks) | (gate == n_tasks)
         self.register_buffer("closed", ~seen.unsqueeze(1), persistent=False)
-        self.gates = GroupedLinear(len(gate), in_width, len(owner), generator=generator)
+        self.gates = GroupedLinear(len(gate), in_width, n, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
         if x.dim() == 2:
@@ -81,8 +80,7 @@ class CGC(nn.Module):
             experts = self.experts(x.index_select(0, self.owner))
             scores = self.gates(x[: len(self.closed)])
         gates = scores.masked_fill(self.closed, -torch.inf).softmax(-1)
-        mixed = torch.bmm(gates.transpose(0, 1), experts.transpose(0, 1))
-        return mixed.transpose(0, 1)
+        return torch.bmm(gates.transpose(0, 1), experts.transpose(0, 1)).transpose(0, 1)
 
 
 class PLE(TowerNetwork):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import ClassVar, cast
+from collections.abc import Sequence
+from typing import cast
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear, Members, TaskNetwork
@@ -87,15 +87,11 @@ class SingleTaskClassifier(NetworkClassifier):
     hidden: Sequence[int] = parameter((64, 32), WIDTHS)
     n_layers: int = parameter(1, AT_LEAST_ONE)
 
-    _network: ClassVar[Callable[..., SingleTaskNetwork]]
     # whether the network is given first-order weights, which know the number of logits
     _first_order = False
 
     def build_network(
-        self,
-        embedding: FieldEmbedding,
-        n_outputs: list[int],
-        generator: torch.Generator,
+        self, embedding: FieldEmbedding, n_outputs: list[int], generator: Generator
     ) -> NetworkPerTask:
         start, parameters = generator.get_state(), self._network_parameters()
         networks = []

@@ -150,18 +150,14 @@ class SNR(TowerNetwork):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__(embedding)
-        first, last = expert_hidden[0], expert_hidden[-1]
+        n, width, last = n_experts, embedding.width, expert_hidden[-1]
+        first = expert_hidden[:1]
         self.l0_penalty = l0_penalty
-        self.lowest = MLP(
-            n_experts, embedding.width, [first], dropout=dropout, generator=generator
-        )
+        self.lowest = MLP(n, width, first, dropout=dropout, generator=generator)
         self.routings = nn.ModuleList(
-            Routing(n_experts, n_experts, a, b, generator=generator)
-            for a, b in pairwise(expert_hidden)
+            Routing(n, n, a, b, generator=generator) for a, b in pairwise(expert_hidden)
         )
-        self.to_towers = Routing(
-            n_experts, len(n_outputs), last, last, generator=generator
-        )
+        self.to_towers = Routing(n, len(n_outputs), last, last, generator=generator)
         self.dropout = Dropout(dropout)
         self.towers = Towers(
             n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator

@@ -44,9 +44,8 @@ class CINLayer(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.weight = uniform(
-            n_in, n_fields, n_maps, fan_in=n_in * n_fields, generator=generator
-        )
+        shape, fan_in = (n_in, n_fields, n_maps), n_in * n_fields
+        self.weight = uniform(*shape, fan_in=fan_in, generator=generator)
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
         below, raw = x.flatten(0, 1).unsqueeze(2), x0.flatten(0, 1).unsqueeze(1)
@@ -114,9 +113,8 @@ class XDeepFM(FirstOrderNetwork):
             for n_in, n_maps in pairwise([n_fields, *maps])
         )
         self.deep = MLP(1, width, hidden, dropout=dropout, generator=generator)
-        self.output = GroupedLinear(
-            1, hidden[-1] + sum(maps), first_order.dim, generator=generator
-        )
+        width = hidden[-1] + sum(maps)
+        self.output = GroupedLinear(1, width, first_order.dim, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:
         parts = [self.deep(fields.flatten(1))[0]]
@@ -172,5 +170,4 @@ class XDeepFMClassifier(SingleTaskClassifier):
     _first_order = True
 
     def _network_parameters(self) -> dict[str, Any]:
-        maps = [self.n_maps] * self.n_layers
-        return super()._network_parameters() | {"maps": maps}
+        return super()._network_parameters() | {"maps": [self.n_maps] * self.n_layers}

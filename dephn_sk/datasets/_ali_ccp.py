@@ -27,11 +27,11 @@ from . import _tables
 FOLDER = "ali_ccp"
 ORIGIN = "https://tianchi.aliyun.com/dataset/408, under the terms stated there"
 TASKS = ("click", "conversion")
-USER_FIELDS = ("101", "121", "122", "124", "125", "126", "127", "128", "129")
-ITEM_FIELDS = ("205", "206", "207", "216", "301", "508", "509", "702", "853")
-VALUE_FIELDS = ("508", "509", "702", "853")
-USER_LIST_FIELDS = ("109_14", "110_14", "127_14", "150_14")
-ITEM_LIST_FIELDS = ("210",)
+USER_FIELDS = "101 121 122 124 125 126 127 128 129".split()
+ITEM_FIELDS = "205 206 207 216 301 508 509 702 853".split()
+VALUE_FIELDS = "508 509 702 853".split()
+USER_LIST_FIELDS = "109_14 110_14 127_14 150_14".split()
+ITEM_LIST_FIELDS = ["210"]
 
 
 @_tables.loader
@@ -129,50 +129,41 @@ def load_ali_ccp(
     check_names("list_fields", list_fields, (*ITEM_LIST_FIELDS, *USER_LIST_FIELDS))
     user_fields = [*USER_FIELDS, *(f for f in USER_LIST_FIELDS if f in list_fields)]
     item_fields = [*ITEM_FIELDS, *(f for f in ITEM_LIST_FIELDS if f in list_fields)]
-    paths = {
-        (kind, part): _tables.find_file(data_home, FOLDER, f"{kind}_{part}.csv", ORIGIN)
+    paths = [
+        _tables.find_file(data_home, FOLDER, f"{kind}_{part}.csv", ORIGIN)
         for kind in ("common_features", "sample_skeleton")
         for part in ("train", "test")
-    }
+    ]
 
     parts = []
-    for part in ("train", "test"):
-        path = paths["common_features", part]
-        common = _chunks(pd, path, ["user"], user_fields, None, chunk_size)
-        users, shown = _tables.stacked(common).set_index("user"), []
-        path = paths["sample_skeleton", part]
+    for common, skeleton in zip(paths[:2], paths[2:], strict=True):
+        chunks = _chunks(common, ["user"], user_fields, None, chunk_size)
+        users, shown = _tables.stacked(chunks).set_index("user"), []
         names = ["sample_id", "click", "conversion", "user"]
-        for chunk in _chunks(pd, path, names, item_fields, n_rows, chunk_size):
+        for chunk in _chunks(skeleton, names, item_fields, n_rows, chunk_size):
             user = users.reindex(chunk.pop("user")).set_index(chunk.index)
             shown.append(pd.concat([user, chunk.drop(columns="sample_id")], axis=1))
         parts.append(_tables.stacked(shown))
-    n_fitted = len(parts[0])
+    split = _tables.random_split(len(parts[0]), 0.9, n_test=len(parts[1]))
     rows = _tables.stacked(parts)
     for name in list_fields:
         rows[name] = pd.Categorical(rows[name])
     values = [f"{name}_value" for name in VALUE_FIELDS]
     data = rows[[*user_fields, *item_fields, *values]]
-    target = rows[tasks]
-    if missing_without_click and "conversion" in tasks:
-        observed = rows["conversion"].where(rows["click"] == 1)
-        target = target.assign(conversion=observed)
-    split = np.full(len(rows), "test", dtype="U10")
-    split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
-    return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)
+    if missing_without_click:
+        rows["conversion"] = rows["conversion"].where(rows["click"] == 1)
+    return _tables.as_bunch(data, rows[tasks], split, subset, return_X_y, __doc__)
 
 
 def _chunks(
-    pd: Any,
-    path: Path,
-    names: list[str],
-    fields: list[str],
-    n_rows: int | None,
-    chunk_size: int,
+    path: Path, names: list[str], fields: list[str], n_rows: int | None, chunk_size: int
 ) -> Iterator[Any]:
     """Pieces of a file: its leading columns, and the fields of its feature lists.
 
     A field of one feature is a category, one of several a string that joins them.
     """
+    import pandas as pd
+
     with pd.read_csv(
         path,
         header=None,
@@ -184,8 +175,8 @@ def _chunks(
     ) as chunks:
         for chunk in chunks:
             table = chunk.reset_index(drop=True)
-            lists, n_features = table.pop("features"), table.pop("n_features")
-            triples = _triples(pd, path, lists, n_features.to_numpy())
+            n_features = table.pop("n_features").to_numpy()
+            triples = _triples(path, table.pop("features"), n_features)
             for name in fields:
                 chosen = triples[triples["field"] == name]
                 rows = chosen.index.to_numpy()
@@ -206,8 +197,10 @@ def _chunks(
             yield table
 
 
-def _triples(pd: Any, path: Path, lists: Any, n_features: NDArray[Any]) -> Any:
+def _triples(path: Path, lists: Any, n_features: NDArray[Any]) -> Any:
     """Fields, features and values of all lists, indexed by the row of each."""
+    import pandas as pd
+
     try:
         triples = pd.read_csv(
             io.StringIO("\x01".join(lists).replace("\x03", "\x02")),

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+from numpy.random import RandomState
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import expit
@@ -32,31 +33,23 @@ EFFECTS = {  # how much categories weigh; a cell is one of a city
     0.3: ("weekday", "device", "tab"),
     0.8: ("cell",),
 }
-Columns = dict[str, NDArray[Any]]
 MIN_ROWS = 64  # fewer leave too little room for independent log-odds
 
-COUNT = [Interval(Integral, 1, None, closed="left")]
-RATE = [Interval(Real, 0, 1, closed="neither")]
+COUNTS = "n_samples n_users n_items n_categories n_days".split()
+RATES = "click_rate like_rate purchase_rate".split()
 
 
 @validate_params(
     {
-        "n_samples": COUNT,
-        "n_users": COUNT,
-        "n_items": COUNT,
-        "n_categories": COUNT,
-        "n_days": COUNT,
+        **{n: [Interval(Integral, 1, None, closed="left")] for n in COUNTS},
+        **{n: [Interval(Real, 0, 1, closed="neither")] for n in RATES},
         "task_correlation": [Interval(Real, 0, 1, closed="both")],
         "signal": [Interval(Real, 0, None, closed="left")],
-        "click_rate": RATE,
-        "like_rate": RATE,
-        "purchase_rate": RATE,
         "missing_rate": [Interval(Real, 0, 1, closed="left")],
         "return_X_y": ["boolean"],
         "as_frame": ["boolean"],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_behavior_log(
     n_samples: int = 10_000,
@@ -73,7 +66,7 @@ def make_behavior_log(
     missing_rate: float = 0.1,
     return_X_y: bool = False,
     as_frame: bool = True,
-    random_state: int | np.random.RandomState | None = None,
+    random_state: int | RandomState | None = None,
 ) -> _tables.Loaded:
     """Simulate a log of impressions with a click, like, purchase funnel.
 
@@ -149,7 +142,6 @@ def make_behavior_log(
     >>> log.task_names
     ['click', 'like', 'purchase']
     """
-    pd: Any = None
     if as_frame:
         pd = _tables.import_pandas("make_behavior_log with as_frame=True")
     rng = check_random_state(random_state)
@@ -181,11 +173,21 @@ def make_behavior_log(
         "price": price[item],
         "popularity": popularity[item],
     }
-    n_values = {"user_id": n_users, "item_id": n_items, "category": n_categories}
-    n_values |= {name: len(strings) for name, strings in STRINGS.items()}
+    kinds = {  # what the codes of a column stand for
+        "user_id": range(n_users),
+        "item_id": range(n_items),
+        "category": [f"category {i}" for i in range(n_categories)],
+        **STRINGS,
+    }
 
+    n_values = {name: len(values) for name, values in kinds.items()}
     utilities = _utilities(rng, features, n_values)
-    log_odds = signal * _correlated(utilities, task_correlation)
+    # mixtures of the independent functions, standardized, of the given correlation
+    basis, _ = np.linalg.qr(utilities - utilities.mean(axis=0))
+    basis *= np.sqrt(n_rows)
+    shared, own = basis[:, :1], basis[:, 1:]
+    mixtures = np.sqrt(task_correlation) * shared + np.sqrt(1 - task_correlation) * own
+    log_odds = signal * mixtures
     log_odds[:, 0] += _intercept(log_odds[:, 0], np.ones(n_rows), click_rate)
     p_click = expit(log_odds[:, 0])
     log_odds[:, 1] += _intercept(log_odds[:, 1], p_click, like_rate)
@@ -200,12 +202,16 @@ def make_behavior_log(
 
     features = {name: values[:n_samples] for name, values in features.items()}
     target = target[:n_samples]
-    if pd:
-        data = _frame(pd, features, n_values)
+    data: Any = np.column_stack(list(features.values())).astype(np.float64)
+    if as_frame:
+        data = pd.DataFrame(features)
+        for name, values in kinds.items():
+            if name in STRINGS:
+                data[name] = np.array(values, dtype=object)[features[name]]
+            else:
+                data[name] = pd.Categorical.from_codes(features[name], values)
         target = pd.DataFrame(target, columns=TASKS)
         target = target.astype({"click": "int64", "like": "int64"})
-    else:
-        data = np.column_stack(list(features.values())).astype(np.float64)
     if return_X_y:
         return data, target
     return Bunch(
@@ -216,23 +222,21 @@ def make_behavior_log(
         probabilities=probabilities[:n_samples],
         log_odds=log_odds[:n_samples],
         time=time[:n_samples],
-        categorical_features=[list(features).index(name) for name in n_values],
+        categorical_features=[list(features).index(name) for name in kinds],
         DESCR=__doc__,
     )
 
 
-def _heavy_tailed(
-    rng: np.random.RandomState, n_kinds: int, n_rows: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Rows' kinds, of which few are frequent, and the share of each kind."""
-    share = 1 / np.arange(1, n_kinds + 1) ** 0.8
+def _heavy_tailed(rng: RandomState, n: int, n_rows: int) -> tuple[NDArray, NDArray]:
+    """Rows' kinds, out of `n` of which few are frequent, and the share of each kind."""
+    share = 1 / np.arange(1, n + 1) ** 0.8
     share = rng.permutation(share / share.sum())
-    return rng.choice(n_kinds, size=n_rows, p=share), share
+    return rng.choice(n, size=n_rows, p=share), share
 
 
 def _utilities(
-    rng: np.random.RandomState, features: Columns, n_values: dict[str, int]
-) -> NDArray[np.float64]:
+    rng: RandomState, features: dict[str, NDArray], n_values: dict[str, int]
+) -> NDArray:
     """Four independent functions of the features, (n_rows, 4)."""
     cell = n_values["category"] * features["city"] + features["category"]
     features = {**features, "cell": cell}
@@ -254,34 +258,10 @@ def _utilities(
     return utilities
 
 
-def _correlated(
-    utilities: NDArray[np.float64], correlation: float
-) -> NDArray[np.float64]:
-    """Three mixtures of four functions, standardized, of the given correlation."""
-    basis, _ = np.linalg.qr(utilities - utilities.mean(axis=0))
-    basis *= np.sqrt(len(basis))
-    shared, own = basis[:, :1], basis[:, 1:]
-    return np.sqrt(correlation) * shared + np.sqrt(1 - correlation) * own
-
-
-def _intercept(
-    log_odds: NDArray[np.float64], weights: NDArray[np.float64], rate: float
-) -> float:
+def _intercept(log_odds: NDArray, weights: NDArray, rate: float) -> float:
     """What to add to the log-odds so that their weighted mean rate is as given."""
-    return brentq(
-        lambda shift: np.average(expit(log_odds + shift), weights=weights) - rate,
-        -1e3,
-        1e3,
-    )
 
+    def excess(shift: float) -> float:
+        return np.average(expit(log_odds + shift), weights=weights) - rate
 
-def _frame(pd: Any, features: Columns, n_values: dict[str, int]) -> Any:
-    """Ids and categories as dtype category, the others with names as strings."""
-    columns = dict(features)
-    for name, n in n_values.items():
-        if name in STRINGS:
-            columns[name] = np.array(STRINGS[name], dtype=object)[features[name]]
-            continue
-        kinds = [f"category {i}" for i in range(n)] if name == "category" else range(n)
-        columns[name] = pd.Categorical.from_codes(features[name], kinds)
-    return pd.DataFrame(columns)
+    return brentq(excess, -1e3, 1e3)

@@ -23,42 +23,31 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.request import urlopen
 
-import numpy as np
-
 from . import _tables
 
 FOLDER = "census"
-ORIGIN = (
-    "the UCI Machine Learning Repository, https://doi.org/10.24432/C5N30T, under "
-    "CC BY 4.0 (dephn_sk.datasets.fetch_census_income downloads it)"
-)
+ORIGIN = "https://doi.org/10.24432/C5N30T (fetch_census_income downloads it), CC BY 4.0"
 URL = "https://archive.ics.uci.edu/static/public/117/census+income+kdd.zip"
-SHA256 = {  # of the extracted files
-    "census-income.data": (
-        "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86"
-    ),
-    "census-income.test": (
-        "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c"
-    ),
-}
-# fmt: off
-COLUMNS = [
-    "age", "class_worker", "det_ind_code", "det_occ_code", "education", "wage_per_hour",
-    "hs_college", "marital_stat", "major_ind_code", "major_occ_code", "race",
-    "hisp_origin", "sex", "union_member", "unemp_reason", "full_or_part_emp",
-    "capital_gains", "capital_losses", "stock_dividends", "tax_filer_stat",
-    "region_prev_res", "state_prev_res", "det_hh_fam_stat", "det_hh_summ",
-    "instance_weight", "mig_chg_msa", "mig_chg_reg", "mig_move_reg", "mig_same",
-    "mig_prev_sunbelt", "num_emp", "fam_under_18", "country_father", "country_mother",
-    "country_self", "citizenship", "own_or_self", "vet_question", "vet_benefits",
-    "weeks_worked", "year", "income_50k",
-]
-NUMERIC = [
-    "age", "wage_per_hour", "capital_gains", "capital_losses", "stock_dividends",
-    "num_emp", "weeks_worked", "instance_weight",
-]
-# fmt: on
-CODES = ["det_ind_code", "det_occ_code", "own_or_self", "vet_benefits", "year"]
+NAMES = ("census-income.data", "census-income.test")
+DIGESTS = (
+    "3676a81db7d3528f3f8b9f3c699d0f0aa28db45e6e994fa0b8ed38327539ee86",
+    "98402b1ab879573d0a7f38a699a40258080e25e33d3401e7bf9c96d3fa0fab8c",
+)
+SHA256 = dict(zip(NAMES, DIGESTS, strict=True))  # of the extracted files
+COLUMNS = """
+age class_worker det_ind_code det_occ_code education wage_per_hour hs_college
+marital_stat major_ind_code major_occ_code race hisp_origin sex union_member
+unemp_reason full_or_part_emp capital_gains capital_losses stock_dividends
+tax_filer_stat region_prev_res state_prev_res det_hh_fam_stat det_hh_summ
+instance_weight mig_chg_msa mig_chg_reg mig_move_reg mig_same mig_prev_sunbelt
+num_emp fam_under_18 country_father country_mother country_self citizenship
+own_or_self vet_question vet_benefits weeks_worked year income_50k
+""".split()
+NUMERIC = """
+age wage_per_hour capital_gains capital_losses stock_dividends num_emp weeks_worked
+instance_weight
+""".split()
+CODES = "det_ind_code det_occ_code own_or_self vet_benefits year".split()
 UNREADABLE = (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, zlib.error)
 COLLEGE = (
     "Some college but no degree",
@@ -69,29 +58,27 @@ COLLEGE = (
     "Prof school degree (MD DDS DVM LLB JD)",
     "Doctorate degree(PhD EdD)",
 )
+HOUSEHOLD = ("det_hh_fam_stat", "det_hh_summ", "tax_filer_stat")
 TASKS: dict[str, tuple[str, tuple[str, ...] | None, tuple[str, ...]]] = {
     # its column, the answers that make it 1 (None keeps all as classes), and the
-    # columns that give it away
+    # columns that give the answer away beside its own
     "income": ("income_50k", ("50000+.",), ()),
-    "never_married": ("marital_stat", ("Never married",), ("marital_stat",)),
-    "any_college": ("education", COLLEGE, ("education", "hs_college")),
-    "marital_status": (
-        "marital_stat",
-        None,
-        ("marital_stat", "det_hh_fam_stat", "det_hh_summ", "tax_filer_stat"),
-    ),
-    "education": ("education", None, ("education", "hs_college")),
+    "never_married": ("marital_stat", ("Never married",), ()),
+    "any_college": ("education", COLLEGE, ("hs_college",)),
+    "marital_status": ("marital_stat", None, HOUSEHOLD),
+    "education": ("education", None, ("hs_college",)),
 }
 
 
 def _read(pd: Any, path: Path) -> Any:
     """One file, with categories stripped of the blanks around them."""
-    numbers = {**dict.fromkeys(NUMERIC, "float64"), **dict.fromkeys(CODES, "int64")}
+    kinds = dict.fromkeys(COLUMNS, "category")
+    kinds |= dict.fromkeys(NUMERIC, "float64") | dict.fromkeys(CODES, "int64")
     rows = pd.read_csv(
         path,
         header=None,
         names=COLUMNS,
-        dtype={name: numbers.get(name, "category") for name in COLUMNS},
+        dtype=kinds,
         skipinitialspace=True,
         keep_default_na=False,  # "NA" is an answer to the question on origin
         na_values=["?"],
@@ -185,18 +172,16 @@ def load_census_income(
     pd = _tables.import_pandas("load_census_income")
     tasks = _tables.check_tasks(tasks, TASKS)
     paths = [_tables.find_file(data_home, FOLDER, name, ORIGIN) for name in SHA256]
-    halves = [_read(pd, path) for path in paths]
-    n_fitted = len(halves[0])
-    rows = _tables.typed(_tables.stacked(halves), NUMERIC)
-    split = np.full(len(rows), "test", dtype="U10")
-    split[:n_fitted] = _tables.random_split(n_fitted, 0.9)
+    fitted, test = (_read(pd, path) for path in paths)
+    split = _tables.random_split(len(fitted), 0.9, n_test=len(test))
+    rows = _tables.typed(_tables.stacked([fitted, test]), NUMERIC)
 
     target, weight = pd.DataFrame(), rows.pop("instance_weight").to_numpy()
     given_away = {"income_50k"}
     for task in tasks:
         column, positive, clues = TASKS[task]
         target[task] = _tables.label(rows[column], positive)
-        given_away.update(clues)
+        given_away.update([column, *clues])
     data = rows.drop(columns=given_away)
     return _tables.as_bunch(
         data, target, split, subset, return_X_y, __doc__, instance_weight=weight

@@ -17,10 +17,7 @@ import numpy as np
 
 from . import _tables
 
-ORIGIN = (
-    "the Criteo display advertising challenge, https://ailab.criteo.com, "
-    "under the terms stated there"
-)
+ORIGIN = "https://ailab.criteo.com, under the terms stated there"
 INTEGERS = [f"I{i}" for i in range(1, 14)]
 HASHES = [f"C{i}" for i in range(1, 27)]
 
@@ -90,18 +87,15 @@ def load_criteo(
     """
     pd = _tables.import_pandas("load_criteo")
     path = _tables.find_file(data_home, "criteo", "train.txt", ORIGIN)
+    kinds = {**dict.fromkeys(INTEGERS, "float64"), **dict.fromkeys(HASHES, str)}
     tables = []
     with pd.read_csv(
         path,
         sep="\t",
         header=None,
-        names=["click", *INTEGERS, *HASHES],
+        names=["click", *kinds],
         index_col=False,
-        dtype={
-            "click": "int64",
-            **dict.fromkeys(INTEGERS, "float64"),
-            **dict.fromkeys(HASHES, str),
-        },
+        dtype={"click": "int64", **kinds},
         quoting=csv.QUOTE_NONE,
         keep_default_na=False,
         na_values=[""],
@@ -116,13 +110,12 @@ def load_criteo(
                     f"got {wrong.iloc[0]} in row {wrong.index[0]}."
                 )
             for name in HASHES:
-                codes, kinds = pd.factorize(chunk[name])
-                numbers = np.array([int(kind, 16) for kind in kinds], dtype=np.uint32)
+                codes, hashes = pd.factorize(chunk[name])
+                numbers = np.array([int(text, 16) for text in hashes], dtype=np.uint32)
                 chunk[name] = pd.Categorical.from_codes(codes, numbers)
             tables.append(chunk)
     data = _tables.stacked(tables)
     target = data.pop("click").to_frame()
     n = len(data)
-    sizes = np.diff([0, 8 * n // 10, 9 * n // 10, n])
-    split = np.repeat(_tables.SUBSETS, sizes)
+    split = np.repeat(_tables.SUBSETS, np.diff([0, 8 * n // 10, 9 * n // 10, n]))
     return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__)

@@ -20,26 +20,14 @@ from . import _tables
 FOLDER = "kuairand"
 FILES = ("log_standard_4_25_to_5_08", "user_features", "video_features_basic")
 ORIGIN = "https://zenodo.org/records/10439422 (KuaiRand-Pure), under CC BY-SA 4.0"
-TASKS = (
-    "is_click",
-    "long_view",
-    "is_like",
-    "is_profile_enter",
-    "is_comment",
-    "is_follow",
-    "is_forward",
-    "is_hate",
-)
+TASKS = """
+is_click long_view is_like is_profile_enter is_comment is_follow is_forward is_hate
+""".split()
 LOG_FEATURES = ["user_id", "video_id", "hour", "tab", "duration_ms"]
-NUMERIC = (  # all other columns are categories
-    "duration_ms",
-    "follow_user_num",
-    "fans_user_num",
-    "friend_user_num",
-    "register_days",
-    "server_width",
-    "server_height",
-)
+NUMERIC = """
+duration_ms follow_user_num fans_user_num friend_user_num register_days server_width
+server_height
+""".split()  # all other columns are categories
 NO_FEATURE = ["is_lowactive_period", "visible_status", "video_duration"]
 
 
@@ -130,18 +118,16 @@ def load_kuairand(
         for name in FILES
     )
     log = log.drop_duplicates(ignore_index=True)
+    if missing_without_click:
+        log["long_view"] = log["long_view"].where(log["is_click"] == 1)
     data = log.assign(hour=log["hourmin"] // 100)[LOG_FEATURES]
     for key, table in (("user_id", users), ("video_id", videos)):
         features = table.set_index(key).drop(columns=NO_FEATURE, errors="ignore")
-        features = _tables.typed(features, NUMERIC)
-        data = data.join(features, on=key, validate="m:1")
+        data = data.join(_tables.typed(features, NUMERIC), on=key, validate="m:1")
     data = _tables.typed(data, NUMERIC)
-    target = log[tasks].copy()
-    if missing_without_click and "long_view" in tasks:
-        target["long_view"] = log["long_view"].where(log["is_click"] == 1)
-    date, time_ms = log["date"], log["time_ms"].to_numpy()
+    date, time = log["date"], log["time_ms"].to_numpy()
     days = [date < 20220501, date == 20220501]
-    split = np.select(days, ["train", "validation"], "test")
+    split = np.select(days, _tables.SUBSETS[:2], "test")
     return _tables.as_bunch(
-        data, target, split, subset, return_X_y, __doc__, time_ms=time_ms
+        data, log[tasks], split, subset, return_X_y, __doc__, time_ms=time
     )

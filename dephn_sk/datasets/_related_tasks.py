@@ -7,6 +7,7 @@ Criteo-R and Criteo-UR in the DEPHN paper, arXiv 2307.12519.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from numbers import Integral, Real
 from typing import Any
 
@@ -33,8 +34,7 @@ RELATIONS = {  # the size of the second confidence as a function of |c|
         "noise": [Interval(Real, 0, None, closed="left")],
         "return_X_y": ["boolean"],
         "random_state": ["random_state"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 def make_related_tasks(
     X: Any,
@@ -126,9 +126,19 @@ def make_related_tasks(
     """
     rng = check_random_state(random_state)
     hidden: Any = 0
-    for values, is_category in _columns(X, categorical_features):
-        effect = _category_effect if is_category else _number_effect
-        hidden = hidden + effect(rng, values, n_hidden, max_categories)
+    for column in _columns(X, categorical_features):
+        if column.dtype.kind == "f":
+            # a random vector times the number's rank; a missing one is in the middle
+            known = ~np.isnan(column)
+            ranks, n_known = np.zeros(len(column)), max(known.sum(), 1)
+            ranks[known] = (rankdata(column[known]) - 0.5) / n_known - 0.5
+            effect = np.outer(np.sqrt(12) * ranks, rng.normal(size=n_hidden))
+        else:  # a random vector for each frequent category and one for all others
+            order = np.argsort(-np.bincount(column), kind="stable")
+            n_frequent = min(len(order), max_categories)
+            place = np.minimum(np.argsort(order), n_frequent)
+            effect = rng.normal(size=(n_frequent + 1, n_hidden))[place[column]]
+        hidden = hidden + effect
     hidden -= hidden.mean(axis=0)
     hidden *= 2 / np.maximum(hidden.std(axis=0), 1e-12)  # 2: well into the bends
     output = np.tanh(hidden) @ rng.normal(size=n_hidden)
@@ -139,24 +149,18 @@ def make_related_tasks(
         second += rng.normal(scale=noise, size=len(c))
     confidences = np.column_stack([c, second])
     target = (confidences > 0).astype(np.int64)
-    task_names = ["first", relation]
+    names = ["first", relation]
     if hasattr(X, "iloc"):
-        target = type(X)(target, columns=task_names, index=X.index)
+        target = type(X)(target, columns=names, index=X.index)
     if return_X_y:
         return X, target
     return Bunch(
-        data=X,
-        target=target,
-        confidences=confidences,
-        task_names=task_names,
-        DESCR=__doc__,
+        data=X, target=target, confidences=confidences, task_names=names, DESCR=__doc__
     )
 
 
-def _columns(
-    X: Any, categorical_features: ArrayLike | None
-) -> Iterator[tuple[NDArray[Any], bool]]:
-    """Each column as numbers or as codes of categories, and whether it is these."""
+def _columns(X: Any, categorical_features: ArrayLike | None) -> Iterator[NDArray]:
+    """Each column: numbers as floats, categories as integer codes."""
     is_frame = hasattr(X, "columns")
     X = X if is_frame else np.asarray(X)
     if len(X.shape) != 2 or 0 in X.shape:
@@ -166,16 +170,14 @@ def _columns(
     for position, name in enumerate(names):
         column = X[name] if is_frame else X[:, position]
         if str(column.dtype) == "category":
-            yield column.cat.codes.to_numpy().astype(np.int64) + 1, True
+            yield column.cat.codes.to_numpy().astype(np.int64) + 1
             continue
         if position not in categorical:
-            try:
-                yield np.asarray(column, dtype=np.float64), False
+            with suppress(TypeError, ValueError):  # no numbers
+                yield np.asarray(column, dtype=np.float64)
                 continue
-            except (TypeError, ValueError):  # no numbers
-                pass
         texts = np.asarray(column, dtype=object).astype(str)
-        yield np.unique(texts, return_inverse=True)[1], True
+        yield np.unique(texts, return_inverse=True)[1]
 
 
 def _positions(categorical_features: ArrayLike | None, names: list[Any]) -> set[int]:
@@ -185,37 +187,11 @@ def _positions(categorical_features: ArrayLike | None, names: list[Any]) -> set[
     given = np.asarray(categorical_features)
     if given.dtype == bool and len(given) == len(names):
         return set(np.flatnonzero(given))
-    known = {name: position for position, name in enumerate(names)}
-    if given.dtype.kind in "iu":
-        known = {position: position for position in range(len(names))}
+    known = list(range(len(names))) if given.dtype.kind in "iu" else names
     unknown = [name for name in given.tolist() if name not in known]
     if unknown:
         raise ValueError(
             f"categorical_features contains {unknown[0]!r}, but X has the "
             f"{len(names)} columns {names}."
         )
-    return {known[name] for name in given.tolist()}
-
-
-def _category_effect(
-    rng: np.random.RandomState,
-    codes: NDArray[np.int64],
-    n_hidden: int,
-    max_categories: int,
-) -> NDArray[np.float64]:
-    """A random vector for each frequent category and one for all others."""
-    frequent = np.argsort(-np.bincount(codes), kind="stable")[:max_categories]
-    row_of = np.full(codes.max() + 1, len(frequent))
-    row_of[frequent] = np.arange(len(frequent))
-    return rng.normal(size=(len(frequent) + 1, n_hidden))[row_of[codes]]
-
-
-def _number_effect(
-    rng: np.random.RandomState, values: NDArray[np.float64], n_hidden: int, _: int
-) -> NDArray[np.float64]:
-    """A random vector times the value's rank; missing values count as the middle."""
-    known = ~np.isnan(values)
-    ranks = np.zeros(len(values))
-    n_known = max(known.sum(), 1)
-    ranks[known] = np.sqrt(12) * ((rankdata(values[known]) - 0.5) / n_known - 0.5)
-    return np.outer(ranks, rng.normal(size=n_hidden))
+    return {known.index(name) for name in given.tolist()}

@@ -31,8 +31,7 @@ loader = validate_params(
         "n_rows": [Interval(Integral, 1, None, closed="left"), None],
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
         "return_X_y": ["boolean"],
-    },
-    prefer_skip_nested_validation=True,
+    }
 )
 
 
@@ -114,13 +113,16 @@ def label(column: Any, positive: Collection[str] | None) -> Any:
     return column.isin(positive).astype("int64")
 
 
-def random_split(n: int, train: float, fitted: float = 1.0) -> NDArray[np.str_]:
+def random_split(
+    n: int, train: float, fitted: float = 1.0, n_test: int = 0
+) -> NDArray[np.str_]:
     """The subset of each of `n` things, by chance with a fixed seed.
 
-    The share `train` is for training, what follows up to `fitted` for validation.
+    The share `train` is for training, what follows up to `fitted` for validation;
+    `n_test` more are the test set.
     """
     order = np.random.default_rng(2023).permutation(n)
-    split = np.full(n, "test", dtype="U10")
+    split = np.full(n + n_test, "test", dtype="U10")
     split[order[: int(fitted * n)]] = "validation"
     split[order[: int(train * n)]] = "train"
     return split
@@ -140,19 +142,12 @@ def as_bunch(
     `split` says for each row which subset it belongs to; `per_row` are further
     arrays with an entry for each row.
     """
+    per_row["split"] = split
     if subset != "all":
         rows = split == subset
         data, target = (frame[rows].reset_index(drop=True) for frame in (data, target))
-        split = split[rows]
         per_row = {name: values[rows] for name, values in per_row.items()}
     if return_X_y:
         return data, target
-    return Bunch(
-        data=data,
-        target=target,
-        feature_names=list(data.columns),
-        task_names=list(target.columns),
-        split=split,
-        DESCR=DESCR,
-        **per_row,
-    )
+    names = {"feature_names": list(data.columns), "task_names": list(target.columns)}
+    return Bunch(data=data, target=target, **names, **per_row, DESCR=DESCR)

@@ -17,31 +17,14 @@ import numpy as np
 from . import _tables
 
 FOLDER = "wechat2021"
-ORIGIN = (
-    "the WeChat Big Data Challenge 2021, https://algo.weixin.qq.com, under the terms "
-    "of that competition"
-)
-TASKS = (
-    "read_comment",
-    "like",
-    "click_avatar",
-    "forward",
-    "favorite",
-    "comment",
-    "follow",
-)
+ORIGIN = "https://algo.weixin.qq.com, under the terms of the competition"
+TASKS = "read_comment like click_avatar forward favorite comment follow".split()
 LOG_FEATURES = ["userid", "feedid", "device"]
 NUMERIC = ("videoplayseconds",)  # all other columns are categories
-FEED_FEATURES = (
-    "authorid",
-    "videoplayseconds",
-    "bgm_song_id",
-    "bgm_singer_id",
-    "manual_keyword_list",
-    "machine_keyword_list",
-    "manual_tag_list",
-    "machine_tag_list",
-)
+FEED_FEATURES = """
+authorid videoplayseconds bgm_song_id bgm_singer_id manual_keyword_list
+machine_keyword_list manual_tag_list machine_tag_list
+""".split()
 
 
 @_tables.loader
@@ -122,7 +105,7 @@ def load_wechat2021(
     pd = _tables.import_pandas("load_wechat2021")
     tasks = _tables.check_tasks(tasks, TASKS)
     path = _tables.find_file(data_home, FOLDER, "feed_info.csv", ORIGIN)
-    feeds = pd.read_csv(path, index_col="feedid")[list(FEED_FEATURES)]
+    feeds = pd.read_csv(path, index_col="feedid")[FEED_FEATURES]
     feeds = _tables.typed(feeds, NUMERIC)
     for name in ("bgm_song_id", "bgm_singer_id"):  # missing ids made the others floats
         feeds[name] = feeds[name].cat.rename_categories(int)
@@ -137,5 +120,5 @@ def load_wechat2021(
     data = log[LOG_FEATURES].join(feeds, on="feedid", validate="m:1")
     data, target = _tables.typed(data, NUMERIC), log[tasks].astype("int64")
     date = log["date_"].to_numpy()
-    split = np.select([date <= 12, date == 13], ["train", "validation"], "test")
+    split = np.select([date <= 12, date == 13], _tables.SUBSETS[:2], "test")
     return _tables.as_bunch(data, target, split, subset, return_X_y, __doc__, date=date)

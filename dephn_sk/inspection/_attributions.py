@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
 from numbers import Real
 from typing import Any
 
@@ -17,6 +16,7 @@ from .._compat import Interval, validate_params
 from ..nn import TaskNetwork
 from ._fitted import field_names, output_names, own_network, source_of
 
+Vectors = list[Tensor]  # of each embedding, (rows, fields, dim)
 BLOCK = 1024
 FEWEST_POINTS, MOST_POINTS = 16, 512
 NOISE = 1e-3  # in logits; no share can be asked of a difference of nearly 0
@@ -123,13 +123,13 @@ class _Path:
         self.seen[embedding] = output
         return self.given.get(embedding, output)
 
-    def vectors(self, inputs: dict) -> list[Tensor]:
+    def vectors(self, inputs: dict) -> Vectors:
         """Of each embedding, (rows, n_vectors, dim), or (rows, width)."""
         self.given = {}
         self.network(**inputs)
         return [self.seen[embedding] for embedding in self.embeddings]
 
-    def mean_vectors(self, source: Any) -> list[Tensor]:
+    def mean_vectors(self, source: Any) -> Vectors:
         """Their means over the rows of a table, of one row."""
         total: list = [0.0] * len(self.embeddings)
         for batch in source.batches(BLOCK):
@@ -137,28 +137,24 @@ class _Path:
             total = [t + v.sum(0) for t, v in zip(total, vectors, strict=True)]
         return [t[None] / source.n_rows for t in total]
 
-    def logits(self, vectors: Sequence[Tensor]) -> Tensor:
+    def logits(self, vectors: Vectors) -> Tensor:
         """Of field vectors, (rows, n_outputs)."""
         self.given = dict(zip(self.embeddings, vectors, strict=True))
         return self.network(**self.probe)
 
-    def integrate(
-        self, start: Sequence[Tensor], end: Sequence[Tensor], tolerance: float
-    ) -> Tensor:
+    def integrate(self, start: Vectors, end: Vectors, tolerance: float) -> Tensor:
         """Attributions on the line from start to end, (rows, n_outputs, n_fields)."""
         explained = self.logits(end) - self.logits(start)
         n_fields = self.embeddings[0].sum_by_field(end[0]).shape[1]
         attributions = explained.new_zeros(*explained.shape, n_fields)
         pending = torch.arange(len(explained), device=explained.device)
         n_points = FEWEST_POINTS
-        while True:
+        while len(pending) and n_points <= MOST_POINTS:
             found = self._quadrature(start, [v[pending] for v in end], n_points)
             attributions[pending] = found
             error = (found.sum(-1) - explained[pending]).abs()
             allowed = (tolerance * explained[pending].abs()).clamp(min=NOISE)
             pending = pending[(error > allowed).any(1)]
-            if not len(pending) or n_points == MOST_POINTS:
-                break
             n_points *= 2
         if len(pending):
             warnings.warn(
@@ -170,9 +166,7 @@ class _Path:
             )
         return attributions
 
-    def _quadrature(
-        self, start: Sequence[Tensor], end: Sequence[Tensor], n_points: int
-    ) -> Tensor:
+    def _quadrature(self, start: Vectors, end: Vectors, n_points: int) -> Tensor:
         steps = [b - a for a, b in zip(start, end, strict=True)]
         n_rows = len(steps[0])
         rule = torch.from_numpy(np.array(np.polynomial.legendre.leggauss(n_points)))
@@ -189,16 +183,11 @@ class _Path:
                 gradients = torch.autograd.grad(
                     logit, vectors, retain_graph=True, materialize_grads=True
                 )
-                parts = [
+                parts = []
+                for table, s, g in zip(self.embeddings, steps, gradients, strict=True):
                     # the sum over the points, each with its weight
-                    step * torch.tensordot(weight, g.unflatten(0, (-1, n_rows)), 1)
-                    for step, g in zip(steps, gradients, strict=True)
-                ]
-                by_output.append(self._by_field(parts))
+                    mean = torch.tensordot(weight, g.unflatten(0, (-1, n_rows)), 1)
+                    parts.append(table.sum_by_field(s * mean))
+                by_output.append(torch.stack(parts).sum(0))
             total = total + torch.stack(by_output, dim=1)
         return total
-
-    def _by_field(self, parts: Sequence[Tensor]) -> Tensor:
-        """Each field's entries of the vectors added up, (rows, n_fields)."""
-        sums = [e.sum_by_field(p) for e, p in zip(self.embeddings, parts, strict=True)]
-        return torch.stack(sums).sum(0)

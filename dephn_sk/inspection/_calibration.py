@@ -140,12 +140,9 @@ default=None
         """
         tasks = list(iter_tasks(y_true, y_prob, classes, sample_weight))
         curves = [reliability(task, n_bins) for task in tasks]
-        display = cls(
-            [true for true, _, _ in curves],
-            [pred for _, pred, _ in curves],
-            task_names=task_names or [task.name for task in tasks],
-        )
-        return display.plot(ax=ax, **kwargs)
+        true, predicted, _ = zip(*curves, strict=True)
+        names = task_names or [task.name for task in tasks]
+        return cls(true, predicted, task_names=names).plot(ax=ax, **kwargs)
 
     def plot(
         self, ax: Any = None, *, name: str | None = None, **line_kwargs: Any

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
-from itertools import combinations, product
+from itertools import combinations, cycle, product
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..nn._virtual_gradient import COEFFICIENTS, COMBINATIONS
 from ._drawing import COLORS, FONT, MARKERS, SEQUENTIAL, color_bar, draw_legend, panels
-from ._fitted import network_of, tasks_of
+from ._fitted import final_estimator
 from ._gate_values import gate_values
 from ._label_similarity import similarity_of_labels
 
@@ -91,18 +91,16 @@ class CoefficientDisplay:
         -------
         CoefficientDisplay
         """
-        tasks, network = tasks_of(estimator), network_of(estimator)
-        names = tasks.names
-        gates = gate_values(estimator, X)
+        final, gates = final_estimator(estimator), gate_values(estimator, X)
+        tasks, network = final.tasks_, final.network_
         similarity = similarity_of_labels(tasks, y, network.wants_label_similarity)
-        pairs = list(combinations(range(len(names)), 2))
-        display = cls(
+        pairs = list(combinations(range(len(tasks.names)), 2))
+        return cls(
             [similarity[j, t] for j, t in pairs],
             [np.abs(gates[j] - gates[t]).clip(max=1) for j, t in pairs],
-            pair_names=[f"{names[j]}, {names[t]}" for j, t in pairs],
+            pair_names=[", ".join(pair) for pair in combinations(tasks.names, 2)],
             function=network.virtual_gradient,
-        )
-        return display.plot(ax=ax, **kwargs)
+        ).plot(ax=ax, **kwargs)
 
     def plot(self, ax: Any = None, **imshow_kwargs: Any) -> CoefficientDisplay:
         """Draw the surfaces and the points.
@@ -118,9 +116,8 @@ class CoefficientDisplay:
         -------
         CoefficientDisplay
         """
-        surfaces = self.surfaces
         # a column of panels for each combination of similarity and difference
-        n_columns = len(COMBINATIONS)
+        surfaces, n_columns = self.surfaces, len(COMBINATIONS)
         n_rows = len(surfaces) // n_columns
         self.axes_ = panels(ax, n_rows, n_columns, sharex=True, sharey=True)
         self.figure_ = self.axes_[0, 0].figure
@@ -143,25 +140,14 @@ class CoefficientDisplay:
         return self
 
     def _draw_points(self, panel: Any) -> list[Any]:
-        similarities, differences = map(np.asarray, (self.similarity, self.difference))
-        colors = COLORS[1:]
-        return [
-            panel.scatter(
-                np.full(len(y), x),
-                y,
-                s=14,
-                marker=MARKERS[i % len(MARKERS)],
-                color=colors[i % len(colors)],
-                edgecolors="white",
-                linewidths=0.5,
-                label=f"{pair} (undefined)" if np.isnan(x) else pair,
-                clip_on=False,
-                zorder=3,
-            )
-            for i, (x, y, pair) in enumerate(
-                zip(similarities, differences, self.pair_names, strict=True)
-            )
-        ]
+        style = {"s": 14, "edgecolors": "white", "linewidths": 0.5, "clip_on": False}
+        looks, drawn = zip(cycle(MARKERS), cycle(COLORS[1:]), strict=False), []
+        points = map(np.asarray, (self.similarity, self.difference))
+        for x, y, pair in zip(*points, self.pair_names, strict=True):
+            style["marker"], style["color"] = next(looks)
+            style["label"] = f"{pair} (undefined)" if np.isnan(x) else pair
+            drawn.append(panel.scatter(np.full(len(y), x), y, zorder=3, **style))
+        return drawn
 
 
 @dataclass(eq=False, repr=False)
@@ -244,7 +230,6 @@ class CoefficientGainDisplay:
             raise ValueError(
                 f"No record has model={reference!r}, the reference; there are {models}."
             )
-        functions = [model for model in models if model != reference]
         for model, seed, task in product(models, seeds, tasks):
             if (model, seed, task) not in scores:
                 raise ValueError(
@@ -254,14 +239,13 @@ class CoefficientGainDisplay:
         by_model = [[[scores[m, s, t] for t in tasks] for s in seeds] for m in models]
         table = np.array(by_model).swapaxes(0, 1)
         old = models.index(reference)
-        display = cls(
+        return cls(
             np.delete(table, old, axis=1) - table[:, [old]],
-            function_names=functions,
+            function_names=models[:old] + models[old + 1 :],
             task_names=tasks,
             reference=reference,
             score_name=score_name,
-        )
-        return display.plot(ax=ax, **errorbar_kwargs)
+        ).plot(ax=ax, **errorbar_kwargs)
 
     def plot(self, ax: Any = None, **errorbar_kwargs: Any) -> CoefficientGainDisplay:
         """Draw the mean gains with their standard errors over seeds.
@@ -287,13 +271,12 @@ class CoefficientGainDisplay:
         self.containers_ = []
         for task, name in enumerate(self.task_names):
             offset = (task - (n_tasks - 1) / 2) / (n_tasks + 1)
-            style = {"marker": MARKERS[task % len(MARKERS)], "label": name}
-            bars = self.ax_.errorbar(
-                mean[:, task],
-                np.arange(n_functions) + offset,
-                xerr=None if error is None else error[:, task],
-                **{"linestyle": "none", "markersize": 4, **style, **errorbar_kwargs},
-            )
+            style: dict[str, Any] = {"linestyle": "none", "markersize": 4}
+            style |= {"marker": MARKERS[task % len(MARKERS)], "label": name}
+            style |= errorbar_kwargs
+            xerr = None if error is None else error[:, task]
+            y = np.arange(n_functions) + offset
+            bars = self.ax_.errorbar(mean[:, task], y, xerr=xerr, **style)
             self.containers_.append(bars)
         self.ax_.set_yticks(range(n_functions), self.function_names, fontsize=FONT)
         self.ax_.invert_yaxis()

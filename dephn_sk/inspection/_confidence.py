@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._drawing import TaskPanels, draw_legend
-from ._fitted import tasks_of
+from ._fitted import task_classifier
 
 
 @dataclass(eq=False, repr=False)
@@ -87,7 +87,7 @@ class ConfidenceDisplay(TaskPanels):
         -------
         ConfidenceDisplay
         """
-        tasks = tasks_of(estimator)
+        tasks = task_classifier(estimator).tasks_
         probability = estimator.predict_proba(X)
         if tasks.single:
             probability = probability[:, 1:]
@@ -127,10 +127,8 @@ class ConfidenceDisplay(TaskPanels):
                 "probability holds an array for each task; ConfidenceDisplay takes "
                 "binary tasks, one column of P(second class) for each."
             )
-        true, given = (
-            np.column_stack([values]).astype(float)  # one column of a vector
-            for values in (true_confidence, probability)
-        )
+        true = np.column_stack([true_confidence]).astype(float)  # a vector: one column
+        given = np.column_stack([probability]).astype(float)
         if true.shape != given.shape:
             raise ValueError(
                 f"true_confidence has shape {true.shape}, but the probabilities have "
@@ -172,9 +170,8 @@ class ConfidenceDisplay(TaskPanels):
             x, mean, low, high = _bins(true[:, task], given[:, task], n_bins)
             (line,) = panel.plot(x, mean, **{"label": name, **line_kwargs})
             self.lines_[task] = line
-            self.bands_[task] = panel.fill_between(
-                x, low, high, color=line.get_color(), alpha=0.2, linewidth=0
-            )
+            style = {"color": line.get_color(), "alpha": 0.2, "linewidth": 0}
+            self.bands_[task] = panel.fill_between(x, low, high, **style)
         draw_legend(self.axes_[0], ax)
         return self
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils import Bunch
 
 from ._drawing import SEQUENTIAL
-from ._fitted import final_estimator, output_names, own_network, source_of, tasks_of
+from ._fitted import final_estimator, output_names, own_network, source_of
 from ._gate_values import shares_of
 from ._matrix import Matrix, MatrixDisplay
 
@@ -88,13 +88,11 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     blocks = []
     with torch.no_grad():
         for batch in source_of(estimator, X).batches(BLOCK):
-            inputs: Any = batch.inputs
-            found = network.contributions(**inputs)
-            contributions, bias = (x.numpy() for x in cast(tuple, found))
-            blocks.append(contributions)
+            contributions, bias = network.contributions(**batch.inputs)
+            blocks.append(contributions.numpy())
     return Bunch(
         contributions=np.concatenate(blocks),
-        bias=bias,
+        bias=bias.numpy(),
         output_names=output_names(estimator),
         expert_names=network.expert_names,
     )
@@ -160,24 +158,18 @@ class ContributionDisplay(MatrixDisplay):
         ContributionDisplay
             A multi-class task's contributions are summed over its classes' logits.
         """
-        tasks = tasks_of(estimator)
+        tasks = final_estimator(estimator).tasks_
         result = expert_contributions(estimator, X)
         size = np.abs(result.contributions).mean(axis=0)
         starts = np.cumsum([0, *tasks.n_outputs[:-1]])
-        display = cls(
+        return cls(
             shares_of(np.add.reduceat(size, starts, axis=0)),
             task_names=tasks.names,
             expert_names=result.expert_names,
-        )
-        return display.plot(ax=ax, **kwargs)
+        ).plot(ax=ax, **kwargs)
 
     def _matrix(self) -> Matrix:
-        return Matrix(
-            self.shares,
-            self.task_names,
-            self.expert_names,
-            label="share of contributions",
-            height=1.4 + 0.3 * len(self.task_names),
-            value_format=".0%",
-            colors={"cmap": SEQUENTIAL, "vmin": 0},
-        )
+        names, label = (self.task_names, self.expert_names), "share of contributions"
+        height = 1.4 + 0.3 * len(self.task_names)
+        colors = {"cmap": SEQUENTIAL, "vmin": 0}
+        return Matrix(self.shares, *names, label, height, colors, ".0%")

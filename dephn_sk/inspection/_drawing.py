@@ -40,9 +40,8 @@ def panels(
     """Axes of shape (n_rows, n_columns): new, inside of one, or those given."""
     plt = pyplot()
     if ax is None:
-        figure = plt.figure(
-            figsize=(width, height * n_rows + 0.4), layout="constrained"
-        )
+        size = (width, height * n_rows + 0.4)
+        figure = plt.figure(figsize=size, layout="constrained")
         axes = figure.subplots(n_rows, n_columns, squeeze=False, **share)
     elif not isinstance(ax, plt.Axes):
         axes = np.asarray(ax, dtype=object)
@@ -117,9 +116,7 @@ def draw_legend(panel: Any, ax: Any, n_columns: int = 3) -> None:
         return
     for legend in ours:  # of what was drawn before into the same axes
         legend.remove()
-    entries: dict[str, Any] = {}
-    for handle, label in zip(handles, labels, strict=True):
-        entries.setdefault(label, handle)
+    entries = {label: handles[labels.index(label)] for label in labels}
     figure.legend(
         entries.values(), entries, loc="outside lower center", ncols=n_columns, **style
     ).set_gid(LEGEND)

@@ -10,14 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..preprocessing._text_table import as_html, as_text
-from ._fitted import (
-    encoder_of,
-    final_estimator,
-    history_of,
-    kept_epoch,
-    network_of,
-    tasks_of,
-)
+from ._fitted import final_estimator
 
 
 @dataclass(eq=False, repr=False)
@@ -77,19 +70,18 @@ class FitSummary:
         -------
         FitSummary
         """
-        tasks, history = tasks_of(estimator), history_of(estimator)
-        best_epoch = kept_epoch(estimator)
-        kept = history[(best_epoch or len(history)) - 1]
-        scores = kept.get("valid_task_score", [None] * len(tasks.names))
         final = final_estimator(estimator)
-        kinds = [kind for _, kind, *_ in encoder_of(estimator).report_.rows]
+        tasks, history = final.tasks_, final.net_.history
+        kept = history[(final.kept_epoch_ or len(history)) - 1]
+        scores = kept.get("valid_task_score", [None] * len(tasks.names))
+        kinds = [kind for _, kind, *_ in final.encoder_.report_.rows]
         return cls(
             type(final).__name__,
             [*zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)],
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
-            n_parameters=sum(p.numel() for p in network_of(estimator).parameters()),
+            n_parameters=sum(p.numel() for p in final.network_.parameters()),
             n_epochs=len(history),
-            best_epoch=best_epoch,
+            best_epoch=final.kept_epoch_,
         )
 
     def _head(self) -> str:

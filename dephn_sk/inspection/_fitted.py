@@ -17,8 +17,6 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from .._compat import _check_feature_names_in
-from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..tasks import TaskPredictions, Tasks
 from ..training import ArraySource
@@ -57,31 +55,16 @@ def task_classifier(estimator: Any) -> Any:
     return _last(estimator, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
 
 
-def tasks_of(estimator: Any) -> Tasks:
-    """The tasks that were learned."""
-    return task_classifier(estimator).tasks_
-
-
-def network_of(estimator: Any) -> TaskNetwork:
-    """The network that predicts."""
-    return final_estimator(estimator).network_
-
-
-def own_network(estimator: Any) -> TaskNetwork:
+def own_network(estimator: Any) -> Any:
     """The network for evaluation: our own modules on the memory of the fitted ones.
 
     Hooks on it meet nobody who predicts at the same time.
     """
-    network = network_of(estimator)
+    network = final_estimator(estimator).network_
     shared: dict[int, Any] = {id(buffer): buffer for buffer in network.buffers()}
     for p in network.parameters():
         shared[id(p)] = nn.Parameter(p.detach(), requires_grad=False)
     return copy.deepcopy(network, shared).eval()
-
-
-def encoder_of(estimator: Any) -> Any:
-    """The encoder that was fitted to the training rows."""
-    return final_estimator(estimator).encoder_
 
 
 def encode(estimator: Any, X: Any) -> Fields:
@@ -89,34 +72,28 @@ def encode(estimator: Any, X: Any) -> Fields:
     for outer in _chain(estimator):
         if isinstance(outer, Pipeline) and len(outer) > 1:
             X = outer[:-1].transform(X)
-    dtype = str(next(network_of(estimator).parameters()).dtype).removeprefix("torch.")
-    return encoder_of(estimator).encode(X, dtype=np.dtype(dtype))
+    final = final_estimator(estimator)
+    dtype = str(next(final.network_.parameters()).dtype).removeprefix("torch.")
+    return final.encoder_.encode(X, dtype=np.dtype(dtype))
 
 
 def source_of(estimator: Any, X: Any) -> ArraySource:
     """A table as the network reads it."""
-    parameter = next(network_of(estimator).parameters())
-    return ArraySource(
-        encode(estimator, X), device=parameter.device, dtype=parameter.dtype
-    )
-
-
-def column_names(estimator: Any) -> tuple[str, ...]:
-    """Names of the columns that the final estimator reads."""
-    return tuple(map(str, _check_feature_names_in(final_estimator(estimator))))
+    p = next(final_estimator(estimator).network_.parameters())
+    return ArraySource(encode(estimator, X), device=p.device, dtype=p.dtype)
 
 
 def field_names(estimator: Any) -> tuple[str, ...]:
     """Names of the fields, in the order in which the network reads them."""
-    encoder = encoder_of(estimator)
+    encoder = final_estimator(estimator).encoder_
     return encoder.categorical_names_ + encoder.numeric_names_ + encoder.bag_names_
 
 
 def vector_names(estimator: Any) -> tuple[str, ...]:
     """Names of the fields' vectors: a number may have several."""
-    encoder = encoder_of(estimator)
-    numeric = encoder.numeric_names_
-    kinds = next(network_of(estimator).tables()).numeric_vectors
+    final = final_estimator(estimator)
+    encoder, numeric = final.encoder_, final.encoder_.numeric_names_
+    kinds = next(final.network_.tables()).numeric_vectors
     if len(kinds) > 1:
         numeric = tuple(f"{name} ({kind})" for kind in kinds for name in numeric)
     return encoder.categorical_names_ + numeric + encoder.bag_names_
@@ -125,7 +102,7 @@ def vector_names(estimator: Any) -> tuple[str, ...]:
 def output_names(estimator: Any) -> tuple[str, ...]:
     """A name for each logit: that of its binary task, or of the task and the class."""
     names: list[str] = []
-    for task in tasks_of(estimator).tasks:
+    for task in final_estimator(estimator).tasks_.tasks:
         several = [f"{task.name}={c}" for c in task.classes]
         names += [task.name] if task.n_outputs == 1 else several
     return tuple(names)
@@ -135,9 +112,9 @@ class FieldsPrediction(TaskPredictions, BaseEstimator):
     """A fitted estimator that has predicted already: from fields, whatever X is."""
 
     def __init__(self, estimator: Any, fields: Fields) -> None:
-        self.tasks_ = tasks_of(estimator)
-        logits = final_estimator(estimator).logits_of(fields)
-        self.probabilities = self.tasks_.predict(logits)
+        final = final_estimator(estimator)
+        self.tasks_ = final.tasks_
+        self.probabilities = self.tasks_.predict(final.logits_of(fields))
 
     def fit(self, X: Any, y: Any) -> FieldsPrediction:
         """It is fitted."""
@@ -147,19 +124,9 @@ class FieldsPrediction(TaskPredictions, BaseEstimator):
         return self.tasks_, self.probabilities
 
 
-def history_of(estimator: Any) -> Any:
-    """skorch's record of the epochs."""
-    return final_estimator(estimator).net_.history
-
-
-def recorded(estimator: Any, key: str) -> NDArray | None:
+def recorded(estimator: Any, key: str) -> Any:
     """What the history holds under a key, or None where some epoch has nothing."""
-    history = history_of(estimator)
+    history = final_estimator(estimator).net_.history
     if not all(key in epoch for epoch in history):
         return None
     return np.array(history[:, key], dtype=float)
-
-
-def kept_epoch(estimator: Any) -> int | None:
-    """Epoch, counted from 1, whose weights early stopping kept; None without it."""
-    return final_estimator(estimator).kept_epoch_

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import warnings
 from numbers import Real
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
-from torch import Tensor
 
 from .._compat import Interval, validate_params
-from ._fitted import final_estimator, network_of, own_network, source_of, tasks_of
+from ._fitted import final_estimator, own_network, source_of
 
 BLOCK = 4096
 COLLAPSE = 0.9
@@ -45,12 +44,10 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     >>> gate_values(model, log.data).sum(axis=1).round(3)
     array([1., 1., 1.])
     """
-    network = network_of(estimator)
-    gates = network.gates
-    if not network.branch_names:
-        name = type(final_estimator(estimator)).__name__
-        raise TypeError(f"This {name} has no gates on shared experts.")
-    if gates is not None:
+    final = final_estimator(estimator)
+    if not final.network_.branch_names:
+        raise TypeError(f"This {type(final).__name__} has no gates on shared experts.")
+    if (gates := final.network_.gates) is not None:
         return gates.detach().cpu().numpy().copy()
     if X is None:
         raise ValueError(
@@ -61,8 +58,7 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     total: Any = 0.0
     with torch.no_grad():
         for batch in source.batches(BLOCK):
-            inputs: Any = batch.inputs
-            by_row = cast(Tensor, network.mapped_gates(**inputs))
+            by_row = network.mapped_gates(**batch.inputs)
             total = total + by_row.cpu().double().sum(0)
     return (total / source.n_rows).numpy()
 
@@ -109,13 +105,12 @@ def expert_utilization(
     ((3, 3), ('dnn0', 'dnn1', 'dnn2'))
     """
     gates = np.abs(gate_values(estimator, X))
-    task_names = tasks_of(estimator).names
-    experts = [name.split()[0] for name in network_of(estimator).branch_names]
+    final = final_estimator(estimator)
+    task_names = final.tasks_.names
+    experts = [name.split()[0] for name in final.network_.branch_names]
     names = tuple(dict.fromkeys(experts))
-    used = np.column_stack(
-        [gates[:, [e == name for e in experts]].sum(axis=1) for name in names]
-    )
-    used = shares_of(used)
+    sizes = [gates[:, [e == name for e in experts]].sum(axis=1) for name in names]
+    used = shares_of(np.column_stack(sizes))
     collapsed = [
         f"{task!r} on {names[shares.argmax()]!r} ({shares.max():.0%})"
         for task, shares in zip(task_names, used, strict=True)
@@ -126,7 +121,6 @@ def expert_utilization(
             f"Gates collapsed on one expert: {', '.join(collapsed)}. The other experts "
             "are hardly used; try another random_state, fewer experts, or a lower "
             "learning rate of the gates.",
-            UserWarning,
             stacklevel=3,
         )
     return Bunch(utilization=used, task_names=task_names, expert_names=names)

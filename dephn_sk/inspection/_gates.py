@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import COLORS, TaskPanels, around, draw_legend, mark_epochs
-from ._fitted import kept_epoch, network_of, recorded, tasks_of
+from ._fitted import final_estimator, recorded
 from ._gate_values import expert_utilization, gate_values
 from ._matrix import Matrix, MatrixDisplay
 
@@ -94,25 +94,21 @@ class GateDisplay(MatrixDisplay, TaskPanels):
         GateDisplay
         """
         expert_utilization(estimator, X)
+        final = final_estimator(estimator)
         display = cls(
             gate_values(estimator, X),
-            task_names=tasks_of(estimator).names,
-            branch_names=list(network_of(estimator).branch_names),
+            task_names=final.tasks_.names,
+            branch_names=list(final.network_.branch_names),
             history=recorded(estimator, "gates"),
-            best_epoch=kept_epoch(estimator),
+            best_epoch=final.kept_epoch_,
         )
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)
 
     def _matrix(self) -> Matrix:
-        return Matrix(
-            self.gates,
-            self.task_names,
-            self.branch_names,
-            label="gate",
-            height=1.2 + 0.3 * len(self.task_names),
-            colors=around(self.gates),
-        )
+        height, colors = 1.2 + 0.3 * len(self.task_names), around(self.gates)
+        names = self.task_names, self.branch_names
+        return Matrix(self.gates, *names, "gate", height, colors)
 
     def plot_history(self, ax: Any = None, **line_kwargs: Any) -> GateDisplay:
         """Draw the gates over epochs, a panel for each task.
@@ -131,6 +127,7 @@ class GateDisplay(MatrixDisplay, TaskPanels):
         if self.history is None:
             raise ValueError("There is no history; only trainable gates have one.")
         history = np.asarray(self.history)
+        epochs = np.arange(1, len(history) + 1)
         self._open_panels(ax, "epoch", "gate", sharex=True, sharey=True)
         self.lines_ = np.empty(history.shape[1:], dtype=object)
         for task, panel in enumerate(self.axes_):
@@ -138,9 +135,7 @@ class GateDisplay(MatrixDisplay, TaskPanels):
                 # lines of one color differ in their dashes
                 dashes = ("-", "--", ":", "-.")[branch // len(COLORS) % 4]
                 (self.lines_[task, branch],) = panel.plot(
-                    np.arange(1, len(gates) + 1),
-                    gates,
-                    **{"linestyle": dashes, **line_kwargs},
+                    epochs, gates, **{"linestyle": dashes, **line_kwargs}
                 )
             mark_epochs(panel, self.best_epoch)
         for line, name in zip(self.lines_[-1], self.branch_names, strict=True):

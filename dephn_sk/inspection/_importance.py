@@ -11,16 +11,10 @@ from numpy.typing import NDArray
 from sklearn.inspection import permutation_importance as _permutation_importance
 from sklearn.utils import Bunch
 
+from .._compat import _check_feature_names_in
 from ..metrics import task_scorer
 from ..preprocessing import Fields
-from ._fitted import (
-    FieldsPrediction,
-    column_names,
-    encode,
-    encoder_of,
-    field_names,
-    tasks_of,
-)
+from ._fitted import FieldsPrediction, encode, field_names, final_estimator
 
 
 def permutation_importance(
@@ -85,16 +79,15 @@ default=None
     >>> result["click"].importances.shape
     (12, 5)
     """
-    bag_weights = encoder_of(estimator).bag_weights
-    if bag_weights:
+    final = final_estimator(estimator)
+    if bag_weights := final.encoder_.bag_weights:
         raise ValueError(
             "A column of members' weights cannot be shuffled apart from the members: "
             f"bag_weights={bag_weights!r}. Leave the weights out."
         )
-    fields, columns = encode(estimator, X), column_names(estimator)
-    scorers = {
-        name: task_scorer(scoring, task=name) for name in tasks_of(estimator).names
-    }
+    fields = encode(estimator, X)
+    columns = tuple(map(str, _check_feature_names_in(final)))
+    scorers = {name: task_scorer(scoring, task=name) for name in final.tasks_.names}
     # what is shuffled holds, for each column, the number of the row to take it from
     rows = np.repeat(np.arange(len(fields))[:, None], len(columns), axis=1)
     result = _permutation_importance(

@@ -13,7 +13,7 @@ from .._compat import StrOptions, validate_params
 from ..nn import label_similarity
 from ..tasks import Tasks
 from ._drawing import SEQUENTIAL
-from ._fitted import network_of, tasks_of
+from ._fitted import final_estimator
 from ._matrix import Matrix, MatrixDisplay
 
 
@@ -111,16 +111,12 @@ class LabelSimilarityDisplay(MatrixDisplay):
         -------
         LabelSimilarityDisplay
         """
-        tasks, kind = tasks_of(estimator), network_of(estimator).wants_label_similarity
-        similarity = similarity_of_labels(tasks, y, kind)
-        return cls(similarity, task_names=tasks.names).plot(ax=ax, **kwargs)
+        final = final_estimator(estimator)
+        kind = final.network_.wants_label_similarity
+        similarity = similarity_of_labels(final.tasks_, y, kind)
+        return cls(similarity, task_names=final.tasks_.names).plot(ax=ax, **kwargs)
 
     def _matrix(self) -> Matrix:
-        return Matrix(
-            self.similarity,
-            self.task_names,
-            self.task_names,
-            label="label similarity",
-            height=1.2 + 0.3 * len(self.task_names),
-            colors={"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1},
-        )
+        names, colors = self.task_names, {"cmap": SEQUENTIAL, "vmin": 0, "vmax": 1}
+        height = 1.2 + 0.3 * len(names)
+        return Matrix(self.similarity, names, names, "label similarity", height, colors)

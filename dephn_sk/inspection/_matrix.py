@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -25,8 +25,8 @@ class Matrix:
     column_names: Sequence[str]
     label: str
     height: float
+    colors: dict[str, Any]  # for Axes.imshow
     value_format: str = ".2f"
-    colors: dict[str, Any] = field(default_factory=dict)  # for Axes.imshow
 
 
 class MatrixDisplay(ABC):

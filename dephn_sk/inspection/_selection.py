@@ -12,7 +12,7 @@ from sklearn.utils import Bunch
 
 from .._compat import StrOptions, validate_params
 from ._drawing import around
-from ._fitted import final_estimator, network_of, tasks_of, vector_names
+from ._fitted import final_estimator, vector_names
 from ._matrix import Matrix, MatrixDisplay
 
 
@@ -57,18 +57,18 @@ def selection_gates(estimator: Any) -> Bunch:
     >>> selection.structure_names[:3]
     ('public', 'click cross0', 'like cross0')
     """
-    network = network_of(estimator)
-    logits = network.selection_logits
+    final = final_estimator(estimator)
+    logits = final.network_.selection_logits
     if logits is None:
         raise ValueError(
-            f"{type(final_estimator(estimator)).__name__} was fitted without soft "
+            f"{type(final).__name__} was fitted without soft "
             "selection, so that there are no gates to show. Use selection='soft'."
         )
     parameters = logits.detach().cpu().numpy()
     return Bunch(
         gates=expit(parameters),
         parameters=parameters,
-        structure_names=network.structure_names(tasks_of(estimator).names),
+        structure_names=final.network_.structure_names(final.tasks_.names),
         field_names=vector_names(estimator),
     )
 
@@ -137,13 +137,12 @@ class SelectionDisplay(MatrixDisplay):
         """
         selection = selection_gates(estimator)
         values = selection.gates if scale == "gate" else selection.parameters
-        display = cls(
+        return cls(
             values.mean(axis=-1).T,
             field_names=selection.field_names,
             structure_names=selection.structure_names,
             scale=scale,
-        )
-        return display.plot(ax=ax, **kwargs)
+        ).plot(ax=ax, **kwargs)
 
     def plot(
         self,
@@ -170,12 +169,9 @@ class SelectionDisplay(MatrixDisplay):
         return super().plot(ax, include_values=include_values, **imshow_kwargs)
 
     def _matrix(self) -> Matrix:
-        gates = self.scale == "gate"
-        return Matrix(
-            self.values,
-            self.field_names,
-            self.structure_names,
-            label="share of attention" if gates else "parameter of gate",
-            height=1.0 + 0.2 * len(self.field_names),
-            colors=around(self.values, middle=0.5 if gates else 0.0),
-        )
+        label, middle = "parameter of gate", 0.0
+        if self.scale == "gate":
+            label, middle = "share of attention", 0.5
+        names = self.field_names, self.structure_names
+        height, colors = 1.0 + 0.2 * len(self.field_names), around(self.values, middle)
+        return Matrix(self.values, *names, label, height, colors)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from .._compat import StrOptions, validate_params
 from ._drawing import TaskPanels, draw_legend, mark_epochs
-from ._fitted import kept_epoch, recorded, tasks_of
+from ._fitted import final_estimator, recorded
 
 
 @dataclass(eq=False, repr=False)
@@ -86,14 +86,14 @@ class TrainingCurveDisplay(TaskPanels):
         -------
         TrainingCurveDisplay
         """
-        display = cls(
-            cast(NDArray, recorded(estimator, "train_task_loss")),
-            valid_loss=recorded(estimator, "valid_task_loss"),
-            valid_score=recorded(estimator, "valid_task_score"),
-            task_names=tasks_of(estimator).names,
-            best_epoch=kept_epoch(estimator),
-        )
-        return display.plot(ax=ax, metric=metric, name=name, **line_kwargs)
+        final = final_estimator(estimator)
+        return cls(
+            recorded(final, "train_task_loss"),
+            valid_loss=recorded(final, "valid_task_loss"),
+            valid_score=recorded(final, "valid_task_score"),
+            task_names=final.tasks_.names,
+            best_epoch=final.kept_epoch_,
+        ).plot(ax=ax, metric=metric, name=name, **line_kwargs)
 
     def plot(
         self,
