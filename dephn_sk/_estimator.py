@@ -11,23 +11,11 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 
+from . import training
 from ._compat import BaseEstimator, _fit_context
 from .nn import FieldEmbedding, TaskNetwork
 from .preprocessing import Fields
 from .tasks import TaskPredictions, Tasks
-from .training import (
-    CallbackParameters,
-    CallbackSupportMixin,
-    FitPlan,
-    FittedAttributes,
-    FittedModel,
-    Trainer,
-    TrainingParameters,
-    draw_seed,
-    reported_epochs,
-    threads,
-    with_callbacks,
-)
 
 
 def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
@@ -36,11 +24,11 @@ def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
 
 
 class MultiTaskClassifier(
-    FittedAttributes,
-    CallbackParameters,
-    CallbackSupportMixin,
+    training.FittedAttributes,
+    training.CallbackParameters,
+    training.CallbackSupportMixin,
     TaskPredictions,
-    TrainingParameters,
+    training.TrainingParameters,
     BaseEstimator,
 ):
     """Base of the library's classifiers; a subclass says which network to train.
@@ -206,14 +194,14 @@ default=None
             *(X, y, sample_weight), before=before, epochs=1, classes=classes, grows=True
         )
 
-    @with_callbacks
+    @training.with_callbacks
     def _train(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> Self:
         """Plan, train, commit: only the last changes anything of the estimator."""
-        with threads(self.n_threads):
-            plan = FitPlan.of(self, X, y, sample_weight, **how)
-            trainer = Trainer(plan.begin(), plan)
+        with training.threads(self.n_threads):
+            plan = training.FitPlan.of(self, X, y, sample_weight, **how)
+            trainer = training.Trainer(plan.begin(), plan)
             try:
-                with reported_epochs(self, trainer, X, y, sample_weight):
+                with training.reported_epochs(self, trainer, X, y, sample_weight):
                     for _ in trainer.run():
                         pass
             except KeyboardInterrupt:
@@ -222,12 +210,12 @@ default=None
             self._commit(trainer.fitted())
         return self
 
-    def _commit(self, fitted: FittedModel) -> None:
+    def _commit(self, fitted: training.FittedModel) -> None:
         if isinstance(self.random_state, np.random.RandomState):
-            draw_seed(self.random_state)  # what the plan drew from a copy
+            training.draw_seed(self.random_state)  # what the plan drew from a copy
         self._fitted = fitted
 
-    def _keep_interrupted(self, fitted: FittedModel | None) -> None:
+    def _keep_interrupted(self, fitted: training.FittedModel | None) -> None:
         """Commit the best epoch of a first fit that is interrupted, if there is one."""
         if fitted is None or self.__sklearn_is_fitted__():
             return
@@ -253,12 +241,12 @@ default=None
         -------
         ndarray of shape (n_samples, sum(n_outputs))
         """
-        with threads(self.n_threads):
+        with training.threads(self.n_threads):
             return self._learned().logits(fields)
 
     def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
-        with threads(self.n_threads):
+        with training.threads(self.n_threads):
             return fitted.tasks, fitted.logits(fitted.encode(X))
 
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:

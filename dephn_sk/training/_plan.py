@@ -105,8 +105,7 @@ class FitPlan:
             network, kept = self.learned.network(self.seed), {}
         else:
             network = copy.deepcopy(before.state.network)
-            given = template.callbacks, before.template.callbacks
-            kept = kept_of(before.net, *given)
+            kept = kept_of(before.net, template.callbacks, before.template.callbacks)
         state = self.learned.state(
             network,
             kept,
