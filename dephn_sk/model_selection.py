@@ -1,7 +1,5 @@
 """Splitters that keep the rate of every label of every task, and where to search."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

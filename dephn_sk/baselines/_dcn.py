@@ -1,7 +1,5 @@
 """Deep & Cross Network: explicit crosses of bounded degree beside a deep network."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """A deep network on the embedded fields: the plainest system of the comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

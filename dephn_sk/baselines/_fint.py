@@ -1,7 +1,5 @@
 """FINT: stacked field interactions, then feed-forward layers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

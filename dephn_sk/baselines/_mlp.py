@@ -1,7 +1,5 @@
 """Feed-forward networks side by side: experts and bottoms."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import cast

@@ -1,7 +1,5 @@
 """Multi-gate Mixture-of-Experts: each task weighs the shared experts, row by row."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """MT-PHN: DEPHN's network with MMoE's gates, no mapping and no virtual gradient."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the systems here share: from fields to logits, from parameters to a network."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """Neural Factorization Machine: feed-forward layers on pooled pairs of fields."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Progressive Layered Extraction: shared and task-specific experts, level by level."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

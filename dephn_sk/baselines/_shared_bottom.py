@@ -1,7 +1,5 @@
 """Shared bottom: one feed-forward network for all tasks, and a tower for each."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """Networks for one task: with several, each task has one of its own."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Sequence
 from typing import cast

@@ -1,7 +1,5 @@
 """Sub-Network Routing: which sub-networks read which is learned with the weights."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

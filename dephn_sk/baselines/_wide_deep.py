@@ -1,7 +1,5 @@
 """Wide & Deep: a linear model and a deep network in one logit."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

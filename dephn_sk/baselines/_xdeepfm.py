@@ -1,7 +1,5 @@
 """xDeepFM: a compressed interaction network beside linear and deep parts."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any

@@ -10,8 +10,6 @@ Model, SIGIR 2018). Terms: those stated there; the files cannot be passed on wit
 this library.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterator, Sequence

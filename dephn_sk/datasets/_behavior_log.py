@@ -4,8 +4,6 @@ Users see items at a time and place; they may click, and after a click like and
 buy. Made by ``dephn_sk.datasets.make_behavior_log``; no data of real people.
 """
 
-from __future__ import annotations
-
 from numbers import Integral, Real
 from typing import Any
 

@@ -8,8 +8,6 @@ Source: UCI Machine Learning Repository, https://doi.org/10.24432/C5N30T.
 Licence: CC BY 4.0.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import tarfile

@@ -9,8 +9,6 @@ https://ailab.criteo.com. Terms: those stated there; the files cannot be
 passed on with this library.
 """
 
-from __future__ import annotations
-
 import csv
 
 import numpy as np

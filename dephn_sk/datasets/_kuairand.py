@@ -9,8 +9,6 @@ Source: https://kuairand.com, https://zenodo.org/records/10439422.
 Licence: CC BY-SA 4.0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

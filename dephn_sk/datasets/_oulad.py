@@ -7,8 +7,6 @@ Source: https://analyse.kmi.open.ac.uk/open-dataset.
 Licence: CC BY 4.0.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

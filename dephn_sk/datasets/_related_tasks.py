@@ -4,8 +4,6 @@ Labels made by ``dephn_sk.datasets.make_related_tasks`` after the construction o
 Criteo-R and Criteo-UR in the DEPHN paper, arXiv 2307.12519.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import suppress
 from numbers import Integral, Real

@@ -1,7 +1,5 @@
 """What all data sets share: parameters, files, kinds of columns, and the Bunch."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Iterable
 from numbers import Integral

@@ -8,8 +8,6 @@ Source: https://algo.weixin.qq.com. Terms: those of the competition; the files
 cannot be passed on with this library.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What each field adds to each logit of each row."""
 
-from __future__ import annotations
-
 import warnings
 from numbers import Real
 from typing import Any

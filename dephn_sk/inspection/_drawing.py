@@ -1,7 +1,5 @@
 """How the displays draw: sizes, colors, panels, legends. matplotlib is optional."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Gates as numbers, and a warning where they collapse."""
 
-from __future__ import annotations
-
 import warnings
 from numbers import Real
 from typing import Any

@@ -1,7 +1,5 @@
 """How much each column matters to each task."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

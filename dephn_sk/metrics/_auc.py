@@ -1,7 +1,5 @@
 """Area under the ROC curve, of all rows or of each group of rows."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

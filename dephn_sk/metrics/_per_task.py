@@ -1,7 +1,5 @@
 """Metrics of each task on the rows where it is observed."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from functools import partial

@@ -1,7 +1,5 @@
 """Scorers of one task or of the mean over tasks, for scikit-learn's searches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from inspect import signature

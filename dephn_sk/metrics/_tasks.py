@@ -1,7 +1,5 @@
 """Labels and probabilities of several tasks, taken apart into one task each."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any

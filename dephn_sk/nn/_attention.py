@@ -1,7 +1,5 @@
 """Self-attention over the fields of a row, one block of rows at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

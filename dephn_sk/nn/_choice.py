@@ -1,7 +1,5 @@
 """An argument that is one of a few options."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 

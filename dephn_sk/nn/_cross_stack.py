@@ -1,7 +1,5 @@
 """A stack of crosses, one block of rows at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

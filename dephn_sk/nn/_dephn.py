@@ -1,7 +1,5 @@
 """The network of the paper: its forward reads as figure 2."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial

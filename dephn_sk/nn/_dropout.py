@@ -1,7 +1,5 @@
 """Random masks of training, drawn from a generator of one's own."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 
 import torch

@@ -6,8 +6,6 @@ one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
 ``(n_experts, batch, width)``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """A stack of field interactions, one block of rows at a time."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -3,8 +3,6 @@
 [DEPHN] section III-C. A branch is one public expert under one explicit mapping.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor, nn
 

@@ -1,7 +1,5 @@
 """Several affine maps side by side, as one batched matrix product."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial

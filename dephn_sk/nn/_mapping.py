@@ -1,7 +1,5 @@
 """Explicit mapping: fixed functions of the public experts' outputs."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 import torch

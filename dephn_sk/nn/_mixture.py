@@ -1,7 +1,5 @@
 """Mixtures of raw and attended fields, one for each gate."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

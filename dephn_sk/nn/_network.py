@@ -1,7 +1,5 @@
 """What training and inspection may ask of a network."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Numeric fields as vectors: linear, quantile bins, piecewise-linear, periodic."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from functools import partial, reduce

@@ -1,7 +1,5 @@
 """Blocks of rows that stay in the processor's cache."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Soft selection gating: each structure chooses between raw and attended fields."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import cast
 

@@ -1,7 +1,5 @@
 """Rows of a trainable table."""
 
-from __future__ import annotations
-
 from torch import Tensor, nn
 
 # rows above which their sparse gradient and a lazy optimizer cost less than a pass over

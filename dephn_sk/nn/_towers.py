@@ -1,7 +1,5 @@
 """Towers: each task's last layers, from what it reads to its logits."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial

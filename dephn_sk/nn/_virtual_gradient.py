@@ -7,8 +7,6 @@ label similarity of tasks :math:`j` and :math:`t` and of the difference of their
 gates.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """Multi-valued fields: which codes each row's members have."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self

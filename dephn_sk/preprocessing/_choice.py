@@ -1,7 +1,5 @@
 """Columns that a parameter names: by name, position or mask."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any

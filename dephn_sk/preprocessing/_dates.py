@@ -1,7 +1,5 @@
 """Dates and times as numbers: where in the day, where in the week, how long ago."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self

@@ -1,7 +1,5 @@
 """Edges of the bins of numeric fields, from how their numbers are distributed."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

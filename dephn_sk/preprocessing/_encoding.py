@@ -1,7 +1,5 @@
 """What FieldEncoder learns: a loop over the columns of a table."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace

@@ -1,7 +1,5 @@
 """FieldEncoder: a raw table as codes, numbers and bags."""
 
-from __future__ import annotations
-
 from copy import copy
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self

@@ -1,7 +1,5 @@
 """Tables of any library, read column by column."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

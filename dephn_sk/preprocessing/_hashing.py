@@ -1,7 +1,5 @@
 """Codes without a vocabulary: a hash that is the same in every process."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Self

@@ -1,7 +1,5 @@
 """What comes into FieldEncoder, checked: tables, weights, parameters by column."""
 
-from __future__ import annotations
-
 import warnings
 from numbers import Integral
 from typing import Any

@@ -1,7 +1,5 @@
 """What a kind of column is: how it is counted, learned and turned into fields."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field

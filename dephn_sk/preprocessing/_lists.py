@@ -1,7 +1,5 @@
 """Columns of lists, in any form: one array of members and offsets."""
 
-from __future__ import annotations
-
 from itertools import chain, repeat
 from typing import Any
 

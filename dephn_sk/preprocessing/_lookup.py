@@ -1,7 +1,5 @@
 """Where values are among sorted ones, whatever types they came in."""
 
-from __future__ import annotations
-
 from functools import cached_property
 from itertools import repeat
 from typing import Any

@@ -4,8 +4,6 @@
 a table that several fields share.
 """
 
-from __future__ import annotations
-
 import re
 
 _MARK = re.compile(r"code(?:\+(mean|sum|max))?(?::(.*))?", re.DOTALL)

@@ -1,7 +1,5 @@
 """Encoded columns as a frame or an array."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """What was learned as plain arrays and scalars, which any file format holds."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from datetime import date, datetime

@@ -1,7 +1,5 @@
 """What an encoder has learned, to be read by people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from dephn_sk.preprocessing._text_table import as_html, as_text

@@ -1,7 +1,5 @@
 """FieldEncoder's parameters, as each column of a table has them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What values spell: under the hash, in messages, and across types."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, date, datetime
 from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal

@@ -1,7 +1,5 @@
 """What the labels of a value's rows were: smoothed rates and log counts."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Self

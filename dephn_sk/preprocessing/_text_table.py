@@ -1,7 +1,5 @@
 """A table of a few cells, for a terminal and for a notebook."""
 
-from __future__ import annotations
-
 from collections.abc import Container, Iterable, Sequence
 from html import escape
 

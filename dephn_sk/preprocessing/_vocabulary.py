@@ -1,7 +1,5 @@
 """Which code a value has: learned counts, codes that never change once given."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from sys import getsizeof

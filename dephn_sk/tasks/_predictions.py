@@ -1,7 +1,5 @@
 """What every classifier of several tasks predicts, in the shapes scikit-learn knows."""
 
-from __future__ import annotations
-
 from abc import abstractmethod
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Area under the ROC curve, of all rows or of each group of rows."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Weights of rows, classes and tasks, as one factor for each row and task."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any

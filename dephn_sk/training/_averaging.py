@@ -1,7 +1,5 @@
 """Moving averages of the weights, which predict better than the last ones."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Mapping

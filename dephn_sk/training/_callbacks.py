@@ -1,7 +1,5 @@
 """Callbacks of an estimator: nested parameters, and copies for each net."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """What a network says of rows: predictions, and losses and scores of validation."""
 
-from __future__ import annotations
-
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 

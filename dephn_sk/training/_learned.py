@@ -1,7 +1,5 @@
 """What a fit knows before it trains, and what is built of that."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

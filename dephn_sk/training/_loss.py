@@ -1,7 +1,5 @@
 """The loss: that of each task over the labels that are known, and their sum."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """The skorch net: what callbacks and users see of training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

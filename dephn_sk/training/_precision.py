@@ -1,7 +1,5 @@
 """The precision of matrix products: full float32, TensorFloat-32 or bfloat16."""
 
-from __future__ import annotations
-
 import threading
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Random numbers that depend on seed, use, epoch and step alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

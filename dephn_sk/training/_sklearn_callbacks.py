@@ -4,8 +4,6 @@
 from the search. They share nothing with the parameter ``callbacks``, which is skorch's.
 """
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from typing import Any

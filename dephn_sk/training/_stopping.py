@@ -1,7 +1,5 @@
 """Early stopping: the best epoch so far, and how long ago it was."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """AdamW whose step over a large table takes time for the rows it touches alone."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

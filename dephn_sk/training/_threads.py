@@ -1,7 +1,5 @@
 """Threads of torch, for as long as it takes; one in a process that was forked."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Epochs and steps of training."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
