@@ -23,7 +23,6 @@ from sklearn.utils._param_validation import validate_params as _validate_params
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
-    _check_sample_weight,
     _num_samples,
     validate_data,
 )

@@ -39,11 +39,3 @@ def column_name(one: Any, names: Sequence[str], parameter: str) -> str:
         hint = did_you_mean(one, names) or f" X has {list(names)}."
         raise ValueError(f"{parameter} holds the unknown column {one!r}.{hint}")
     return str(one)
-
-
-def for_column(setting: Any, name: str, names: Sequence[str], parameter: str) -> Any:
-    """A setting for one column; a dict gives it by column, None for the others."""
-    if not isinstance(setting, dict):
-        return setting
-    named = {column_name(key, names, parameter): key for key in setting}
-    return setting[named[name]] if name in named else None

@@ -93,6 +93,3 @@ class MultiTaskNet(NeuralNet):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-
-    def check_data(self, X: Any, y: Any = None) -> None:
-        """Sources are checked where they are made."""
