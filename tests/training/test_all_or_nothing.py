@@ -277,7 +277,7 @@ def test_what_the_user_gave_is_not_changed(call):
 # ------------------------------------------------------------------ interruptions
 
 
-class InterruptIn(Callback):
+class InterruptedIn(Callback):
     """Ctrl-C in the second batch of some epoch."""
 
     def __init__(self, epoch=None):
@@ -292,7 +292,7 @@ class InterruptIn(Callback):
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}])
 @pytest.mark.parametrize("call", ["fit", "partial_fit"])
 def test_ctrl_c_in_the_first_epoch_leaves_nothing(options, call):
-    model = make(**options, callbacks=[InterruptIn(1)])
+    model = make(**options, callbacks=[InterruptedIn(1)])
     with pytest.raises(KeyboardInterrupt):
         CALLS[call](model, X, Y)
     assert not model.__sklearn_is_fitted__()
@@ -301,7 +301,7 @@ def test_ctrl_c_in_the_first_epoch_leaves_nothing(options, call):
 @pytest.mark.parametrize("valid", [{}, {"X_val": NEW, "y_val": NEW_Y}])
 @pytest.mark.parametrize("averaging", [0.0, 0.9])
 def test_ctrl_c_keeps_the_last_whole_epoch_where_none_is_watched(averaging, valid):
-    options = {"weight_averaging": averaging, "callbacks": [InterruptIn(3)]}
+    options = {"weight_averaging": averaging, "callbacks": [InterruptedIn(3)]}
     model = make(max_epochs=9, **options)
     with (
         pytest.warns(UserWarning, match="interrupted after 2 whole epochs"),
@@ -316,10 +316,10 @@ def test_ctrl_c_keeps_the_last_whole_epoch_where_none_is_watched(averaging, vali
 
 def test_ctrl_c_keeps_the_best_epoch_where_it_is_watched():
     options = {"early_stopping": True, "learning_rate": 0.5, "n_epochs_no_change": 9}
-    whole = make(max_epochs=6, **options, callbacks=[InterruptIn()]).fit(X, Y)
+    whole = make(max_epochs=6, **options, callbacks=[InterruptedIn()]).fit(X, Y)
     best = int(whole.history_.valid_loss.argmin()) + 1
     assert best < 6  # or else it is not told apart from the last
-    model = make(max_epochs=9, **options, callbacks=[InterruptIn(7)])
+    model = make(max_epochs=9, **options, callbacks=[InterruptedIn(7)])
     with (
         pytest.warns(UserWarning, match="the best of them"),
         pytest.raises(KeyboardInterrupt),
@@ -331,7 +331,7 @@ def test_ctrl_c_keeps_the_best_epoch_where_it_is_watched():
 
 @pytest.mark.parametrize("options", [{}, {"early_stopping": True}])
 def test_after_ctrl_c_an_estimator_can_be_copied_and_go_on(options):
-    callbacks = [InterruptIn(2), LRScheduler("StepLR", step_size=1)]
+    callbacks = [InterruptedIn(2), LRScheduler("StepLR", step_size=1)]
     model = make(**options, max_epochs=2, callbacks=callbacks, warm_start=True)
     with pytest.warns(UserWarning), pytest.raises(KeyboardInterrupt):
         model.fit(X, Y)
