@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from abc import abstractmethod
+from abc import ABCMeta, abstractmethod
 from typing import Any, Self
 
 import numpy as np
@@ -30,6 +30,7 @@ class MultiTaskClassifier(
     TaskPredictions,
     training.TrainingParameters,
     BaseEstimator,
+    metaclass=ABCMeta,
 ):
     """Base of the library's classifiers; a subclass says which network to train.
 

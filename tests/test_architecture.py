@@ -30,7 +30,7 @@ HOUSE: dict[str, set[str]] = {
     # the five nouns, from the bottom up
     "nn": set(),  # networks and their parts
     "tasks": {"_compat", "_suggest"},  # what y is
-    "preprocessing": {"tasks", "_compat", "_suggest"},  # what X is
+    "preprocessing": {"tasks", *LEAVES},  # what X is
     "training": {"tasks", "preprocessing", "nn", *LEAVES},  # how a network learns
     # estimators
     "_estimator": NETWORK,

@@ -70,7 +70,8 @@ def public_estimators():
     for module in map(importlib.import_module, modules):
         for name in module.__all__:
             public = getattr(module, name)
-            if inspect.isclass(public) and issubclass(public, BaseEstimator):
+            is_estimator = inspect.isclass(public) and issubclass(public, BaseEstimator)
+            if is_estimator and not inspect.isabstract(public):
                 found[name] = public
     return found
 

@@ -576,18 +576,17 @@ def callbacks_hear_of_every_epoch_of_a_search(d):
 @cell
 def every_backend_gives_the_same(d):
     seeds = [0, 1, 2]
-    fits = [
-        joblib.delayed(fitted_probabilities)(seed, d.X, d.missing) for seed in seeds
-    ]
-    serial = [fitted_probabilities(seed, d.X, d.missing) for seed in seeds]
+    models = [make_model(random_state=seed, dropout=0.3) for seed in seeds]
+    fits = [joblib.delayed(model.fit)(d.X, d.missing) for model in models]
+
+    def probabilities(fitted):
+        return [model.predict_proba(d.X) for model in fitted]
+
+    serial = probabilities(clone(model).fit(d.X, d.missing) for model in models)
     assert not np.array_equal(serial[0], serial[1])
     for backend in ("loky", "threading"):
         with joblib.parallel_config(backend=backend, n_jobs=2):
-            assert_array_equal(joblib.Parallel()(fits), serial)
-
-
-def fitted_probabilities(seed, X, y):
-    return make_model(random_state=seed, dropout=0.3).fit(X, y).predict_proba(X)
+            assert_array_equal(probabilities(joblib.Parallel()(fits)), serial)
 
 
 @cell
