@@ -11,7 +11,7 @@ from ._embedding import FieldEmbedding, Members
 class TaskNetwork(nn.Module):
     """Base of every network that the estimators of this library train.
 
-    A subclass defines `forward`; all else has a default that says "none". Nothing but
+    A subclass defines ``forward``; all else has a default that says "none". Nothing but
     what is listed here is ever asked of a network.
 
     ``forward(codes, numbers=None, bags=(), label_similarity=None)`` gives the logits of
@@ -21,7 +21,7 @@ class TaskNetwork(nn.Module):
       :class:`Members` for each multi-valued field are what a :class:`FieldEmbedding`
       reads;
     - ``label_similarity (n_tasks, n_tasks)`` comes while training, and only where
-      `wants_label_similarity` asks for it.
+      ``wants_label_similarity`` asks for it.
 
     Random parts are :class:`Dropout` and :class:`UnseenMask`, which
     :func:`use_generator` reaches, so that one seed gives the same bytes.
