@@ -153,7 +153,7 @@ def measure(
     try:
         if way == "compiled":
             net.module_ = torch.compile(network, mode="reduce-overhead")
-        with products(plan.train.device, plan.precision):
+        with products(plan.train.device, plan.learned.template.precision):
             return time_steps(Trainer(state, plan), batch_size, options)
     except Exception as error:  # the others shall run though a compiler fails
         if way != "compiled":

@@ -114,7 +114,9 @@ class Ours:
 
     def predict(self):
         network = self.state.best().eval()
-        predict_logits(network, ArraySource(self.fields), self.plan.precision)
+        predict_logits(
+            network, ArraySource(self.fields), self.plan.learned.template.precision
+        )
 
     def tensors(self, y):
         """Rows of the table, numbers and labels, as a bare loop reads them."""
