@@ -21,6 +21,9 @@ EXACT = 2.0**53
 # Python hashes them with a secret, so that nobody can make them collide.
 _TEXTS = {str, bytes, type(None)}
 _NO_ORDER = (complex, np.complexfloating, set, frozenset)
+_NONE = np.array([-1], dtype=np.int8)
+# Fewer texts than that are told apart by a dict sooner than pyarrow begins.
+_FEW = 100
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,14 @@ class Distinct:
 
     def at(self, positions: NDArray) -> Distinct:
         """A column that is given as positions in this one; -1 is missing."""
-        return Distinct(np.append(self.positions, -1)[positions], self.values)
+        return Distinct(np.concatenate([self.positions, _NONE])[positions], self.values)
 
 
 def distinct_values(values: Any, name: str) -> Distinct:
     """Distinct values of an array: numpy's, a masked one, or pyarrow's strings."""
     if not isinstance(values, np.ndarray):
+        if len(values) < _FEW:
+            return _by_key(values.to_pylist())
         values = values.dictionary_encode()
         positions = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
         return Distinct(positions, values.dictionary.to_numpy(zero_copy_only=False))
@@ -49,7 +54,8 @@ def distinct_values(values: Any, name: str) -> Distinct:
         listed = values.tolist()
         if set(map(type, listed)) <= _TEXTS:
             return _by_key(listed)
-    missing = missing_mask(values)
+    masked = isinstance(values, np.ma.MaskedArray)
+    missing = missing_mask(values) if masked or kind not in "biu" else np.False_
     if missing.any():
         present = distinct_values(np.ma.getdata(values)[~missing], name)
         positions = np.full(len(values), -1, dtype=present.positions.dtype)

@@ -12,7 +12,7 @@ from ..tasks import KINDS as TASK_KINDS
 from ..tasks import Fraction, Labels, Tasks, read_columns
 from ._bags import MultiValued
 from ._codes import Coded, Coder
-from ._columns import Column
+from ._columns import CodedBag, Codes, Column
 from ._dates import DateParts
 from ._hashing import Hashing
 from ._kind import ColumnKind, Field, Table
@@ -226,7 +226,8 @@ class TableEncoding:
             statistics = self.statistics_of(columns)
         for name, kind in self.kinds.items():
             column, *others = (columns[one] for one in kind.read_columns(name))
-            if column.kind == "code" and isinstance(kind.learner, Vocabulary | Hashing):
+            coded = isinstance(column.values, Codes | CodedBag)
+            if coded and isinstance(kind.learner, Vocabulary | Hashing):
                 raise ValueError(
                     f"Column {name!r} holds codes, but held raw values in fit. Give "
                     "the raw values."

@@ -30,7 +30,8 @@ def library(X: Any) -> str:
 
 def column_names(X: Any) -> list[str] | None:
     """The names of a frame's columns; None where they are not all text."""
-    names = list(X.column_names if library(X) == "pyarrow" else X.columns)
+    names = X.column_names if library(X) == "pyarrow" else X.columns
+    names = names.tolist() if hasattr(names, "tolist") else list(names)
     if not all(isinstance(name, str) for name in names):
         return None
     if len(set(names)) < len(names):
@@ -59,7 +60,7 @@ def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
     """The columns of a frame, an array or a sparse matrix, under the given names."""
     kind = library(X)
     if kind == "pandas":
-        values = [_read_pandas(series) for _, series in X.items()]
+        values = [_read_pandas(series.array) for _, series in X.items()]
     elif kind == "polars":
         values = [_read_polars(series) for series in X.get_columns()]
     elif kind == "pyarrow":
@@ -71,43 +72,47 @@ def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
     return [Column(name, one) for name, one in zip(names, values, strict=True)]
 
 
-def _read_pandas(series: Any) -> Any:
+def _read_pandas(array: Any) -> Any:
     import pandas as pd
 
     from dephn_sk.preprocessing._bag_dtype import BagDtype
 
-    dtype = series.dtype
+    dtype = array.dtype
+    if isinstance(array, pd.arrays.NumpyExtensionArray):
+        return array.to_numpy()
     if isinstance(dtype, pd.CategoricalDtype):
-        # series.cat.codes would make a series for every column of a single row
-        categories, codes = dtype.categories, series.array.codes
+        categories, codes = dtype.categories, array.codes
         mark = read_mark(categories.name)
         if mark and categories.equals(pd.RangeIndex(len(categories))):
             # A missing code is an unseen one.
             return Codes(np.maximum(codes, 0), len(categories), mark[0])
-        positions, used = _used(codes, categories)
-        return Categories(positions, _read_pandas(used.to_series()))
-    if isinstance(series.array, pd.arrays.ArrowExtensionArray):
-        return _read_arrow(series.array.__arrow_array__())
+        positions, used = _used(codes, categories.array)
+        return Categories(positions, _read_pandas(used))
+    if isinstance(array, pd.arrays.ArrowExtensionArray):
+        return _read_arrow(array.__arrow_array__())
     if isinstance(dtype, BagDtype):
-        return series.array.coded
+        return array.coded
     if isinstance(dtype, pd.DatetimeTZDtype):
-        in_utc = series.dt.tz_convert(None).to_numpy()
-        return Instants(in_utc, zone_name(dtype.tz))
+        return Instants(array.tz_convert(None).to_numpy(), zone_name(dtype.tz))
     if isinstance(dtype, np.dtype | pd.SparseDtype):
-        return series.to_numpy()
+        return np.asarray(array)
     if dtype.kind in "biuf":  # nullable
-        numbers = series.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
-        return np.ma.MaskedArray(numbers, series.isna().to_numpy())
-    return series.to_numpy(dtype=object)
+        numbers = array.to_numpy(dtype=dtype.numpy_dtype, na_value=0)
+        return np.ma.MaskedArray(numbers, array.isna())
+    return array.to_numpy(dtype=object)
 
 
 def _used(positions: NDArray, values: Any) -> tuple[NDArray, Any]:
-    """Positions in the values that rows hold, where these are fewer than all."""
+    """Positions in the values that rows hold, where there are fewer rows.
+
+    Two rows may have the same value at two positions.
+    """
     if len(positions) >= len(values):
         return positions, values
-    used = np.unique(positions[positions >= 0])
-    among_used = np.searchsorted(used, positions)
-    return np.where(positions < 0, -1, among_used), values.take(used)
+    held = positions >= 0
+    if held.all():
+        return np.arange(len(positions)), values.take(positions)
+    return np.where(held, np.cumsum(held) - 1, -1), values.take(positions[held])
 
 
 def _read_polars(series: Any) -> Any:

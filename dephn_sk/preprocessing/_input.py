@@ -40,8 +40,9 @@ def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
     else:
         names = column_names(X)
         if not reset and names is not None:
-            X = _aligned(encoder, X, names)
-        validate_data(encoder, names_only(X), reset=reset, skip_check_array=True)
+            X, names = _aligned(encoder, X, names)
+        if reset or names is None or names != _names_in(encoder):
+            validate_data(encoder, names_only(X), reset=reset, skip_check_array=True)
         if 0 in X.shape:
             raise ValueError(
                 f"X holds {X.shape[0]} sample(s) and {X.shape[1]} feature(s) "
@@ -50,14 +51,19 @@ def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
     return read_columns(X, list(_check_feature_names_in(encoder)))
 
 
-def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> Any:
+def _names_in(encoder: BaseEstimator) -> list[str] | None:
+    names = getattr(encoder, "feature_names_in_", None)
+    return None if names is None else names.tolist()
+
+
+def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> tuple[Any, list[str]]:
     """The frame with the columns of `fit`, as far as the parameters allow."""
-    if not hasattr(encoder, "feature_names_in_"):
-        return X
-    expected = list(encoder.feature_names_in_)
+    expected = _names_in(encoder)
+    if expected is None or names == expected:
+        return X, names
     extra = [name for name in names if name not in expected]
     if set(expected) - set(names) or (extra and encoder.extra_columns == "error"):
-        return X  # scikit-learn's own check names them
+        return X, names  # scikit-learn's own check names them
     if extra and encoder.extra_columns == "warn":
         warnings.warn(
             f"X has columns that were not there in fit, they are ignored: {extra}.",
@@ -66,7 +72,7 @@ def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> Any:
         )
     if encoder.column_order == "strict":
         expected = [name for name in names if name in expected]
-    return X if names == expected else select(X, expected)
+    return select(X, expected), expected
 
 
 def checked_weight(sample_weight: ArrayLike | None, n_rows: int) -> NDArray | None:

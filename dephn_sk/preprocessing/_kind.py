@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -65,7 +65,7 @@ class ColumnKind(ABC):
         """The name and the values of each field."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def state(self) -> dict[str, Any]:
         """All of it as plain arrays and scalars of JSON, by attribute."""

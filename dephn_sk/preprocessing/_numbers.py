@@ -70,10 +70,11 @@ class Scale:
         if np.isnan(self.low):
             return np.full(len(numbers), np.nan)
         scaled = self._linear(numbers)
-        low, high, unit = self._limits()
-        smallest = np.fmin.reduce(scaled, initial=low)
-        if smallest >= low and np.fmax.reduce(scaled, initial=high) <= high:
+        low, high = self._range()
+        smallest = np.fmin.reduce(numbers, initial=low)
+        if smallest >= low and np.fmax.reduce(numbers, initial=high) <= high:
             return scaled
+        low, high, unit = self._limits()
         inside = np.clip(scaled, low, high)
         excess = np.abs(scaled - inside) / unit
         beyond = np.copysign(unit * (1.0 - 1.0 / (1.0 + excess)), scaled - inside)
@@ -102,15 +103,24 @@ class Scale:
             half /= self.scale / 2
         return half
 
+    def _range(self) -> tuple[float, float]:
+        """Between which numbers are scaled and nothing more."""
+        if self.how == "squash":  # which bounds whatever comes
+            return -np.inf, np.inf
+        if self.how == "none":
+            far = _FAR * max(abs(self.low), abs(self.high), 1.0)
+            far = min(far, _LARGEST)
+            return -far, far
+        return self.low, self.high
+
     def _limits(self) -> tuple[float, float, float]:
         """Smallest and largest scaled number seen, and how far beyond others come."""
         if self.how == "squash":
             return -_BOUND, _BOUND, 1.0
+        low, high = self._range()
         if self.how == "none":
-            far = _FAR * max(abs(self.low), abs(self.high), 1.0)
-            far = min(far, _LARGEST)
-            return -far, far, far
-        low, high = self._linear(np.array([self.low, self.high])).tolist()
+            return low, high, high
+        low, high = self._linear(np.array([low, high])).tolist()
         return low, high, 1.0
 
 
@@ -167,7 +177,7 @@ class NumericKind(ColumnKind):
         """Each field's name and numbers as they are, NaN where missing."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"seen": NumberCounts()}
+        return super().__getstate__() | {"seen": NumberCounts()}
 
     def count(self, column: Column, weight: NDArray | None) -> NumberCounts:
         fields = self._finite(column)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -75,7 +76,7 @@ class TargetStatistics(NumericKind):
         by_fold = self._by_fold(counts)
         sums = by_fold.sum(axis=1)
         learned = replace(self, counts=replace(counts, sums=sums))
-        of_all = learned._counts_of([one[:-1] for one in learned._all()], sums[0])
+        of_all = learned._counts_of([one[:-1] for one in learned._all], sums[0])
         learned = super(TargetStatistics, learned).finish(of_all)
         if by_fold.shape[1] == 1:
             return learned
@@ -96,6 +97,7 @@ class TargetStatistics(NumericKind):
         """Add to the sums; the scales stay."""
         return replace(self, counts=self.counts + counts)
 
+    @cached_property
     def _all(self) -> list[NDArray]:
         """Each field by value, then of missing, last of a value never seen."""
         rows, *sums = np.pad(self.counts.sums, ((0, 0), (0, 1)))
@@ -135,7 +137,7 @@ class TargetStatistics(NumericKind):
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         """The fields of each row, from all rows learned from."""
         places, positions = self.counts.places(column)
-        for name, field in zip(self.fields, self._all(), strict=True):
+        for name, field in zip(self.fields, self._all, strict=True):
             yield name, field[places][positions]
 
     def encode_cross_fitted(

@@ -46,16 +46,17 @@ class ValueCounts:
 
         Rows of fold -1 do not count.
         """
-        values, positions = column.distinct.values, column.distinct.positions
-        positions = np.where(positions < 0, len(values), positions)
+        values = column.distinct.values
+        # contiguous first, which takes a third of the time; missing is counted at 0
+        cells = np.ascontiguousarray(column.distinct.positions) + np.intp(1)
         length, n_folds = len(values) + 1, 1
         if folds is not None:
             counted, n_folds = folds >= 0, int(folds.max()) + 1
-            positions = (positions + length * folds)[counted]
+            cells = (cells + length * folds)[counted]
             by_row = [None if one is None else one[counted] for one in by_row]
-        counts = [np.bincount(positions, one, length * n_folds) for one in by_row]
+        counts = [np.bincount(cells, one, length * n_folds) for one in by_row]
         sums = np.reshape(counts, (-1, length))
-        seen = np.flatnonzero(sums[:, :-1].any(axis=0))
+        seen = np.flatnonzero(sums[:, 1:].any(axis=0))
         if len(seen) < len(values):
             values = values[seen]
             if values.dtype.kind in "Ouf" and len(values):
@@ -63,7 +64,7 @@ class ValueCounts:
                 again = distinct_values(values, column.name)
                 values = again.values[again.positions]
         ranks = order(values, column.name)
-        kept = np.append(seen[ranks], length - 1)
+        kept = np.append(seen[ranks] + 1, 0)
         return cls(column.name, values[ranks], sums[:, kept].astype(np.float64))
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,15 +108,16 @@ class ValueCounts:
     def places(self, column: Column) -> tuple[NDArray, NDArray]:
         """For each distinct value, and last for missing, where its sums are.
 
-        A value that was never seen is at ``n_values + 1``. Also each row's position
-        among the distinct values, -1 where missing.
+        A value that was never seen is at -1. Also each row's position among the
+        distinct values, -1 where missing.
         """
         distinct = column.distinct
         found = self.lookup.find(distinct.values)
         if len(found) and found.max() < 0:
             self.lookup.check_kind(distinct.values, column.name)
-        found[found < 0] = len(self) + 1
-        return np.append(found, len(self)), distinct.positions
+        places = np.empty(len(found) + 1, dtype=np.intp)
+        places[:-1], places[-1] = found, len(self)
+        return places, distinct.positions
 
 
 def _summed(places: NDArray, sums: NDArray, length: int) -> NDArray:

@@ -1,6 +1,7 @@
 """Which code a value has: learned counts, codes that never change once given."""
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from numbers import Integral
 from sys import getsizeof
 from typing import Self
@@ -106,8 +107,14 @@ class Vocabulary(Coder):
 
     def codes(self, column: Column) -> NDArray:
         places, positions = self.counts.places(column)
-        codes = np.append(self.codes_of, 0).astype(np.int32)
-        return codes[places][positions]  # missing is at -1
+        by_value = self._codes[places]
+        # contiguous first, which takes half the time; missing is at -1
+        return by_value.take(np.ascontiguousarray(positions), mode="wrap")
+
+    @cached_property
+    def _codes(self) -> NDArray[np.int32]:
+        """`codes_of`, and last code 0 of a value never seen."""
+        return np.append(self.codes_of, 0).astype(np.int32)
 
     def decode_codes(self, codes: NDArray) -> NDArray:
         values = np.append(object_array([None]), self.values.astype(object))
