@@ -96,6 +96,7 @@ _KINDS_OF_OBJECTS = (
     (_DATES, "date"),
     (_DURATIONS, "duration"),
 )
+_FEW = 4096  # rows of which everything is kept
 _NUMBERS = (int, float, np.number, Decimal, Fraction)
 # What Python makes a float of, though it is no number.
 _NO_NUMBERS = (complex, np.complexfloating, np.ndarray, *_DATES, *_DURATIONS)
@@ -155,7 +156,7 @@ class Column:
             present = present.astype(str)
         return [*present.tolist(), None][0]
 
-    @property
+    @cached_property
     def _categories(self) -> Column:
         """The values of categories as a column of their own."""
         return Column(self.name, self.values.values)
@@ -249,7 +250,10 @@ class Column:
             return self._distinct
         values = self.values
         if isinstance(values, Categories):
-            return self._categories.distinct.at(values.positions)
+            distinct = self._categories.distinct.at(values.positions)
+            if len(values) <= _FEW:
+                self._distinct = distinct
+            return distinct
         if isinstance(values, Codes):
             return Distinct(values.codes, np.arange(values.cardinality))
         if isinstance(values, Lists | CodedBag):

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import check_task_weights, combine
+from ._averaging import hollow
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
 from ._learned import Learned, device_of
@@ -104,7 +105,8 @@ class FitPlan:
         if before is None:
             network, kept = self.learned.network(self.seed), {}
         else:
-            network = copy.deepcopy(before.state.network)
+            network = before.state.network
+            network = copy.deepcopy(network, hollow(network))
             kept = kept_of(before.net, template.callbacks, before.template.callbacks)
         state = self.learned.state(
             network,

@@ -16,7 +16,7 @@ from ._randomness import seed_of
 from ._source import Batch, Source
 from ._state import TrainingState
 
-CHECKED_ROWS = 1024  # whose predictions must be finite after an epoch
+CHECKED_ROWS = 256  # whose predictions must be finite after an epoch
 
 
 class Trainer:
