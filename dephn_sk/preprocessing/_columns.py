@@ -268,11 +268,11 @@ class Column:
         else:
             distinct = distinct_values(values, self.name)
         if distinct.positions.dtype == np.int32:  # hashed, not only subtracted from
+            self._distinct = distinct
             if self._room is not None:
                 self._room[:] = distinct.positions
-                distinct = Distinct(self._room, distinct.values)
-            self._distinct = distinct
-        return distinct
+                self._distinct = Distinct(self._room, distinct.values)
+        return distinct  # contiguous the first time, since a room may not be
 
     def keep_in(self, room: NDArray) -> None:
         """Let `distinct` keep positions in memory that is there anyway, int32."""

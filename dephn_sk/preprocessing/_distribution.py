@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 # Most values, or buckets of values, that are told apart.
 MOST = 2**16
+_FEW = 2**14  # numbers that are sorted sooner than counted
 _WORD = 64
 _FIRST_BITS = 16  # sign, exponent and four bits more: at most MOST buckets
 _TABLE_BITS = 17  # a table of so many counts stays in the processor's cache
@@ -80,7 +81,11 @@ class Distribution:
         words = numbers.view(np.int64)
         if np.any(words == np.iinfo(np.int64).min):
             words = (numbers + 0.0).view(np.int64)  # no negative zero
-        found = _condensed(*_count_leading_bits(words, weight))
+        if len(words) <= _FEW:
+            mass = np.ones(len(words)) if weight is None else weight
+            found = _condensed(_in_order(words), mass, _WORD)
+        else:
+            found = _condensed(*_count_leading_bits(words, weight))
         low, high = float(numbers.min()), float(numbers.max())
         return cls(*found, low, high, len(numbers), missing)
 

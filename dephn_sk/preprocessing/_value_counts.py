@@ -46,9 +46,10 @@ class ValueCounts:
 
         Rows of fold -1 do not count.
         """
-        values = column.distinct.values
+        distinct = column.distinct
+        values = distinct.values
         # contiguous first, which takes a third of the time; missing is counted at 0
-        cells = np.ascontiguousarray(column.distinct.positions) + np.intp(1)
+        cells = np.ascontiguousarray(distinct.positions) + np.intp(1)
         length, n_folds = len(values) + 1, 1
         if folds is not None:
             counted, n_folds = folds >= 0, int(folds.max()) + 1
