@@ -317,7 +317,10 @@ def test_the_start_is_the_rate_of_the_rows_that_train(weighted):
 def weights_by_class(source: Any) -> np.ndarray:
     """Weight of each class of a task, in units of the first one's."""
     (batch,) = source.batches(source.n_rows)
-    labels, weights = batch.labels[:, 0].numpy(), batch.weights[:, 0].numpy()
+    labels = batch.labels[:, 0].numpy()
+    weights = np.ones(len(labels))
+    if batch.weights is not None:  # None stands for ones
+        weights = batch.weights[:, 0].numpy()
     factors = np.array([weights[labels == c].mean() for c in np.unique(labels)])
     return factors / factors[0]
 
