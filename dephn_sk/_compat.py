@@ -23,6 +23,7 @@ from sklearn.utils._param_validation import validate_params as _validate_params
 from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
+    _check_method_params,
     _num_samples,
     validate_data,
 )

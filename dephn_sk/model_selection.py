@@ -1,18 +1,42 @@
-"""Splitters that keep the rate of every label of every task, and where to search."""
+"""Splitters that keep every label's rate, out-of-fold predictions, where to search."""
 
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import loguniform, uniform
-from sklearn.model_selection import BaseShuffleSplit
-from sklearn.utils import check_random_state
+from sklearn.base import clone
+from sklearn.model_selection import BaseShuffleSplit, check_cv
+from sklearn.utils import check_consistent_length, check_random_state
+from sklearn.utils.parallel import Parallel, delayed
 
-from ._compat import _BaseKFold, _UnsupportedGroupCVMixin, _validate_shuffle_split
-from .tasks import read_columns
+from ._compat import (
+    HasMethods,
+    StrOptions,
+    _BaseKFold,
+    _check_method_params,
+    _num_samples,
+    _safe_indexing,
+    _UnsupportedGroupCVMixin,
+    _validate_shuffle_split,
+    validate_params,
+)
+from .tasks import (
+    Tasks,
+    fitted_tasks,
+    in_scikit_shape,
+    logarithms,
+    read_columns,
+    task_probabilities,
+)
 
-__all__ = ["MultiLabelStratifiedKFold", "MultiLabelStratifiedShuffleSplit"]
+__all__ = [
+    "MultiLabelStratifiedKFold",
+    "MultiLabelStratifiedShuffleSplit",
+    "cross_val_predict",
+]
 
 
 def _label_sets(y: Any) -> tuple[NDArray, NDArray]:
@@ -235,6 +259,117 @@ class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
             fold = _fold_of_each(label_set, label_sets, sizes, sizes, random_state)
             train, test = np.flatnonzero(fold == 0), np.flatnonzero(fold == 1)
             yield random_state.permutation(train), random_state.permutation(test)
+
+
+@validate_params(
+    {
+        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "cv": ["cv_object"],
+        "method": [StrOptions({"predict_proba", "predict_log_proba", "predict"})],
+        "params": [dict, None],
+    }
+)
+def cross_val_predict(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    groups: Any = None,
+    cv: Any = None,
+    n_jobs: int | None = None,
+    method: str = "predict_proba",
+    params: dict[str, Any] | None = None,
+) -> Any:
+    """Predict each row by a model that was trained without it, labels missing or not.
+
+    scikit-learn's function of this name takes NaN for a class of its own; here it is a
+    label that was not observed, and its row is predicted like any other.
+
+    Parameters
+    ----------
+    estimator : estimator
+        A multi-task classifier of this library, or a Pipeline or search around one; it
+        is cloned for each fold.
+    X : DataFrame or array-like of shape (n_samples, n_features)
+    y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+        Labels; NaN is one that was not observed.
+    groups : array-like of shape (n_samples,), default=None
+        Given to the splitter.
+    cv : int, cross-validation splitter or iterable, default=None
+        Must put every row in one test fold. An int, or 5 for None, is the number of
+        folds of a :class:`MultiLabelStratifiedKFold`.
+    n_jobs : int, default=None
+        Folds that run side by side.
+    method : {"predict_proba", "predict_log_proba", "predict"}
+        What is returned of each row.
+    params : dict, default=None
+        Further arguments of the estimator's `fit`. What has a row for each of X is
+        divided with it, such as ``sample_weight``.
+
+    Returns
+    -------
+    ndarray or list of ndarray
+        In the form of the estimator's method. A class that the other folds do not hold
+        has the probability 0.
+
+    Raises
+    ------
+    ValueError
+        Where a row is in no test fold, or in two.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> from dephn_sk.model_selection import cross_val_predict
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    >>> cross_val_predict(model, log.data, log.target, cv=2).shape
+    (500, 3)
+    """
+    check_consistent_length(X, y, groups)
+    tasks = Tasks.learn(y)
+    if cv is None or isinstance(cv, Integral):
+        cv = MultiLabelStratifiedKFold(5 if cv is None else int(cv))
+    splits = list(check_cv(cv).split(X, y, groups))
+    tests = np.concatenate([test for _, test in splits])
+    if not np.array_equal(np.sort(tests), np.arange(_num_samples(X))):
+        raise ValueError(
+            f"cv={cv!r} does not put every row in one test fold, which out-of-fold "
+            "predictions need. Give a splitter such as MultiLabelStratifiedKFold."
+        )
+    folds = Parallel(n_jobs=n_jobs)(
+        delayed(_out_of_fold)(clone(estimator), X, y, train, test, tasks, params or {})
+        for train, test in splits
+    )
+    back = np.argsort(tests)
+    of_tasks = [np.concatenate(parts)[back] for parts in zip(*folds, strict=True)]
+    if method == "predict":
+        return tasks.decode(of_tasks)
+    if method == "predict_log_proba":
+        of_tasks = logarithms(of_tasks)
+    return in_scikit_shape(tasks, of_tasks)
+
+
+def _out_of_fold(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    train: NDArray,
+    test: NDArray,
+    tasks: Tasks,
+    params: dict[str, Any],
+) -> list[NDArray]:
+    """Class probabilities of each task, of the rows of a test fold."""
+    params = _check_method_params(X, params, indices=train)
+    estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
+    own = fitted_tasks(estimator)
+    found = task_probabilities(estimator, own, _safe_indexing(X, test))
+    whole = []
+    for classes, known, p in zip(tasks.classes, own.classes, found, strict=True):
+        whole.append(np.zeros((len(test), len(classes))))
+        whole[-1][:, np.searchsorted(classes, known)] = p
+    return whole
 
 
 # name: values to choose from, or a distribution

@@ -99,9 +99,11 @@ def test_every_kind_of_data_trains_and_predicts(name, configuration, gate):
     assert predicted.shape == ((n_rows,) if n_tasks == 1 else (n_rows, n_tasks))
     for t, column in enumerate(predicted.reshape(n_rows, -1).T):
         assert set(column) <= set(model.tasks_.classes[t])
-    for p in as_list(model.predict_proba(X)):
+    logarithms = as_list(model.predict_log_proba(X))
+    for p, log_p in zip(as_list(model.predict_proba(X)), logarithms, strict=True):
         assert np.isfinite(p).all()
         assert ((p > 0) & (p <= 1)).all()
+        assert_array_equal(log_p, np.log(p))
 
 
 @pytest.mark.parametrize("name", KINDS)

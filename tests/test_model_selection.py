@@ -13,15 +13,21 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import (
     GridSearchCV,
     KFold,
+    ShuffleSplit,
     StratifiedKFold,
+    TimeSeriesSplit,
     check_cv,
     cross_validate,
 )
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.metrics import task_scorer
 from dephn_sk.model_selection import (
     MultiLabelStratifiedKFold,
     MultiLabelStratifiedShuffleSplit,
+    cross_val_predict,
 )
 
 SPLITTERS = [
@@ -267,3 +273,85 @@ def test_splitters_drive_cross_validation_and_searches(splitter, routing):
     assert scores["test_score"].shape == (splitter.get_n_splits(),)
     assert search.n_splits_ == splitter.get_n_splits()
     assert np.isfinite(search.best_score_)
+
+
+# ------------------------------------------------------------- out-of-fold predictions
+
+
+def _log(n=300):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"x": rng.normal(size=n), "city": rng.choice(list("abc"), n)})
+    click = (X["x"] + rng.normal(size=n) > 0).astype(int)
+    buy = (rng.random(n) < 0.4).astype(float)
+    return X, pd.DataFrame({"click": click, "buy": np.where(click, buy, np.nan)})
+
+
+def _model(**parameters):
+    return DEPHNMultiTaskClassifier(
+        max_epochs=1, early_stopping=False, random_state=0, **parameters
+    )
+
+
+@pytest.mark.parametrize("cv", [KFold(3, shuffle=True, random_state=1), 3, None])
+def test_each_row_is_predicted_by_the_fit_that_has_not_seen_it(cv):
+    X, y = _log()
+    found = cross_val_predict(_model(), X, y, cv=cv)
+    assert found.shape == (300, 2) and np.isfinite(found).all()
+    splitter = MultiLabelStratifiedKFold(cv or 5) if cv in (3, None) else cv
+    for train, test in splitter.split(X, y):
+        fold = _model().fit(X.iloc[train], y.iloc[train])
+        assert_array_equal(found[test], fold.predict_proba(X.iloc[test]))
+
+
+def test_missing_labels_are_no_class():
+    X, y = _log()
+    labels = cross_val_predict(_model(), X, y, cv=2, method="predict")
+    assert set(np.unique(labels)) <= {0, 1}
+    flipped = y.assign(buy=y["buy"].fillna(0))
+    other = cross_val_predict(_model(), X, flipped, cv=2)
+    assert (other != cross_val_predict(_model(), X, y, cv=2)).any()
+
+
+@pytest.mark.parametrize("library", ["numpy", "polars", "pipeline", "processes"])
+def test_of_any_table_and_around_the_estimator(library):
+    X, y = _log()
+    want = cross_val_predict(_model(), X, y, cv=2)
+    model, n_jobs = _model(), None
+    if library == "numpy":
+        y = y.to_numpy()
+    elif library == "polars":
+        X, y = pl.from_pandas(X), pl.from_pandas(y)
+    elif library == "pipeline":
+        model = make_pipeline(FunctionTransformer(), model)
+    else:
+        n_jobs = 2
+    assert_array_equal(cross_val_predict(model, X, y, cv=2, n_jobs=n_jobs), want)
+
+
+def test_weights_are_divided_with_the_rows():
+    X, y = _log()
+    weight = np.random.default_rng(0).uniform(0.1, 5, len(X))
+    found = cross_val_predict(_model(), X, y, cv=2, params={"sample_weight": weight})
+    ((train, test), _) = MultiLabelStratifiedKFold(2).split(X, y)
+    fold = _model().fit(X.iloc[train], y.iloc[train], sample_weight=weight[train])
+    assert_array_equal(found[test], fold.predict_proba(X.iloc[test]))
+
+
+def test_a_class_that_the_other_folds_lack_has_no_probability():
+    X, y = _log()
+    kind = pd.Series(np.arange(300) % 2).mask(np.arange(300) >= 200, 2)
+    y = y.assign(kind=kind)
+    click, buy, of_kind = cross_val_predict(_model(), X, y, cv=KFold(3))
+    assert click.shape == buy.shape == (300, 2)
+    assert_array_equal(of_kind[200:, 2], 0)
+    assert (of_kind[:200, 2] > 0).all()
+    logs = cross_val_predict(_model(), X, y, cv=KFold(3), method="predict_log_proba")
+    assert_array_equal(
+        logs[2], np.log(of_kind, where=of_kind > 0, out=-np.inf + 0 * of_kind)
+    )
+
+
+@pytest.mark.parametrize("cv", [TimeSeriesSplit(3), ShuffleSplit(3, random_state=0)])
+def test_a_splitter_that_is_no_partition_is_refused(cv):
+    with pytest.raises(ValueError, match="does not put every row in one test fold"):
+        cross_val_predict(_model(), *_log(), cv=cv)

@@ -6,6 +6,8 @@ from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
 from ._predictions import TaskPredictions as TaskPredictions
+from ._predictions import in_scikit_shape as in_scikit_shape
+from ._predictions import logarithms as logarithms
 from ._tasks import Tasks
 from ._view import TaskView as TaskView
 from ._view import fitted_tasks as fitted_tasks

@@ -15,6 +15,21 @@ from ._view import TaskView
 from ._weights import check_sample_weight, combine
 
 
+def in_scikit_shape(tasks: Tasks, of_tasks: list[NDArray]) -> NDArray | list[NDArray]:
+    """Values of each task's classes, in the form that `predict_proba` documents."""
+    if tasks.single:
+        return of_tasks[0]
+    if tasks.binary:
+        return np.column_stack([values[:, 1] for values in of_tasks])
+    return of_tasks
+
+
+def logarithms(probabilities: list[NDArray]) -> list[NDArray]:
+    """Of each, minus infinity for 0."""
+    with np.errstate(divide="ignore"):
+        return [np.log(p) for p in probabilities]
+
+
 class TaskPredictions(ClassifierMixin):
     """Mixin of fitted estimators that have `tasks_` and `_predicted`."""
 
@@ -39,12 +54,22 @@ ndarray of shape (n_samples, n_classes)
             of each task's second class. Where some of several tasks is multi-class, one
             array for each task, as in scikit-learn's other classifiers.
         """
+        return in_scikit_shape(*self._predicted(X))
+
+    def predict_log_proba(self, X: Any) -> NDArray | list[NDArray]:
+        """Logarithms of what :meth:`predict_proba` gives, in the same form.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            Minus infinity for a probability of 0.
+        """
         tasks, probabilities = self._predicted(X)
-        if tasks.single:
-            return probabilities[0]
-        if tasks.binary:
-            return np.column_stack([p[:, 1] for p in probabilities])
-        return probabilities
+        return in_scikit_shape(tasks, logarithms(probabilities))
 
     def predict(self, X: Any) -> NDArray:
         """The most probable class of each task.

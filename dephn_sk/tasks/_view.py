@@ -185,6 +185,20 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tasks, t = self._locate()
         return task_probabilities(self._trained, tasks, X)[t]
 
+    def predict_log_proba(self, X: Any) -> NDArray:
+        """Logarithms of what :meth:`predict_proba` gives; minus infinity for 0.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes)
+        """
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
+
     def decision_function(self, X: Any) -> NDArray:
         """Log-odds of the second of two classes, or log-probabilities of each class.
 

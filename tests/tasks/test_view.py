@@ -104,6 +104,7 @@ def test_a_binary_view_is_a_column_of_the_network(binary, t):
 def test_beside_a_multi_class_task_every_view_is_an_entry_of_the_list(mixed, t):
     view = mixed.task(MIXED.columns[t])
     assert_array_equal(view.predict_proba(X), mixed.predict_proba(X)[t])
+    assert_array_equal(view.predict_log_proba(X), mixed.predict_log_proba(X)[t])
     assert_array_equal(view.predict(X), mixed.predict(X)[:, t])
     assert_array_equal(view.classes_, mixed.classes_[t])
     assert view.predict(X).dtype == mixed.classes_[t].dtype
@@ -126,6 +127,7 @@ def test_the_decision_function_of_certain_predictions_is_finite():
     model = make_model(max_epochs=10).fit(X, BINARY)
     view = TaskCalibrator(model, method="isotonic").fit(X, BINARY).task("click")
     assert set(view.predict_proba(X)[:, 1]) >= {0.0, 1.0}
+    assert view.predict_log_proba(X).min() == -np.inf  # without a warning
     assert np.isfinite(view.decision_function(X)).all()
 
 
