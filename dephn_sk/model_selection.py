@@ -282,53 +282,57 @@ def cross_val_predict(
 ) -> Any:
     """Predict each row by a model that was trained without it, labels missing or not.
 
-    scikit-learn's function of this name takes NaN for a class of its own; here it is a
-    label that was not observed, and its row is predicted like any other.
+    scikit-learn's function of this name takes NaN for a class of its own.
 
     Parameters
     ----------
     estimator : estimator
-        A multi-task classifier of this library, or a Pipeline or search around one; it
-        is cloned for each fold.
+        A multi-task classifier of this library, or a Pipeline or search around one.
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
-        Labels; NaN is one that was not observed.
+        NaN is a label that was not observed; its row is predicted all the same.
     groups : array-like of shape (n_samples,), default=None
         Given to the splitter.
     cv : int, cross-validation splitter or iterable, default=None
-        Must put every row in one test fold. An int, or 5 for None, is the number of
-        folds of a :class:`MultiLabelStratifiedKFold`.
+        Must put every row in one test fold, else a ValueError says so. An int, or 5 for
+        None, is the number of folds of a :class:`MultiLabelStratifiedKFold`.
     n_jobs : int, default=None
         Folds that run side by side.
     method : {"predict_proba", "predict_log_proba", "predict"}
-        What is returned of each row.
     params : dict, default=None
-        Further arguments of the estimator's `fit`. What has a row for each of X is
-        divided with it, such as ``sample_weight``.
+        Arguments of `fit`; what has a row for each of X is divided with it.
 
     Returns
     -------
     ndarray or list of ndarray
-        In the form of the estimator's method. A class that the other folds do not hold
-        has the probability 0.
-
-    Raises
-    ------
-    ValueError
-        Where a row is in no test fold, or in two.
+        As of the estimator's method. A class that no other fold holds has probability
+        0.
 
     Examples
     --------
     >>> from dephn_sk import DEPHNMultiTaskClassifier
     >>> from dephn_sk.datasets import make_behavior_log
-    >>> from dephn_sk.model_selection import cross_val_predict
     >>> log = make_behavior_log(500, random_state=0)
     >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
     >>> cross_val_predict(model, log.data, log.target, cv=2).shape
     (500, 3)
     """
+    tasks, splits = Tasks.learn(y), _partition(cv, X, y, groups)
+    folds = Parallel(n_jobs=n_jobs)(
+        delayed(_out_of_fold)(clone(estimator), X, y, *split, tasks, params or {})
+        for split in splits
+    )
+    back = np.argsort(np.concatenate([test for _, test in splits]))
+    of_tasks = [np.concatenate(parts)[back] for parts in zip(*folds, strict=True)]
+    if method == "predict":
+        return tasks.decode(of_tasks)
+    logs = method == "predict_log_proba"
+    return in_scikit_shape(tasks, logarithms(of_tasks) if logs else of_tasks)
+
+
+def _partition(cv: Any, X: Any, y: Any, groups: Any) -> list[tuple[NDArray, NDArray]]:
+    """Train and test rows of each split, if every row is tested once."""
     check_consistent_length(X, y, groups)
-    tasks = Tasks.learn(y)
     if cv is None or isinstance(cv, Integral):
         cv = MultiLabelStratifiedKFold(5 if cv is None else int(cv))
     splits = list(check_cv(cv).split(X, y, groups))
@@ -338,17 +342,7 @@ def cross_val_predict(
             f"cv={cv!r} does not put every row in one test fold, which out-of-fold "
             "predictions need. Give a splitter such as MultiLabelStratifiedKFold."
         )
-    folds = Parallel(n_jobs=n_jobs)(
-        delayed(_out_of_fold)(clone(estimator), X, y, train, test, tasks, params or {})
-        for train, test in splits
-    )
-    back = np.argsort(tests)
-    of_tasks = [np.concatenate(parts)[back] for parts in zip(*folds, strict=True)]
-    if method == "predict":
-        return tasks.decode(of_tasks)
-    if method == "predict_log_proba":
-        of_tasks = logarithms(of_tasks)
-    return in_scikit_shape(tasks, of_tasks)
+    return splits
 
 
 def _out_of_fold(
