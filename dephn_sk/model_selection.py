@@ -261,11 +261,19 @@ class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
             yield random_state.permutation(train), random_state.permutation(test)
 
 
+# what each method makes of the class probabilities of all tasks
+_AS: dict[str, Any] = {
+    "predict_proba": in_scikit_shape,
+    "predict_log_proba": lambda tasks, p: in_scikit_shape(tasks, logarithms(p)),
+    "predict": Tasks.decode,
+}
+
+
 @validate_params(
     {
         "estimator": [HasMethods(["fit", "predict_proba"])],
         "cv": ["cv_object"],
-        "method": [StrOptions({"predict_proba", "predict_log_proba", "predict"})],
+        "method": [StrOptions(set(_AS))],
         "params": [dict, None],
     }
 )
@@ -282,52 +290,43 @@ def cross_val_predict(
 ) -> Any:
     """Predict each row by a model that was trained without it, labels missing or not.
 
-    scikit-learn's function of this name takes NaN for a class of its own.
-
     Parameters
     ----------
-    estimator : estimator
-        A multi-task classifier of this library, or a Pipeline or search around one.
+    estimator : multi-task classifier of this library, or Pipeline or search around one
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
         NaN is a label that was not observed; its row is predicted all the same.
     groups : array-like of shape (n_samples,), default=None
-        Given to the splitter.
     cv : int, cross-validation splitter or iterable, default=None
         Must put every row in one test fold, else a ValueError says so. An int, or 5 for
         None, is the number of folds of a :class:`MultiLabelStratifiedKFold`.
     n_jobs : int, default=None
         Folds that run side by side.
-    method : {"predict_proba", "predict_log_proba", "predict"}
+    method : {"predict_proba", "predict_log_proba", "predict"}, default="predict_proba"
     params : dict, default=None
-        Arguments of `fit`; what has a row for each of X is divided with it.
+        Arguments of `fit`; what has as many rows as X is divided like it.
 
     Returns
     -------
     ndarray or list of ndarray
-        As of the estimator's method. A class that no other fold holds has probability
-        0.
+        A class that no other fold holds has the probability 0.
 
     Examples
     --------
-    >>> from dephn_sk import DEPHNMultiTaskClassifier
-    >>> from dephn_sk.datasets import make_behavior_log
-    >>> log = make_behavior_log(500, random_state=0)
+    >>> from dephn_sk import DEPHNMultiTaskClassifier, datasets
+    >>> log = datasets.make_behavior_log(500, random_state=0)
     >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
     >>> cross_val_predict(model, log.data, log.target, cv=2).shape
     (500, 3)
     """
     tasks, splits = Tasks.learn(y), _partition(cv, X, y, groups)
+    task, given = delayed(_out_of_fold), (tasks, params or {})
     folds = Parallel(n_jobs=n_jobs)(
-        delayed(_out_of_fold)(clone(estimator), X, y, *split, tasks, params or {})
-        for split in splits
+        task(clone(estimator), X, y, *split, *given) for split in splits
     )
     back = np.argsort(np.concatenate([test for _, test in splits]))
     of_tasks = [np.concatenate(parts)[back] for parts in zip(*folds, strict=True)]
-    if method == "predict":
-        return tasks.decode(of_tasks)
-    logs = method == "predict_log_proba"
-    return in_scikit_shape(tasks, logarithms(of_tasks) if logs else of_tasks)
+    return _AS[method](tasks, of_tasks)
 
 
 def _partition(cv: Any, X: Any, y: Any, groups: Any) -> list[tuple[NDArray, NDArray]]:
