@@ -8,6 +8,7 @@ from datetime import UTC, date, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.sparse import issparse
 
 from dephn_sk.preprocessing._distinct import (
+    FEW,
     Distinct,
     distinct_values,
     is_missing,
@@ -96,7 +98,7 @@ _KINDS_OF_OBJECTS = (
     (_DATES, "date"),
     (_DURATIONS, "duration"),
 )
-_FEW = 4096  # rows of which everything is kept
+_KEPT = 4096  # rows of which everything is kept
 _NUMBERS = (int, float, np.number, Decimal, Fraction)
 # What Python makes a float of, though it is no number.
 _NO_NUMBERS = (complex, np.complexfloating, np.ndarray, *_DATES, *_DURATIONS)
@@ -243,6 +245,27 @@ class Column:
             f"{what}, or name it in categorical_features."
         )
 
+    def few(self) -> list[Any] | NDArray | None:
+        """The values of a few rows: text or None in a list, integers in an array.
+
+        None for many rows, and for whatever else.
+        """
+        values = self.values
+        if len(values) >= FEW:
+            return None
+        if isinstance(values, Categories):
+            few, rows = self._categories.few(), values.positions
+            if isinstance(few, list):
+                return [[*few, None][i] for i in rows]
+            return None if few is None or rows.min(initial=0) < 0 else few[rows]
+        if isinstance(values, np.ndarray):
+            if values.dtype.kind in "biu":
+                return None if isinstance(values, np.ma.MaskedArray) else values
+            listed = values.tolist() if values.dtype.kind in "OU" else [0]
+        else:
+            listed = [0] if type(values) in _KINDS else values.to_pylist()  # pyarrow's
+        return listed if set(map(type, listed)) <= {str, NoneType} else None
+
     @property
     def distinct(self) -> Distinct:
         """The values as positions in distinct values; kept where it took long."""
@@ -251,7 +274,7 @@ class Column:
         values = self.values
         if isinstance(values, Categories):
             distinct = self._categories.distinct.at(values.positions)
-            if len(values) <= _FEW:
+            if len(values) <= _KEPT:
                 self._distinct = distinct
             return distinct
         if isinstance(values, Codes):

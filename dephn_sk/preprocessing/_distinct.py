@@ -23,7 +23,7 @@ _TEXTS = {str, bytes, type(None)}
 _NO_ORDER = (complex, np.complexfloating, set, frozenset)
 _NONE = np.array([-1], dtype=np.int8)
 # Fewer texts than that are told apart by a dict sooner than pyarrow begins.
-_FEW = 100
+FEW = 100
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Distinct:
 def distinct_values(values: Any, name: str) -> Distinct:
     """Distinct values of an array: numpy's, a masked one, or pyarrow's strings."""
     if not isinstance(values, np.ndarray):
-        if len(values) < _FEW:
+        if len(values) < FEW:
             return _by_key(values.to_pylist())
         values = values.dictionary_encode()
         positions = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)

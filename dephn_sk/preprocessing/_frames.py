@@ -1,7 +1,7 @@
 """Tables of any library, read column by column."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
     """The columns of a frame, an array or a sparse matrix, under the given names."""
     kind = library(X)
     if kind == "pandas":
-        values = [_read_pandas(series.array) for _, series in X.items()]
+        values = list(map(_read_pandas, _arrays(X)))
     elif kind == "polars":
         values = [_read_polars(series) for series in X.get_columns()]
     elif kind == "pyarrow":
@@ -72,12 +72,25 @@ def read_columns(X: Any, names: Sequence[str]) -> list[Column]:
     return [Column(name, one) for name, one in zip(names, values, strict=True)]
 
 
+def _arrays(X: Any) -> Iterable[Any]:
+    """The array of each column of a pandas frame.
+
+    pandas keeps the fast way private: a series for each column would take as long as
+    all the rest, where there is a single row.
+    """
+    if hasattr(X, "_iter_column_arrays"):
+        return X._iter_column_arrays()
+    return (series.array for _, series in X.items())
+
+
 def _read_pandas(array: Any) -> Any:
     import pandas as pd
 
     from dephn_sk.preprocessing._bag_dtype import BagDtype
 
     dtype = array.dtype
+    if isinstance(array, np.ndarray):
+        return array
     if isinstance(array, pd.arrays.NumpyExtensionArray):
         return array.to_numpy()
     if isinstance(dtype, pd.CategoricalDtype):

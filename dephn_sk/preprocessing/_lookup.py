@@ -50,6 +50,10 @@ class Lookup:
                 pass
         return _look_up(spellings(values), self._spelt)
 
+    def find_texts(self, texts: list[Any]) -> NDArray | None:
+        """The same of a list of text, -1 for None; None where values are no text."""
+        return _look_up(texts, self._texts) if self._types == {str} else None
+
     def check_kind(self, values: NDArray, name: str) -> None:
         """Refuse values, none of which was found, that cannot be what was learned."""
         both_numeric = _is_numeric(values) and _is_numeric(self.values)

@@ -106,6 +106,22 @@ class ValueCounts:
         """Finds values; made when first needed, never pickled."""
         return Lookup(self.values)
 
+    def few_places(self, column: Column) -> NDArray | None:
+        """Where the sums of each row's value are, of a few rows of which one is known.
+
+        None otherwise; then `places` tells, at the price of distinct values.
+        """
+        few = column.few()
+        if isinstance(few, list):
+            places = self.lookup.find_texts(few)
+        else:
+            places = None if few is None else self.lookup.find(few)
+        if places is None or places.max(initial=-1) < 0:
+            return None
+        if isinstance(few, list) and None in few:
+            places[[one is None for one in few]] = len(self)
+        return places
+
     def places(self, column: Column) -> tuple[NDArray, NDArray]:
         """For each distinct value, and last for missing, where its sums are.
 

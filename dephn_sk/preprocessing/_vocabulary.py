@@ -106,6 +106,9 @@ class Vocabulary(Coder):
             )
 
     def codes(self, column: Column) -> NDArray:
+        few = self.counts.few_places(column)
+        if few is not None:
+            return self._codes[few]
         places, positions = self.counts.places(column)
         by_value = self._codes[places]
         # contiguous first, which takes half the time; missing is at -1
