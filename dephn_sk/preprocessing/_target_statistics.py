@@ -78,10 +78,25 @@ class TargetStatistics(NumericKind):
         learned = replace(self, counts=replace(counts, sums=sums))
         of_all = learned._counts_of([one[:-1] for one in learned._all], sums[0])
         learned = super(TargetStatistics, learned).finish(of_all)
-        if by_fold.shape[1] == 1:
-            return learned
-        fields = [one[:-1, :-1].ravel() for one in learned.cross_fitted(counts)]
-        return replace(learned, seen=self._counts_of(fields, by_fold[0].ravel()))
+        fields = learned._all
+        if by_fold.shape[1] > 1:
+            fields = learned.cross_fitted(counts)
+            rows = by_fold[0].ravel()
+            trained = [one[:-1, :-1].ravel() for one in fields]
+            learned = replace(learned, seen=self._counts_of(trained, rows))
+        return learned._reaching(fields)
+
+    def _reaching(self, fields: list[NDArray]) -> Self:
+        """With scales whose limits hold these numbers, which are no outliers.
+
+        A value of which the other folds know nothing has a count of 0, below that of
+        every value seen.
+        """
+        scales = {}
+        for (name, scale), field in zip(self.scales.items(), fields, strict=True):
+            low, high = min(scale.low, field.min()), max(scale.high, field.max())
+            scales[name] = replace(scale, low=float(low), high=float(high))
+        return replace(self, scales=scales)
 
     def _counts_of(self, fields: list[NDArray], rows: NDArray) -> NumberCounts:
         """How each field is distributed, given its numbers and their weights."""

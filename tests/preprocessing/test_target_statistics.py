@@ -224,6 +224,20 @@ def test_statistics_are_scaled_like_other_numbers():
     np.testing.assert_allclose(numbers.std(axis=0), 1)
 
 
+@pytest.mark.parametrize("n_users", [20, 250])  # 250: most are in one fold alone
+def test_no_statistic_of_a_row_that_counts_or_a_new_value_is_bounded(n_users):
+    X, y = make_data(n_users=n_users)
+    ours = encoder(scaling="standard", random_state=0)
+    plain = encoder(random_state=0)
+    new = pd.DataFrame({"user": ["new", "u1"]})
+    for found, raw in (
+        (ours.fit_encode(X, y), plain.fit_encode(X, y)),
+        (ours.encode(new), plain.encode(new)),
+    ):
+        linear = (raw.numbers - ours.mean_) / ours.scale_
+        np.testing.assert_allclose(found.numbers, linear, atol=1e-5)
+
+
 def test_partial_fit_equals_fit_on_all_rows():
     X, y = make_data()
     grown = encoder().partial_fit(X[:100], y[:100]).partial_fit(X[100:], y[100:])
