@@ -43,6 +43,7 @@ HOUSE: dict[str, set[str]] = {
     "calibration": {"tasks", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
+    "storage": NETWORK,  # files
     "__init__": {"_dephn", "_estimator", "model_selection", "tasks"},
 }
 # within functions alone: what a notebook shows, and the version of a pickle

@@ -1,0 +1,449 @@
+"""Values as JSON and arrays without objects, equal and of the same type when read.
+
+JSON holds None, booleans, text, integers of 64 bits, finite floats, lists, and dicts
+whose keys are text. Whatever else there is becomes a dict of one entry, whose key
+begins with ``$`` and says what it was; arrays and tensors stand beside it, under names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from fractions import Fraction
+from itertools import pairwise
+from math import isfinite
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..preprocessing._distinct import object_array
+from ..preprocessing._spelling import shown
+from ._archive import ModelFileError, holds
+
+_DEEPEST = 64
+_WORD = 63  # bits of an integer that any reader of JSON can hold
+_UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
+
+
+class CannotStoreError(ValueError):
+    """A value that no model file holds, with the place where it was found."""
+
+    def __init__(self, value: Any, place: str) -> None:
+        self.place = place
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        super().__init__(
+            f"{place} holds {shown(value)}, a {kind}, which no file holds."
+        )
+
+
+def flatten(
+    state: Any, classes: Mapping[type, str] | None = None
+) -> tuple[Any, dict[str, NDArray]]:
+    """A value as a tree of JSON values, and the arrays that it names.
+
+    Parameters
+    ----------
+    state : object
+        Dicts, lists, tuples, sets, ranges; None, booleans, numbers of Python and of
+        numpy, text, bytes, Decimal, Fraction, UUID, dates, times and durations, with
+        zones, and those of pandas; arrays, of such objects too; tensors; numpy's
+        RandomState.
+    classes : dict of type to str, default=None
+        Further classes, with a name for each, whose objects have a `state` method.
+
+    Returns
+    -------
+    tree : JSON value
+    arrays : dict of str to ndarray
+
+    Raises
+    ------
+    CannotStoreError
+        For any other value; the message says where it is.
+
+    Examples
+    --------
+    >>> tree, arrays = flatten({"w": torch.ones(2), "seen": np.array(["a"], object)})
+    >>> tree
+    {'w': {'$tensor': 'w'}, 'seen': {'$text': ['seen', 'seen.ends']}}
+    >>> restore(tree, arrays)
+    {'w': tensor([1., 1.]), 'seen': array(['a'], dtype=object)}
+    """
+    writer = _Writer(classes or {})
+    return writer.write(state, ()), writer.arrays
+
+
+def restore(
+    tree: Any,
+    arrays: Mapping[str, NDArray],
+    classes: Mapping[str, Callable[[Any], Any]] | None = None,
+) -> Any:
+    """What `flatten` was given.
+
+    Parameters
+    ----------
+    tree, arrays
+        From :func:`flatten`.
+    classes : dict of str to callable, default=None
+        For each name, what makes an object of its state.
+
+    Raises
+    ------
+    ModelFileError
+        Where the tree is none, an array is missing, or one is left over.
+    """
+    reader = _Reader(arrays, classes or {})
+    value = reader.read(tree, 0)
+    if reader.left:
+        raise ModelFileError(f"Nothing names the parts {sorted(reader.left)}.")
+    return value
+
+
+# ------------------------------------------------------------------------ writing
+
+
+class _Writer:
+    """Collects arrays while it turns values into JSON."""
+
+    def __init__(self, classes: Mapping[type, str]) -> None:
+        self.classes = classes
+        self.arrays: dict[str, NDArray] = {}
+        self._taken: set[str] = set()
+
+    def write(self, value: Any, place: tuple[str, ...]) -> Any:
+        kind = type(value)
+        if value is None or kind in (bool, str):
+            return value
+        if len(place) > _DEEPEST:
+            raise CannotStoreError(value, f"{'.'.join(place[:3])}… (nested too deeply)")
+        if kind in self.classes:
+            state = self.write(value.state(), place)
+            return {"$object": [self.classes[kind], state]}
+        if kind in _WRITERS:
+            return _WRITERS[kind](self, value, place)
+        if isinstance(value, np.generic) and kind is value.dtype.type:
+            return self._scalar(value, place)
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value, place)
+        pandas = sys.modules.get("pandas")
+        if pandas is not None and (written := _write_pandas(value, pandas)):
+            return {f"${written[0]}": self.write(written[1], place)}
+        raise CannotStoreError(value, ".".join(place) or "The state")
+
+    def each(self, values: Any, place: tuple[str, ...]) -> list[Any]:
+        return [self.write(one, (*place, str(i))) for i, one in enumerate(values)]
+
+    def mapping(self, value: dict[Any, Any], place: tuple[str, ...]) -> Any:
+        if all(type(key) is str and not key.startswith("$") for key in value):
+            return {key: self.write(one, (*place, key)) for key, one in value.items()}
+        return {"$dict": self.each(map(list, value.items()), place)}
+
+    def integer(self, value: int, place: tuple[str, ...]) -> Any:
+        return value if value.bit_length() <= _WORD else {"$int": hex(value)}
+
+    def number(self, value: float, place: tuple[str, ...]) -> Any:
+        return value if isfinite(value) else {"$float": repr(value)}
+
+    def members(self, value: Any, place: tuple[str, ...]) -> Any:
+        ordered = sorted(self.each(value, place), key=json.dumps)
+        return {f"${type(value).__name__}": ordered}
+
+    def array(self, value: NDArray, place: tuple[str, ...]) -> Any:
+        if value.dtype.kind == "O":
+            return self._objects(value, place)
+        if not value.dtype.itemsize:  # text of no length
+            value = value.astype(f"{value.dtype.kind}1")
+        if not holds(value.dtype):
+            raise CannotStoreError(value, ".".join(place) or "The state")
+        return {"$array": self.add(value, place)}
+
+    def add(self, value: NDArray, place: tuple[str, ...]) -> str:
+        """Keep an array under a name that says where it is from."""
+        words = ".".join(_UNSAFE.sub("_", one) for one in place)
+        base = words[-100:].lstrip(".-") or "array"
+        name, i = base, 1
+        while name.casefold() in self._taken:
+            name, i = f"{base}.{i}", i + 1
+        self._taken.add(name.casefold())
+        self.arrays[name] = value
+        return name
+
+    def _objects(self, values: NDArray, place: tuple[str, ...]) -> Any:
+        """Text in UTF-8 with offsets; what is not all text, each as JSON."""
+        listed = values.reshape(-1).tolist()
+        kinds, what = set(map(type, listed)), "text"
+        if kinds == {bytes}:
+            what = "bytes"
+        elif not kinds <= {str}:
+            what, listed = "objects", list(map(json.dumps, self.each(listed, place)))
+        if what != "bytes":
+            listed = [one.encode("utf-8", "surrogatepass") for one in listed]
+        ends = np.cumsum(np.fromiter(map(len, listed), np.int64, len(listed)))
+        data = np.frombuffer(b"".join(listed), dtype=np.uint8)
+        names = [self.add(data, place), self.add(ends, (*place, "ends"))]
+        shape = [] if values.ndim == 1 else [list(values.shape)]
+        return {f"${what}": [*names, *shape]}
+
+    def _scalar(self, value: np.generic, place: tuple[str, ...]) -> Any:
+        if value.dtype.itemsize and not holds(value.dtype):
+            raise CannotStoreError(value, ".".join(place) or "The state")
+        return {"$numpy": [value.dtype.str, value.tobytes().hex()]}
+
+    def _tensor(self, value: torch.Tensor, place: tuple[str, ...]) -> Any:
+        if value.layout is not torch.strided or value.is_quantized:
+            raise CannotStoreError(value, ".".join(place) or "The state")
+        value = value.detach().cpu()
+        if value.dtype is torch.bfloat16:  # numpy has none
+            return {"$bfloat16": self.add(value.view(torch.uint16).numpy(), place)}
+        return {"$tensor": self.add(value.numpy(), place)}
+
+    def moment(self, value: Any, place: tuple[str, ...]) -> Any:
+        """A date and time, or a time, with its zone."""
+        parts = [value.replace(tzinfo=None).isoformat(), value.fold, value.tzinfo]
+        return {f"${type(value).__name__}": self.each(parts, place)}
+
+    def zone(self, value: ZoneInfo, place: tuple[str, ...]) -> Any:
+        if value.key is None:  # of a file
+            raise CannotStoreError(value, ".".join(place) or "The state")
+        return {"$zone": value.key}
+
+    def random_state(self, value: np.random.RandomState, place: tuple[str, ...]) -> Any:
+        state: Any = value.get_state(legacy=False)
+        if state["bit_generator"] != "MT19937":
+            raise CannotStoreError(value, ".".join(place) or "The state")
+        return {"$random_state": self.write(state, place)}
+
+
+_WRITERS: dict[type, Callable[[_Writer, Any, tuple[str, ...]], Any]] = {
+    int: _Writer.integer,
+    float: _Writer.number,
+    list: _Writer.each,
+    dict: _Writer.mapping,
+    set: _Writer.members,
+    frozenset: _Writer.members,
+    np.ndarray: _Writer.array,
+    np.memmap: lambda own, v, place: own.array(np.asarray(v), place),
+    datetime: _Writer.moment,
+    time: _Writer.moment,
+    ZoneInfo: _Writer.zone,
+    np.random.RandomState: _Writer.random_state,
+    tuple: lambda own, v, place: {"$tuple": own.each(v, place)},
+    bytes: lambda own, v, place: {"$base64": b64encode(v).decode("ascii")},
+    complex: lambda own, v, place: {"$complex": [v.real.hex(), v.imag.hex()]},
+    range: lambda own, v, place: {"$range": own.each((v.start, v.stop, v.step), place)},
+    date: lambda own, v, place: {"$date": v.isoformat()},
+    timezone: lambda own, v, place: {"$timezone": own.each(v.__getinitargs__(), place)},
+    timedelta: lambda own, v, place: {
+        "$timedelta": [v.days, v.seconds, v.microseconds]
+    },
+    Decimal: lambda own, v, place: {"$decimal": str(v)},
+    UUID: lambda own, v, place: {"$uuid": v.hex},
+    Fraction: lambda own, v, place: {
+        "$fraction": own.each(v.as_integer_ratio(), place)
+    },
+}
+
+
+def _write_pandas(value: Any, pandas: Any) -> tuple[str, Any] | None:
+    """The name of one of pandas' scalars and what makes it."""
+    kind = type(value)
+    if kind is pandas.Timestamp:
+        zone = getattr(value.tzinfo, "zone", value.tzinfo)  # pytz has names
+        naive = value if zone is None else value.tz_convert(None)
+        return "timestamp", [naive.asm8, zone]
+    if kind is pandas.Timedelta:
+        return "pandas_timedelta", value.asm8
+    if kind is pandas.Interval:
+        return "interval", [value.left, value.right, value.closed]
+    if kind is pandas.Period:
+        return "period", [value.ordinal, value.freqstr]
+    return None
+
+
+# ------------------------------------------------------------------------ reading
+
+
+class _Reader:
+    """Turns JSON into values, and knows which arrays nobody has asked for."""
+
+    def __init__(
+        self,
+        arrays: Mapping[str, NDArray],
+        classes: Mapping[str, Callable[[Any], Any]],
+    ) -> None:
+        self.arrays = arrays
+        self.classes = classes
+        self.left = set(arrays)
+        self._tensors: dict[str, torch.Tensor] = {}
+
+    def read(self, tree: Any, depth: int) -> Any:
+        if depth > 4 * _DEEPEST:
+            raise ModelFileError("The manifest is nested too deeply.")
+        if isinstance(tree, list):
+            return [self.read(one, depth + 1) for one in tree]
+        if not isinstance(tree, dict):
+            return tree
+        key = next(iter(tree), "")
+        if not key.startswith("$"):
+            return {key: self.read(one, depth + 1) for key, one in tree.items()}
+        try:
+            if len(tree) == 1 and key in _READERS:
+                return _READERS[key](self, tree[key], depth + 1)
+        except ModelFileError:
+            raise
+        except Exception as error:  # whatever a constructor raises for what it is given
+            raise ModelFileError(
+                f"The manifest holds {tree!r:.100}: {error}"
+            ) from error
+        raise ModelFileError(f"The manifest holds {tree!r:.100}, which is nothing.")
+
+    def take(self, name: str) -> NDArray:
+        if name not in self.left:
+            raise ModelFileError(f"Part {name!r} is missing, or named twice.")
+        self.left.discard(name)
+        return self.arrays[name]
+
+    def object(self, tree: Any, depth: int) -> Any:
+        name, state = tree
+        if name not in self.classes:
+            raise ModelFileError(
+                f"The manifest names {name!r}, which no file may hold."
+            )
+        return self.classes[name](self.read(state, depth))
+
+    def texts(self, tree: Any, depth: int) -> NDArray:
+        return self._pieces(tree, lambda one: one.decode("utf-8", "surrogatepass"))
+
+    def byte_strings(self, tree: Any, depth: int) -> NDArray:
+        return self._pieces(tree, bytes)
+
+    def objects(self, tree: Any, depth: int) -> NDArray:
+        return self._pieces(tree, lambda one: self.read(json.loads(one), depth))
+
+    def _pieces(self, tree: Any, read: Callable[[bytes], Any]) -> NDArray:
+        """Objects of the bytes between offsets."""
+        values, ends, *shape = tree
+        data, ends = self.take(values), self.take(ends)
+        if (
+            data.dtype != np.uint8
+            or ends.dtype != np.int64
+            or data.ndim * ends.ndim != 1
+        ):
+            raise ModelFileError(f"Part {values!r} holds no text.")
+        starts = np.append(0, ends)
+        if np.any(starts[1:] < starts[:-1]) or starts[-1] != len(data):
+            raise ModelFileError(f"The ends of the text of part {values!r} are wrong.")
+        whole, places = data.tobytes(), starts.tolist()
+        found = object_array([read(whole[i:j]) for i, j in pairwise(places)])
+        return found.reshape(shape[0]) if shape else found
+
+    def tensor(self, tree: Any, depth: int) -> torch.Tensor:
+        return torch.from_numpy(self.take(tree))
+
+    def numpy(self, tree: Any, depth: int) -> Any:
+        kind, content = tree
+        if kind in ("<U0", "|S0"):
+            return np.str_() if kind == "<U0" else np.bytes_()
+        dtype = np.dtype(kind)
+        if not holds(dtype):
+            raise ModelFileError(f"The manifest holds a scalar of {dtype}.")
+        (value,) = np.frombuffer(bytes.fromhex(content), dtype)
+        return value
+
+    def moment(self, kind: Any, tree: Any, depth: int) -> Any:
+        text, fold, zone = self.read(tree, depth)
+        return kind.fromisoformat(text).replace(fold=fold, tzinfo=zone)
+
+    def random_state(self, tree: Any, depth: int) -> np.random.RandomState:
+        made = np.random.RandomState(0)
+        made.set_state(self.read(tree, depth))
+        return made
+
+    def pandas(self, tree: Any, depth: int) -> tuple[Any, Any]:
+        """pandas, and what its scalar is made of."""
+        try:
+            import pandas
+        except ImportError:
+            raise ModelFileError(
+                "The file holds dates or intervals of pandas. Install pandas."
+            ) from None
+        return pandas, self.read(tree, depth)
+
+    def timestamp(self, tree: Any, depth: int) -> Any:
+        pandas, (instant, zone) = self.pandas(tree, depth)
+        stamp = pandas.Timestamp(instant)
+        if zone is None:
+            return stamp
+        zone = _zone_name(zone) if isinstance(zone, str) else zone
+        return stamp.tz_localize("UTC").tz_convert(zone)
+
+    def pandas_timedelta(self, tree: Any, depth: int) -> Any:
+        pandas, value = self.pandas(tree, depth)
+        return pandas.Timedelta(value)
+
+    def interval(self, tree: Any, depth: int) -> Any:
+        pandas, (left, right, closed) = self.pandas(tree, depth)
+        return pandas.Interval(left, right, closed)
+
+    def period(self, tree: Any, depth: int) -> Any:
+        pandas, (ordinal, frequency) = self.pandas(tree, depth)
+        return pandas.Period(ordinal=ordinal, freq=frequency)
+
+
+def _zone_name(name: str) -> str:
+    """The name of a time zone, which is no path."""
+    if not _ZONE.fullmatch(name):
+        raise ModelFileError(f"The manifest names the time zone {name!r}.")
+    return name
+
+
+def _dict_of(pairs: Any) -> dict[Any, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ModelFileError("The manifest holds a dict with a key twice.")
+    return found
+
+
+_READERS: dict[str, Callable[[_Reader, Any, int], Any]] = {
+    "$object": _Reader.object,
+    "$array": lambda own, tree, depth: own.take(tree),
+    "$tensor": _Reader.tensor,
+    "$bfloat16": lambda own, tree, depth: own.tensor(tree, depth).view(torch.bfloat16),
+    "$text": _Reader.texts,
+    "$bytes": _Reader.byte_strings,
+    "$objects": _Reader.objects,
+    "$numpy": _Reader.numpy,
+    "$int": lambda own, tree, depth: int(tree, 16),
+    "$float": lambda own, tree, depth: float(tree),
+    "$complex": lambda own, tree, depth: complex(*map(float.fromhex, tree)),
+    "$tuple": lambda own, tree, depth: tuple(own.read(tree, depth)),
+    "$set": lambda own, tree, depth: set(own.read(tree, depth)),
+    "$frozenset": lambda own, tree, depth: frozenset(own.read(tree, depth)),
+    "$range": lambda own, tree, depth: range(*own.read(tree, depth)),
+    "$dict": lambda own, tree, depth: _dict_of(own.read(tree, depth)),
+    "$base64": lambda own, tree, depth: b64decode(tree, validate=True),
+    "$date": lambda own, tree, depth: date.fromisoformat(tree),
+    "$datetime": lambda own, tree, depth: own.moment(datetime, tree, depth),
+    "$time": lambda own, tree, depth: own.moment(time, tree, depth),
+    "$timezone": lambda own, tree, depth: timezone(*own.read(tree, depth)),
+    "$zone": lambda own, tree, depth: ZoneInfo(_zone_name(tree)),
+    "$timedelta": lambda own, tree, depth: timedelta(*tree),
+    "$decimal": lambda own, tree, depth: Decimal(tree),
+    "$uuid": lambda own, tree, depth: UUID(hex=tree),
+    "$fraction": lambda own, tree, depth: Fraction(*own.read(tree, depth)),
+    "$random_state": _Reader.random_state,
+    "$timestamp": _Reader.timestamp,
+    "$pandas_timedelta": _Reader.pandas_timedelta,
+    "$interval": _Reader.interval,
+    "$period": _Reader.period,
+}
