@@ -74,6 +74,7 @@ class FittedModel:
                 device=_device(template.device),
             )
             state.load(training)
+            state.load_callbacks(training)
         network = state.evaluated
         if kept["weights"]:
             network = twin(state.network)

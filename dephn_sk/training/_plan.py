@@ -128,8 +128,7 @@ class FitPlan:
         if not (same_rate and state.schedules.keys() <= may_go_on):
             state.restart_schedules(anew)
         state.set_weight_decay(template.weight_decay)
-        if state.stopping is not None and state.is_over:
-            state.stopping.misses = 0  # whoever goes on wants more epochs
+        state.new_run()
         sizes, smaller = (
             (encoder.cardinalities_, encoder.bag_cardinalities_)
             for encoder in (self.learned.encoder, before.learned.encoder)
