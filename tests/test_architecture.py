@@ -47,7 +47,11 @@ HOUSE: dict[str, set[str]] = {
     "__init__": {"_dephn", "_estimator", "model_selection", "tasks"},
 }
 # within functions alone: what a notebook shows, and the version of a pickle
-LATE = {"_estimator": {"inspection"}, "_compat": {"__version__"}}
+LATE = {
+    "_estimator": {"inspection", "storage"},
+    "_compat": {"__version__"},
+    "storage": {"__version__"},
+}
 MOST_FILES, MOST_LINES = 8, 50
 SHORT = {"_estimator.py": 300}
 
