@@ -102,23 +102,36 @@ class TrainingState:
                 schedules[name] = {key: one for key, one in entries if _is_plain(one)}
         return state | _prefixed("schedule", schedules)
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on where the state was taken; its tensors are copied."""
+    def least_state(self, network: TaskNetwork) -> dict[str, Any]:
+        """What :meth:`trimmed` would go on from, of which nothing is changed."""
+        return {
+            **{"seed": self.seed, "epoch": self.epoch, "step": 0, "total": None},
+            "history": self.history[: self.epoch],
+            **_prefixed("network", network.state_dict()),
+            **_prefixed("criterion", self.net.criterion_.state_dict()),
+        }
+
+    def load(self, state: Mapping[str, Any], *, network: bool = True) -> None:
+        """Go on where the state was taken; its tensors are copied.
+
+        Without `network`, the one that is there has its weights already.
+        """
         for name in _NUMBERS:
             setattr(self, name, _copied(state[name]))
         self.net.history = History(map(dict, state["history"]))
-        self.network.load_state_dict(_under("network", state))
-        self.net.criterion_.load_state_dict(_under("criterion", state))
+        if network:
+            self.network.load_state_dict(under("network", state))
+        self.net.criterion_.load_state_dict(under("criterion", state))
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
         if self.average is not None and "average.n_steps" in state:
-            self.average.load(_under("average", state))
+            self.average.load(under("average", state))
         elif self.average is not None:  # from the weights that are there now
             self.average = WeightAverage(self.network, self.average.decay)
         if self.stopping is not None and "stopping.misses" in state:
-            vars(self.stopping).update(_under("stopping", state))
-            self.stopping.weights = _under("best", state) or None
-        self.schedules = _under("schedule", state)
+            vars(self.stopping).update(under("stopping", state))
+            self.stopping.weights = under("best", state) or None
+        self.schedules = under("schedule", state)
 
     def settings(self) -> list[dict[str, Any]]:
         """Learning rates and the like, of each optimizer's groups of parameters."""
@@ -165,7 +178,7 @@ class TrainingState:
         """Keep what a callback that loads a checkpoint has replaced in the net."""
         self._history = state["history"]
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
 
     def trimmed(self, network: TaskNetwork) -> TrainingState:
         """The least that training can go on from: weights, history, and seed.
@@ -221,7 +234,7 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{key}": value for key, value in values.items()}
 
 
-def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+def under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a prefix, without it."""
     start = f"{prefix}."
     keys = [key for key in state if key.startswith(start)]
