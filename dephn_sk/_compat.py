@@ -74,7 +74,7 @@ class BaseEstimator(base.BaseEstimator):
     def _from_state(cls, state: dict[str, Any]) -> Self:
         """The estimator of a state; a ValueError says what cannot be one."""
         new, attributes = cls(**state["params"]), state["attributes"]
-        if not attributes.keys() <= {*cls._kept}:
+        if not attributes.keys() <= {*cls._kept, "_metadata_request"}:
             raise ValueError(f"{cls.__name__} has no {sorted(attributes)}.")
         new.__dict__.update(attributes)
         new._check_state()

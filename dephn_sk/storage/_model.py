@@ -172,7 +172,6 @@ def _refusal(name: str, error: CannotStoreError) -> str:
         parameter, *_ = place[place.index("params") + 1 :]
         advice = _ADVICE.get(parameter, _OTHERWISE)
         return f"The parameter {parameter} of this {name} holds {error.what} {advice}"
-    if "attributes" in place:
-        attribute, *_ = place[place.index("attributes") + 1 :]
-        return f"The attribute {attribute} of this {name} holds {error.what} Delete it."
+    if place[-2:-1] == ("attributes",):
+        return f"The attribute {place[-1]} of this {name} holds {error.what} Delete it."
     return f"This {name} cannot be stored: {error} {_OTHERWISE}"

@@ -64,7 +64,7 @@ class FittedModel:
             "stops": state.stopping is not None,
             "batch_size": self.net.batch_size,
             "training": state.state() if training else state.least_state(self.network),
-            "weights": {} if known or not training else self.network.state_dict(),
+            "weights": {} if known or not training else dict(self.network.state_dict()),
         }
 
     @classmethod
