@@ -68,6 +68,7 @@ class MultiTaskClassifier(
     (500, 3)
     """
 
+    _kept = ("_fitted",)
     _attributes = """\
 classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
     Classes of a 1-D y; of several binary tasks; of several tasks some of which are

@@ -54,7 +54,16 @@ def holds(dtype: np.dtype) -> bool:
 
 
 class ModelFileError(ValueError):
-    """A file that is not as it was written, or holds what is not taken from a file."""
+    """A file that is not as it was written, or holds what is not taken from a file.
+
+    Parameters
+    ----------
+    message : str
+        Which part, and what is wrong with it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 # ------------------------------------------------------------------------ writing
@@ -474,7 +483,7 @@ def _read_array(
         _read_into(file, start + begin, chunk.data)
         total.update(chunk.data)
     _check_sum(f"Part {name!r}", total.hexdigest(), wanted)
-    _check_values(name, array)
+    check_values(name, array)
     return array
 
 
@@ -497,7 +506,7 @@ def _description(name: str, described: Any) -> tuple[np.dtype, tuple[int, ...], 
     raise ModelFileError(f"Part {name!r} cannot be {described!r:.200}.")
 
 
-def _check_values(name: str, array: NDArray) -> None:
+def check_values(name: str, array: NDArray) -> None:
     """Refuse bytes that are no boolean, and numbers that are no character."""
     kinds = {"b": ("u1", 1), "U": (f"{array.dtype.str[0]}u4", 0x10FFFF)}
     if not array.size or array.dtype.kind not in kinds:

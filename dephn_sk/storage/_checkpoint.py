@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import re
@@ -19,9 +20,11 @@ from .. import training
 from ..training._rows import Rows
 from . import _fingerprint as fingerprint
 from ._archive import MANIFEST, ModelFileError, read, write
+from ._model import save
 from ._plain import flatten, restore
 
-PREVIOUS, NEW, DAMAGED = ".previous", ".new", ".damaged"
+PREVIOUS, BEST, NEW, DAMAGED = ".previous", ".best", ".new", ".damaged"
+_KIND = "checkpoint"
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 # how a file of ours begins: the header of the first member, and its name
 _BEGINNING = b"PK\3\4", 30, MANIFEST.encode()
@@ -46,8 +49,9 @@ class Checkpoint(training.Keeper):
     """Writes the state of a fit as it goes on, and lets the same fit go on from there.
 
     A new state is written beside the file, and takes its place when all of it is on the
-    disk; the one before stays as ``<path>.previous``. Whatever happens on the disk
-    while training runs is a warning, and training goes on.
+    disk; the one before stays as ``<path>.previous``. ``<path>.best`` is a model, of
+    the best epoch so far. Whatever happens on the disk while training runs is a
+    warning, and training goes on.
 
     Parameters
     ----------
@@ -64,7 +68,9 @@ class Checkpoint(training.Keeper):
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1) -> None:
         self.path = _checked_path(path)
         self.epochs, self.seconds = _interval(every)
-        self._is_damaged = self._has_failed = False
+        self._is_damaged = False
+        self._failed: set[Path] = set()  # what the user has been warned of
+        self._best = 0
         self._found = self._read()
         self.seed = None if self._found is None else self._found["training"]["seed"]
         self._given: dict[str, str] = {}
@@ -109,7 +115,7 @@ class Checkpoint(training.Keeper):
             self._set_aside = np.packbits(mask)
 
     def begin(self, plan: training.FitPlan) -> training.TrainingState:
-        state, self._until = plan.begin(), plan.until
+        state, self._plan = plan.begin(), plan
         self._fixed = self._about(plan)
         found, self._found = self._found, None
         if found is not None:
@@ -120,25 +126,28 @@ class Checkpoint(training.Keeper):
         return state
 
     def after_step(self, state: training.TrainingState) -> None:
-        if self.seconds is not None and self._is_due():
+        if self._is_due():
             self._write(state)
 
     def after_epoch(self, trainer: training.Trainer) -> None:
         state = trainer.state
-        over = state.is_over or state.epoch >= self._until
+        over = state.is_over or state.epoch >= self._plan.until
         by_epochs = self.epochs is not None and state.epoch % self.epochs == 0
-        if over or by_epochs or (self.seconds is not None and self._is_due()):
+        if over or by_epochs or self._is_due():
+            self._write_best(state)  # first: a state on the disk has a best one there
             self._write(state)
 
     def _is_due(self) -> bool:
-        return time.monotonic() - self._written >= (self.seconds or 0)
+        """Whether seconds are counted, and enough of them have passed."""
+        if self.seconds is None:
+            return False
+        return time.monotonic() - self._written >= self.seconds
 
     # ------------------------------------------------------------ what it is about
 
     def _about(self, plan: training.FitPlan) -> dict[str, Any]:
         """All that is the same in each state of a fit."""
         learned = plan.learned
-        columns = fingerprint.columns_of(learned.encoder)
         own = {} if self._set_aside is None else {"valid": plan.valid}
         table = fingerprint.sums_of(plan.train, own.get("valid"))
         data: dict[str, Any] = {**self._given}
@@ -147,14 +156,16 @@ class Checkpoint(training.Keeper):
             data |= {"X_val": validation["X"], "y_val": validation["y"]}
         if plan.before is not None:
             data[_BEFORE] = fingerprint.sum_of_fit(plan.before)
-        data |= zip(_FOLLOWING, (table["X"], fingerprint.sum_of(columns)), strict=True)
+        columns = fingerprint.columns_of(learned.encoder) or (None, {})
+        following = table["X"], fingerprint.sum_of_flat(*columns)
+        data |= zip(_FOLLOWING, following, strict=True)
         return {
             "versions": fingerprint.versions(),
             "parameters": fingerprint.parameters(learned.template, plan.train.device),
             "data": data,
             "seed": plan.seed,
             "set_aside": self._set_aside,
-            "encoder": columns,
+            "encoder": list(columns),
             "tasks": learned.tasks.state(),
             "edges": learned.edges,
             "start": learned.start,
@@ -189,37 +200,57 @@ class Checkpoint(training.Keeper):
         Each of the three steps leaves a state under one of the two names.
         """
         new = self._beside(NEW)
-        try:
+        with self._warned(self.path):
             content = {**self._fixed, "training": _packed(state.state())}
             tree, arrays = flatten(content)
-            write(new, {"checkpoint": tree}, arrays, {})
+            kind = {"kind": _KIND, "versions": self._fixed["versions"]}
+            write(new, {**kind, "checkpoint": tree}, arrays, {})
             if self.path.exists():
                 ending = DAMAGED if self._is_damaged else PREVIOUS
                 os.replace(self.path, self._beside(ending))
             os.replace(new, self.path)
-        except (OSError, ValueError) as error:
-            self._warn(error)
-        else:
-            self._is_damaged = self._has_failed = False
+            self._is_damaged = False
         self._written = time.monotonic()
 
-    def _warn(self, error: Exception) -> None:
-        if not self._has_failed:
-            warnings.warn(
-                f"checkpoint={str(self.path)!r} cannot be written: {error} Training "
-                "goes on, and tries again; until then the file stays as it was.",
-                UserWarning,
-                stacklevel=7,
-            )
-        self._has_failed = True
+    def _write_best(self, state: training.TrainingState) -> None:
+        """Write the model of the best epoch, or the last, where it is a new one."""
+        kept = None if state.stopping is None else state.stopping.epoch
+        epoch = state.epoch if kept is None else kept
+        if epoch == self._best:
+            return
+        learned, best = self._plan.learned, self._beside(BEST)
+        model = copy.copy(learned.template)
+        model.callbacks = None  # which files do not hold, and predictions do not need
+        model._fitted = training.FittedModel(learned, state.best(), state, kept)
+        with self._warned(best):
+            save(model, best)
+            self._best = epoch
+
+    @contextlib.contextmanager
+    def _warned(self, path: Path) -> Iterator[None]:
+        """Warn of a file that cannot be written, once until it can be."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            if path not in self._failed:
+                warnings.warn(
+                    f"{str(path)!r} cannot be written: {error} Training goes on; what "
+                    "was there before stays.",
+                    UserWarning,
+                    stacklevel=9,
+                )
+            self._failed.add(path)
+        else:
+            self._failed.discard(path)
 
     def _clean(self) -> None:
         """Remove what a process that was killed while it wrote has left."""
-        name = re.escape(self._beside(NEW).name)
-        for file in self.path.parent.glob(f".{self.path.name}{NEW}.*.part"):
-            if re.fullmatch(rf"\.{name}\.[0-9a-f]{{8}}\.part", file.name):
-                with contextlib.suppress(OSError):
-                    file.unlink()
+        for name in (self._beside(NEW).name, self._beside(BEST).name):
+            half = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.part")
+            for file in self.path.parent.iterdir():
+                if half.fullmatch(file.name):
+                    with contextlib.suppress(OSError):
+                        file.unlink()
 
 
 def _checked_path(path: Any) -> Path:
@@ -249,7 +280,7 @@ def _interval(every: Any) -> tuple[int | None, float | None]:
 
 def _contents(path: Path) -> dict[str, Any]:
     manifest, arrays, _ = read(path)
-    if "checkpoint" not in manifest:
+    if manifest.get("kind") != _KIND:
         raise ValueError(
             f"checkpoint={str(path)!r} is a file of dephn_sk, but no checkpoint. Give "
             "another path."

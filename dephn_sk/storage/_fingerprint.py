@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 import types
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
+import scipy
+import skorch
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..preprocessing import FieldEncoder
 from ..training import Batch, FittedModel, Source
 from ..training._rows import Rows
-from ._plain import CannotStoreError, flatten
+from . import _model
+from ._objects import Objects
+from ._plain import flatten
 
 # what may be another: it decides what is shown, or is said by other entries
 _FREE = frozenset({"verbose", "device"})
@@ -26,21 +32,10 @@ _EMPTY = types.CellType()
 
 
 def versions() -> dict[str, str]:
-    """Of all that decides the bits of a fit."""
-    import scipy
-    import sklearn
-    import skorch
-
-    from .. import __version__
-
-    return {
-        "dephn_sk": __version__,
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "scipy": scipy.__version__,
-        "scikit-learn": sklearn.__version__,
-        "skorch": skorch.__version__,
-    }
+    """Of all that decides the bits of a fit, and what its functions are compiled to."""
+    python = ".".join(platform.python_version_tuple()[:2])
+    others = {"scipy": scipy.__version__, "skorch": skorch.__version__}
+    return {**_model.versions(), **others, "python": python}
 
 
 def parameters(template: Any, device: torch.device) -> dict[str, str]:
@@ -109,7 +104,11 @@ def _described_code(value: Any, deeper: Any) -> str:
 
 def sum_of(state: Any) -> str:
     """Of a nested state, by content."""
-    tree, arrays = flatten(state)
+    return sum_of_flat(*flatten(state))
+
+
+def sum_of_flat(tree: Any, arrays: Mapping[str, NDArray]) -> str:
+    """Of what `flatten` gives."""
     total = sha256(json.dumps(tree).encode())
     for name, array in arrays.items():
         total.update(f"{name} {array.dtype.str} {array.shape}".encode())
@@ -129,17 +128,14 @@ def rows_given(rows: Rows, groups: Any) -> dict[str, str]:
     return given
 
 
-def columns_of(encoder: Any) -> Any:
-    """What was learned of the columns; None of an encoder that does not tell."""
+def columns_of(encoder: Any) -> tuple[Any, dict[str, NDArray]] | None:
+    """What was learned of the columns, flat; None of an encoder that does not tell."""
     if not isinstance(encoder, FieldEncoder):
         return None
-    kinds = encoder._encoding.kinds.items()
-    columns = {name: [type(kind).__name__, kind.state()] for name, kind in kinds}
     try:
-        flatten(columns)
-    except CannotStoreError:
-        return None
-    return columns
+        return flatten(encoder, Objects().to_state)
+    except ValueError:  # it has parameters that no file holds
+        return flatten({k: v.state() for k, v in encoder._encoding.kinds.items()})
 
 
 def sums_of(*sources: Source | None) -> dict[str, str]:

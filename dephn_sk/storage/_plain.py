@@ -11,7 +11,7 @@ import json
 import re
 import sys
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
@@ -38,16 +38,17 @@ _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 class CannotStoreError(ValueError):
     """A value that no model file holds, with the place where it was found."""
 
-    def __init__(self, value: Any, place: str) -> None:
-        self.place = place
+    def __init__(
+        self, value: Any, place: Sequence[str], reason: str = "which no file holds"
+    ) -> None:
+        self.value, self.place, self.reason = value, tuple(place), reason
         kind = f"{type(value).__module__}.{type(value).__qualname__}"
-        super().__init__(
-            f"{place} holds {shown(value)}, a {kind}, which no file holds."
-        )
+        self.what = f"{shown(value)}, a {kind}, {reason}."
+        super().__init__(f"{'.'.join(place) or 'The state'} holds {self.what}")
 
 
 def flatten(
-    state: Any, classes: Mapping[type, str] | None = None
+    state: Any, to_state: Callable[[Any], tuple[str, Any] | None] | None = None
 ) -> tuple[Any, dict[str, NDArray]]:
     """A value as a tree of JSON values, and the arrays that it names.
 
@@ -58,8 +59,9 @@ def flatten(
         numpy, text, bytes, Decimal, Fraction, UUID, dates, times and durations, with
         zones, and those of pandas; arrays, of such objects too; tensors; numpy's
         RandomState.
-    classes : dict of type to str, default=None
-        Further classes, with a name for each, whose objects have a `state` method.
+    to_state : callable, default=None
+        For further objects: the name of their kind, and a state that is one of the
+        above; None for what it does not know.
 
     Returns
     -------
@@ -79,14 +81,14 @@ def flatten(
     >>> restore(tree, arrays)
     {'w': tensor([1., 1.]), 'seen': array(['a'], dtype=object)}
     """
-    writer = _Writer(classes or {})
+    writer = _Writer(to_state or (lambda value: None))
     return writer.write(state, ()), writer.arrays
 
 
 def restore(
     tree: Any,
     arrays: Mapping[str, NDArray],
-    classes: Mapping[str, Callable[[Any], Any]] | None = None,
+    from_state: Callable[[str, Any], Any] | None = None,
 ) -> Any:
     """What `flatten` was given.
 
@@ -94,15 +96,15 @@ def restore(
     ----------
     tree, arrays
         From :func:`flatten`.
-    classes : dict of str to callable, default=None
-        For each name, what makes an object of its state.
+    from_state : callable, default=None
+        Makes an object of the name of its kind and its state, or raises.
 
     Raises
     ------
     ModelFileError
         Where the tree is none, an array is missing, or one is left over.
     """
-    reader = _Reader(arrays, classes or {})
+    reader = _Reader(arrays, from_state or _unknown)
     value = reader.read(tree, 0)
     if reader.left:
         raise ModelFileError(f"Nothing names the parts {sorted(reader.left)}.")
@@ -115,22 +117,28 @@ def restore(
 class _Writer:
     """Collects arrays while it turns values into JSON."""
 
-    def __init__(self, classes: Mapping[type, str]) -> None:
-        self.classes = classes
+    def __init__(self, to_state: Callable[[Any], tuple[str, Any] | None]) -> None:
+        self.to_state = to_state
         self.arrays: dict[str, NDArray] = {}
         self._taken: set[str] = set()
+        # arrays that are there already; kept, so that their numbers stay theirs
+        self._known: dict[int, tuple[NDArray, Any]] = {}
 
     def write(self, value: Any, place: tuple[str, ...]) -> Any:
         kind = type(value)
         if value is None or kind in (bool, str):
             return value
         if len(place) > _DEEPEST:
-            raise CannotStoreError(value, f"{'.'.join(place[:3])}… (nested too deeply)")
-        if kind in self.classes:
-            state = self.write(value.state(), place)
-            return {"$object": [self.classes[kind], state]}
+            raise CannotStoreError(value, place[:3], "which is nested too deeply")
         if kind in _WRITERS:
             return _WRITERS[kind](self, value, place)
+        try:
+            found = self.to_state(value)
+        except CannotStoreError as error:
+            within = (*place, *error.place)
+            raise CannotStoreError(error.value, within, error.reason) from error
+        if found is not None:
+            return {"$object": [found[0], self.write(found[1], place)]}
         if isinstance(value, np.generic) and kind is value.dtype.type:
             return self._scalar(value, place)
         if isinstance(value, torch.Tensor):
@@ -138,7 +146,7 @@ class _Writer:
         pandas = sys.modules.get("pandas")
         if pandas is not None and (written := _write_pandas(value, pandas)):
             return {f"${written[0]}": self.write(written[1], place)}
-        raise CannotStoreError(value, ".".join(place) or "The state")
+        raise CannotStoreError(value, place)
 
     def each(self, values: Any, place: tuple[str, ...]) -> list[Any]:
         return [self.write(one, (*place, str(i))) for i, one in enumerate(values)]
@@ -159,12 +167,18 @@ class _Writer:
         return {f"${type(value).__name__}": ordered}
 
     def array(self, value: NDArray, place: tuple[str, ...]) -> Any:
-        if value.dtype.kind == "O":
-            return self._objects(value, place)
+        """An array; one that several hold is stored once."""
+        if id(value) not in self._known:
+            objects = value.dtype.kind == "O"
+            written = (self._objects if objects else self._numbers)(value, place)
+            self._known[id(value)] = value, written
+        return self._known[id(value)][1]
+
+    def _numbers(self, value: NDArray, place: tuple[str, ...]) -> Any:
         if not value.dtype.itemsize:  # text of no length
             value = value.astype(f"{value.dtype.kind}1")
         if not holds(value.dtype):
-            raise CannotStoreError(value, ".".join(place) or "The state")
+            raise CannotStoreError(value, place)
         return {"$array": self.add(value, place)}
 
     def add(self, value: NDArray, place: tuple[str, ...]) -> str:
@@ -196,12 +210,12 @@ class _Writer:
 
     def _scalar(self, value: np.generic, place: tuple[str, ...]) -> Any:
         if value.dtype.itemsize and not holds(value.dtype):
-            raise CannotStoreError(value, ".".join(place) or "The state")
+            raise CannotStoreError(value, place)
         return {"$numpy": [value.dtype.str, value.tobytes().hex()]}
 
     def _tensor(self, value: torch.Tensor, place: tuple[str, ...]) -> Any:
         if value.layout is not torch.strided or value.is_quantized:
-            raise CannotStoreError(value, ".".join(place) or "The state")
+            raise CannotStoreError(value, place)
         value = value.detach().cpu()
         if value.dtype is torch.bfloat16:  # numpy has none
             return {"$bfloat16": self.add(value.view(torch.uint16).numpy(), place)}
@@ -214,13 +228,13 @@ class _Writer:
 
     def zone(self, value: ZoneInfo, place: tuple[str, ...]) -> Any:
         if value.key is None:  # of a file
-            raise CannotStoreError(value, ".".join(place) or "The state")
+            raise CannotStoreError(value, place)
         return {"$zone": value.key}
 
     def random_state(self, value: np.random.RandomState, place: tuple[str, ...]) -> Any:
         state: Any = value.get_state(legacy=False)
         if state["bit_generator"] != "MT19937":
-            raise CannotStoreError(value, ".".join(place) or "The state")
+            raise CannotStoreError(value, place)
         return {"$random_state": self.write(state, place)}
 
 
@@ -233,6 +247,9 @@ _WRITERS: dict[type, Callable[[_Writer, Any, tuple[str, ...]], Any]] = {
     frozenset: _Writer.members,
     np.ndarray: _Writer.array,
     np.memmap: lambda own, v, place: own.array(np.asarray(v), place),
+    np.ma.MaskedArray: lambda own, v, place: {
+        "$masked": own.each((v.data, np.ma.getmaskarray(v)), place)
+    },
     datetime: _Writer.moment,
     time: _Writer.moment,
     ZoneInfo: _Writer.zone,
@@ -279,12 +296,12 @@ class _Reader:
     def __init__(
         self,
         arrays: Mapping[str, NDArray],
-        classes: Mapping[str, Callable[[Any], Any]],
+        from_state: Callable[[str, Any], Any],
     ) -> None:
         self.arrays = arrays
-        self.classes = classes
+        self.from_state = from_state
         self.left = set(arrays)
-        self._tensors: dict[str, torch.Tensor] = {}
+        self._texts: dict[tuple[str, str], NDArray] = {}
 
     def read(self, tree: Any, depth: int) -> Any:
         if depth > 4 * _DEEPEST:
@@ -299,7 +316,7 @@ class _Reader:
         try:
             if len(tree) == 1 and key in _READERS:
                 return _READERS[key](self, tree[key], depth + 1)
-        except ModelFileError:
+        except (ModelFileError, ImportError):
             raise
         except Exception as error:  # whatever a constructor raises for what it is given
             raise ModelFileError(
@@ -308,18 +325,20 @@ class _Reader:
         raise ModelFileError(f"The manifest holds {tree!r:.100}, which is nothing.")
 
     def take(self, name: str) -> NDArray:
-        if name not in self.left:
-            raise ModelFileError(f"Part {name!r} is missing, or named twice.")
+        if name not in self.arrays:
+            raise ModelFileError(f"Part {name!r} is missing.")
         self.left.discard(name)
         return self.arrays[name]
 
     def object(self, tree: Any, depth: int) -> Any:
         name, state = tree
-        if name not in self.classes:
-            raise ModelFileError(
-                f"The manifest names {name!r}, which no file may hold."
-            )
-        return self.classes[name](self.read(state, depth))
+        state = self.read(state, depth)
+        try:
+            return self.from_state(name, state)
+        except (ModelFileError, ImportError):
+            raise
+        except Exception as error:  # a state may hold any nonsense
+            raise ModelFileError(f"A {name} cannot be made: {error}") from error
 
     def texts(self, tree: Any, depth: int) -> NDArray:
         return self._pieces(tree, lambda one: one.decode("utf-8", "surrogatepass"))
@@ -333,7 +352,13 @@ class _Reader:
     def _pieces(self, tree: Any, read: Callable[[bytes], Any]) -> NDArray:
         """Objects of the bytes between offsets."""
         values, ends, *shape = tree
-        data, ends = self.take(values), self.take(ends)
+        if (values, ends) not in self._texts:
+            self._texts[values, ends] = self._split(values, ends, read)
+        found = self._texts[values, ends]
+        return found.reshape(shape[0]) if shape else found
+
+    def _split(self, values: str, names: str, read: Callable[[bytes], Any]) -> NDArray:
+        data, ends = self.take(values), self.take(names)
         if (
             data.dtype != np.uint8
             or ends.dtype != np.int64
@@ -344,8 +369,7 @@ class _Reader:
         if np.any(starts[1:] < starts[:-1]) or starts[-1] != len(data):
             raise ModelFileError(f"The ends of the text of part {values!r} are wrong.")
         whole, places = data.tobytes(), starts.tolist()
-        found = object_array([read(whole[i:j]) for i, j in pairwise(places)])
-        return found.reshape(shape[0]) if shape else found
+        return object_array([read(whole[i:j]) for i, j in pairwise(places)])
 
     def tensor(self, tree: Any, depth: int) -> torch.Tensor:
         return torch.from_numpy(self.take(tree))
@@ -400,6 +424,17 @@ class _Reader:
         return pandas.Period(ordinal=ordinal, freq=frequency)
 
 
+def _unknown(name: str, state: Any) -> Any:
+    raise ModelFileError(f"The manifest names {name!r}, which no file may hold.")
+
+
+def _masked(parts: Any) -> Any:
+    data, mask = parts
+    if mask.dtype != np.bool_ or mask.shape != data.shape:
+        raise ModelFileError("The manifest holds a masked array without a mask.")
+    return np.ma.MaskedArray(data, mask)
+
+
 def _zone_name(name: str) -> str:
     """The name of a time zone, which is no path."""
     if not _ZONE.fullmatch(name):
@@ -417,6 +452,7 @@ def _dict_of(pairs: Any) -> dict[Any, Any]:
 _READERS: dict[str, Callable[[_Reader, Any, int], Any]] = {
     "$object": _Reader.object,
     "$array": lambda own, tree, depth: own.take(tree),
+    "$masked": lambda own, tree, depth: _masked(own.read(tree, depth)),
     "$tensor": _Reader.tensor,
     "$bfloat16": lambda own, tree, depth: own.tensor(tree, depth).view(torch.bfloat16),
     "$text": _Reader.texts,

@@ -122,32 +122,46 @@ class TrainingState:
     def _own_callbacks(self) -> Iterator[tuple[str, Any]]:
         yield from (item for item in self.net.callbacks_ if item[0] not in _OF_SKORCH)
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Take over all numbers, for training that goes on; tensors are copied."""
+    def least_state(self, network: TaskNetwork) -> dict[str, Any]:
+        """What :meth:`trimmed` would go on from, of which nothing is changed."""
+        return {
+            **{"seed": self.seed, "epoch": self.epoch, "step": 0, "total": None},
+            **{"stopped": False, "record": None, "frozen": []},
+            "history": self.history[: self.epoch],
+            **_prefixed("network", network.state_dict()),
+            **_prefixed("criterion", self.net.criterion_.state_dict()),
+        }
+
+    def load(self, state: Mapping[str, Any], *, network: bool = True) -> None:
+        """Take over all numbers, for training that goes on; tensors are copied.
+
+        Without `network`, the one that is there has its weights already.
+        """
         device = next(self.network.parameters()).device
         for name in _NUMBERS:
             setattr(self, name, _copied(state[name], device))
         self.net.history = History(map(dict, state["history"]))
-        self.network.load_state_dict(_under("network", state))
+        if network:
+            self.network.load_state_dict(under("network", state))
         for name, parameter in self.network.named_parameters():
             parameter.requires_grad_(name not in state["frozen"])
-        self.net.criterion_.load_state_dict(_under("criterion", state))
+        self.net.criterion_.load_state_dict(under("criterion", state))
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
         if self.average is not None and "average.n_steps" in state:
-            self.average.load(_under("average", state))
+            self.average.load(under("average", state))
         elif self.average is not None:  # from the weights that are there now
             self.average = WeightAverage(self.network, self.average.decay)
         if self.stopping is not None and "stopping.misses" in state:
-            vars(self.stopping).update(_under("stopping", state))
-            best = _under("best", state).items()
+            vars(self.stopping).update(under("stopping", state))
+            best = under("best", state).items()
             self.stopping.weights = {k: v.to(device) for k, v in best} or None
-        self.schedules = _under("schedule", state)
+        self.schedules = under("schedule", state)
 
     def load_callbacks(self, state: Mapping[str, Any]) -> None:
         """Let callbacks hold what those of the same names held."""
         for name, callback in self._own_callbacks():
-            hold(callback, _under(f"callback.{name}", state))
+            hold(callback, under(f"callback.{name}", state))
 
     def resume(self, state: Mapping[str, Any]) -> None:
         """Let the run that the state was taken of go on, bit for bit.
@@ -232,7 +246,7 @@ class TrainingState:
         """Keep what a callback that loads a checkpoint has replaced in the net."""
         self._history = state["history"]
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
 
     def trimmed(self, network: TaskNetwork) -> TrainingState:
         """The least that training can go on from: weights, history, and seed.
@@ -279,7 +293,7 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{key}": value for key, value in values.items()}
 
 
-def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+def under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a prefix, without it."""
     start = f"{prefix}."
     keys = [key for key in state if key.startswith(start)]

@@ -167,14 +167,18 @@ CONFIGURATIONS = [
 
 
 def sum_of(model):
-    """Of all that a fit leaves: networks, optimizers, history, predictions."""
+    """Of all that a fit leaves: networks, optimizer, history, predictions, file."""
+    for row in (*model.net_.history, *model._fitted.state.history):
+        row["dur"] = 0
     state = dict(model._fitted.state.state())
-    state["history"] = [{**row, "dur": 0} for row in state["history"]]
     state |= {f"predicts.{k}": v for k, v in model.network_.state_dict().items()}
     total = hashlib.sha256(repr((model.kept_epoch_, model.n_iter_)).encode())
     for name, value in sorted(state.items()):
         total.update(f"{name} {as_bytes(value)}".encode())
     total.update(np.asarray(model.predict_proba(X)).tobytes())
+    with tempfile.TemporaryDirectory() as folder:
+        model.set_params(callbacks=None).save(Path(folder) / "model")
+        total.update((Path(folder) / "model").read_bytes())
     return total.hexdigest()
 
 

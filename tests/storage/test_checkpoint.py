@@ -22,10 +22,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import Callback, LRScheduler
 
+import dephn_sk
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.baselines import MMoEClassifier
 from dephn_sk.preprocessing import FieldEncoder
-from dephn_sk.storage import _archive, _checkpoint, _fingerprint
+from dephn_sk.storage import ModelFileError, _archive, _checkpoint, _fingerprint
 from dephn_sk.training import Trainer
 
 X, Y = make_log(80)  # two batches and a half
@@ -435,14 +436,6 @@ def test_a_file_of_another_kind_is_left_alone(content, path):
     assert files(path) == {"run.ckpt": content}
 
 
-def test_a_file_of_ours_that_is_no_checkpoint_is_left_alone(path):
-    _archive.write(path, {"model": 1}, {}, {})
-    before = files(path)
-    with pytest.raises(ValueError, match="but no checkpoint"):
-        make().fit(X, Y, checkpoint=path)
-    assert files(path) == before
-
-
 @contextmanager
 def full_disk(n_bytes):
     """After so many bytes nothing more can be written."""
@@ -462,14 +455,14 @@ def full_disk(n_bytes):
         _archive._write_all = write
 
 
-@pytest.mark.parametrize("n_bytes", [0, 70_000])
+@pytest.mark.parametrize("n_bytes", [0, 110_000])
 def test_on_a_full_disk_training_goes_on(n_bytes, path):
-    """The first file, of 60,000 bytes or so, fits, or none does."""
+    """The files of the first epoch, of 80,000 bytes or so, fit, or none does."""
     with full_disk(n_bytes), pytest.warns(UserWarning, match="No space") as warned:
         model = make(**WATCHED).fit(**FIT, checkpoint=path)
     assert_same_learned(model, make(**WATCHED).fit(**FIT))
-    assert len(warned) == 1
-    assert set(files(path)) == ({"run.ckpt"} if n_bytes else set())
+    assert len(warned) == 2  # once for each of the two files
+    assert set(files(path)) == ({"run.ckpt", "run.ckpt.best"} if n_bytes else set())
     with trained_steps() as taken:
         make(**WATCHED).fit(**FIT, checkpoint=path)
     assert taken[0] == ((1, 0) if n_bytes else (0, 0))
@@ -496,8 +489,9 @@ def test_what_cannot_be_stored_is_said_and_training_goes_on(path):
         def on_epoch_end(self, net, **kwargs):
             net.history.record("odd", object())
 
-    with pytest.warns(UserWarning, match=r"cannot be written: .*odd"):
+    with pytest.warns(UserWarning, match=r"cannot be written: .*odd") as warned:
         make(callbacks=[Odd()]).fit(X, Y, checkpoint=path)
+    assert len(warned) == 2
 
 
 def test_what_a_killed_process_left_half_written_is_removed(path):
@@ -508,7 +502,8 @@ def test_what_a_killed_process_left_half_written_is_removed(path):
     half.write_bytes(b"PK")
     others.write_bytes(b"PK")
     make().fit(X, Y, checkpoint=path)
-    assert set(files(path)) == {"run.ckpt", "run.ckpt.previous", "x.part"}
+    names = {"run.ckpt", "run.ckpt.best", "run.ckpt.previous", "x.part"}
+    assert set(files(path)) == names
 
 
 @pytest.mark.parametrize("kind", [str, Path])
@@ -519,7 +514,8 @@ def test_links_and_relative_paths_are_followed(kind, path, monkeypatch):
     path.symlink_to(folder / "run")
     make().fit(X, Y, checkpoint=kind("run.ckpt"))
     assert path.is_symlink()
-    assert {file.name for file in folder.iterdir()} == {"run", "run.previous"}
+    names = {file.name for file in folder.iterdir()}
+    assert names == {"run", "run.best", "run.previous"}
 
 
 # ------------------------------------------------------------------ what is asked for
@@ -621,6 +617,53 @@ def test_it_holds_which_rows_were_set_aside(path):
     held = np.unpackbits(_checkpoint._contents(path)["set_aside"])[:80].astype(bool)
     assert 0 < held.sum() < 80
     assert not set(GROUPS[held]) & set(GROUPS[~held])
+
+
+@pytest.mark.parametrize("every", [1, 3, "0s"])
+@pytest.mark.parametrize("how", ["plain", "watched"])
+def test_the_best_model_so_far_is_beside_it(how, every, path):
+    options = {"callbacks": scheduled(0.5), "weight_averaging": 0.8}
+    options |= WATCHED | {"learning_rate": 0.3} if how == "watched" else {}
+    best = path.with_name("run.ckpt.best")
+    call = {"checkpoint": path, "checkpoint_every": every}
+    with broken_off(3, 1):
+        make(**options).fit(**FIT, **call)
+    there, three = dephn_sk.load(best), make(**{**options, "max_epochs": 3}).fit(**FIT)
+    assert_array_equal(there.predict_proba(X), three.predict_proba(X))
+    assert there.kept_epoch_ == three.kept_epoch_
+    assert there.n_iter_ == 3
+    whole = make(**options).fit(**FIT, **call)
+    there = dephn_sk.load(best)
+    assert_array_equal(there.predict_proba(X), whole.predict_proba(X))
+    assert there.kept_epoch_ == whole.kept_epoch_
+
+
+def test_a_network_of_ones_own_has_a_checkpoint_and_no_model_file(path):
+    class Own(MMoEClassifier):
+        pass
+
+    with pytest.warns(
+        UserWarning, match=r"best' cannot be written: .*CLASSES"
+    ) as warned:
+        make(Own).fit(X, Y, checkpoint=path)
+    assert len(warned) == 1
+    with trained_steps() as taken:
+        make(Own).fit(X, Y, checkpoint=path)
+    assert not taken
+
+
+def test_a_checkpoint_is_no_model(path):
+    left_in(path)
+    with pytest.raises(ModelFileError, match="holds a 'checkpoint'"):
+        dephn_sk.load(path)
+
+
+def test_a_model_is_no_checkpoint(path):
+    make().fit(X, Y).save(path)
+    before = files(path)
+    with pytest.raises(ValueError, match="but no checkpoint"):
+        make().fit(X, Y, checkpoint=path)
+    assert files(path) == before
 
 
 def test_no_warning_comes_of_a_run_that_is_well(path):
