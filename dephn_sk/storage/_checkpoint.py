@@ -71,6 +71,7 @@ class Checkpoint(training.Keeper):
         self._is_damaged = False
         self._failed: set[Path] = set()  # what the user has been warned of
         self._best = 0
+        self._within = False  # whether a state was written within this epoch
         self._found = self._read()
         self.seed = None if self._found is None else self._found["training"]["seed"]
         self._given: dict[str, str] = {}
@@ -128,13 +129,17 @@ class Checkpoint(training.Keeper):
     def after_step(self, state: training.TrainingState) -> None:
         if self._is_due():
             self._write(state)
+            self._within = True
 
     def after_epoch(self, trainer: training.Trainer) -> None:
         state = trainer.state
         over = state.is_over or state.epoch >= self._plan.until
         by_epochs = self.epochs is not None and state.epoch % self.epochs == 0
-        if over or by_epochs or self._is_due():
+        due = over or by_epochs or self._is_due()
+        if due or self._within:
             self._write_best(state)  # first: a state on the disk has a best one there
+            self._within = False
+        if due:
             self._write(state)
 
     def _is_due(self) -> bool:
@@ -247,9 +252,9 @@ class Checkpoint(training.Keeper):
         """Remove what a process that was killed while it wrote has left."""
         for name in (self._beside(NEW).name, self._beside(BEST).name):
             half = re.compile(rf"\.{re.escape(name)}\.[0-9a-f]{{8}}\.part")
-            for file in self.path.parent.iterdir():
-                if half.fullmatch(file.name):
-                    with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):
+                for file in self.path.parent.iterdir():
+                    if half.fullmatch(file.name):
                         file.unlink()
 
 

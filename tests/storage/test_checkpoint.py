@@ -638,6 +638,41 @@ def test_the_best_model_so_far_is_beside_it(how, every, path):
     assert there.kept_epoch_ == whole.kept_epoch_
 
 
+def test_a_state_on_the_disk_has_its_best_model_there(path, monkeypatch):
+    def killed(model, file):
+        if model.n_iter_ == 4:
+            raise BrokenOff
+        save(model, file)
+
+    save = _checkpoint.save
+    with monkeypatch.context() as patch, pytest.raises(BrokenOff):
+        patch.setattr(_checkpoint, "save", killed)
+        make().fit(X, Y, checkpoint=path)
+    whole = make().fit(X, Y, checkpoint=path)
+    there = dephn_sk.load(path.with_name("run.ckpt.best"))
+    assert_array_equal(there.predict_proba(X), whole.predict_proba(X))
+
+
+def test_it_is_there_where_only_states_within_epochs_are_due(path, monkeypatch):
+    """Ten seconds pass with each step, and none between epochs."""
+    now, steps = [0.0], Trainer._step
+    monkeypatch.setattr(_checkpoint.time, "monotonic", lambda: now[0])
+
+    def slow(trainer, batch):
+        now[0] += 10 * (trainer.state.step == 0)
+        return steps(trainer, batch)
+
+    monkeypatch.setattr(Trainer, "_step", slow)
+    with broken_off(3):
+        make().fit(**FIT, checkpoint=path, checkpoint_every="10s")
+    there = dephn_sk.load(path.with_name("run.ckpt.best"))
+    three = make(max_epochs=3).fit(**FIT)
+    assert_array_equal(there.predict_proba(X), three.predict_proba(X))
+    with trained_steps() as taken:
+        make().fit(**FIT, checkpoint=path, checkpoint_every="10s")
+    assert taken[0] == (2, 1)
+
+
 def test_a_network_of_ones_own_has_a_checkpoint_and_no_model_file(path):
     class Own(MMoEClassifier):
         pass
