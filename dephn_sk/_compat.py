@@ -97,7 +97,8 @@ class BaseEstimator(base.BaseEstimator):
         """Of skops; nothing but JSON and arrays is taken."""
         from .storage import from_plain
 
-        _check_version(type(self).__name__, state)
+        if type(state) is dict:
+            _check_version(type(self).__name__, state)
         self.__dict__.update(vars(from_plain(state, type(self))))
 
 

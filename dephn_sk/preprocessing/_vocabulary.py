@@ -69,7 +69,8 @@ class Vocabulary(Coder):
         if codes.dtype != np.int64 or codes.shape != (n_values + 1,):
             raise ValueError(f"Column {self.name!r} has codes of other values.")
         given = np.sort(codes[codes != 0])
-        if not np.array_equal(given, np.arange(1, self.cardinality)):
+        n_given = len(given)
+        if n_given != self.cardinality - 1 or np.any(given != np.arange(n_given) + 1):
             raise ValueError(
                 f"The codes of column {self.name!r} are not those from 1 to "
                 f"{self.cardinality - 1}."

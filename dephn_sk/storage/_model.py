@@ -145,7 +145,9 @@ def load(
             f"The file holds a {manifest.get('kind')!r}, and no model."
         )
     try:
-        return restore(manifest["model"], arrays, Objects(device=device).from_state)
+        model = restore(manifest["model"], arrays, Objects(device=device).from_state)
+        check_is_fitted(model)
+        return model
     except (ModelFileError, ImportError):
         raise
     except Exception as error:  # a file may hold any nonsense in the place of a value

@@ -290,6 +290,8 @@ def to_plain(estimator: Any) -> dict[str, Any]:
 
 def from_plain(state: Mapping[str, Any], cls: Any) -> Any:
     """The estimator of `to_plain`, or a ModelFileError."""
+    if type(state) is not dict or state.keys() != {"tree", "arrays"}:
+        raise ModelFileError(f"A {cls.__name__} is not made of such a state.")
     try:
         arrays = dict(state["arrays"])
         for name, array in arrays.items():

@@ -19,6 +19,7 @@ from ..preprocessing import Fields
 from ._averaging import twin
 from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
+from ._parameters import MOST_THREADS
 from ._state import TrainingState, under
 from ._threads import threads
 
@@ -201,6 +202,17 @@ class FittedAttributes:
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
+
+    def _check_state(self) -> None:
+        """Raise where a file has parts of another estimator."""
+        fitted, n_threads = vars(self).get("_fitted"), vars(self)["n_threads"]
+        if "_fitted" in vars(self) and (
+            not isinstance(fitted, FittedModel)
+            or type(fitted.template) is not type(self)
+        ):
+            raise ValueError(f"This {type(self).__name__} has learned {fitted!r}.")
+        if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
+            raise ValueError(f"n_threads={n_threads!r} threads cannot be used.")
 
     def _learned(self) -> FittedModel:
         check_is_fitted(self)
