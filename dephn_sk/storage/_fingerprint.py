@@ -54,6 +54,8 @@ def described(value: Any, depth: int = 0) -> str:
     deeper = functools.partial(described, depth=depth + 1)
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
         return repr(value.item() if isinstance(value, np.generic) else value)
+    if isinstance(value, np.generic):
+        return f"{value.dtype}({value})"
     if depth > _DEEPEST:
         return "..."
     if isinstance(value, Mapping):
@@ -111,9 +113,13 @@ def sum_of_flat(tree: Any, arrays: Mapping[str, NDArray]) -> str:
     """Of what `flatten` gives."""
     total = sha256(json.dumps(tree).encode())
     for name, array in arrays.items():
-        total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        total.update(np.ascontiguousarray(array).tobytes())
+        _add(total, name, array)
     return total.hexdigest()
+
+
+def _add(total: Any, name: str, array: NDArray) -> None:
+    total.update(f"{name} {array.dtype.str} {array.shape}".encode())
+    total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def rows_given(rows: Rows, groups: Any) -> dict[str, str]:
@@ -144,10 +150,8 @@ def sums_of(*sources: Source | None) -> dict[str, str]:
     for source in sources:
         for batch in () if source is None else source.batches(_BLOCK):
             for name, tensor in _tensors(batch):
-                array = tensor.cpu().numpy()
                 total = found.setdefault(name.split(".")[0], sha256())
-                total.update(f"{name} {array.dtype.str} {array.shape}".encode())
-                total.update(np.ascontiguousarray(array).tobytes())
+                _add(total, name, tensor.cpu().numpy())
     return {name: total.hexdigest() for name, total in found.items()}
 
 

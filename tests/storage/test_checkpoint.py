@@ -17,6 +17,7 @@ import sklearn
 import torch
 from _logs import SMALL, assert_same_learned, make_log
 from numpy.testing import assert_array_equal
+from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -161,6 +162,17 @@ def test_after_ctrl_c_the_same_call_goes_on(path):
         model.fit(**FIT, checkpoint=path)
     assert taken[0] == (2, 0)
     assert_same_learned(model, make().fit(**FIT))
+
+
+def test_after_ctrl_c_under_warm_start_a_clone_goes_on(path):
+    model = make(warm_start=True)
+    warned = pytest.warns(UserWarning, match="interrupted after 2")
+    with warned, broken_off(2, 1, KeyboardInterrupt):
+        model.fit(**FIT, checkpoint=path)
+    with pytest.raises(ValueError, match="the fit that warm_start goes on from"):
+        model.fit(**FIT, checkpoint=path)
+    again = clone(model).fit(**FIT, checkpoint=path)
+    assert_same_learned(again, make().fit(**FIT))
 
 
 def test_a_fit_without_a_seed_keeps_the_one_that_it_drew(path):
