@@ -24,6 +24,7 @@ from sklearn.utils._set_output import _get_output_config
 from sklearn.utils.validation import (
     _check_feature_names_in,
     _num_samples,
+    check_is_fitted,
     validate_data,
 )
 
@@ -37,7 +38,7 @@ class BaseEstimator(base.BaseEstimator):
     # what it holds, beyond parameters, that a file holds too
     _kept: ClassVar[tuple[str, ...]] = ()
 
-    def save(self, path: Any, *, training: bool = False) -> None:
+    def save(self, path: Any, *, training: bool = False, metrics: Any = None) -> None:
         """Write a file that can be loaded without running code.
 
         See :func:`dephn_sk.save`; :func:`dephn_sk.load` reads it.
@@ -49,6 +50,8 @@ class BaseEstimator(base.BaseEstimator):
         training : bool, default=False
             Whether to keep what further training of a network goes on from, optimizer
             and averages, beside what predictions need.
+        metrics : dict of str to float, sequence or dict, default=None
+            For the model card, as those of :meth:`card`.
 
         Returns
         -------
@@ -62,7 +65,28 @@ class BaseEstimator(base.BaseEstimator):
         """
         from .storage import save
 
-        save(self, path, training=training)
+        save(self, path, training=training, metrics=metrics)
+
+    def card(self, metrics: Any = None) -> str:
+        """A model card in Markdown, which files hold as ``README.md``.
+
+        The fields, the tasks with their rates and validation scores, the parameters
+        that are not their defaults, and versions; what only people know is left to be
+        filled in.
+
+        Parameters
+        ----------
+        metrics : dict of str to float, sequence or dict, default=None
+            By name: a number, or one for each task.
+
+        Returns
+        -------
+        str
+        """
+        from .storage import card_of
+
+        check_is_fitted(self)
+        return card_of(self, metrics)
 
     def _state(self) -> dict[str, Any]:
         """What :meth:`_from_state` makes an equal estimator of."""

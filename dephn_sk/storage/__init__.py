@@ -1,6 +1,7 @@
 """Files of fitted models, which run no code when they are loaded."""
 
 from ._archive import ModelFileError
+from ._card import card_of as card_of
 from ._checkpoint import keeper_of as keeper_of
 from ._model import load as load
 from ._model import save as save

@@ -20,7 +20,8 @@ import stat
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import FileIO
 from pathlib import Path
@@ -66,6 +67,10 @@ class ModelFileError(ValueError):
         super().__init__(message)
 
 
+class NewerFormatError(ModelFileError):
+    """A file of a format that a later version of this library writes."""
+
+
 # ------------------------------------------------------------------------ writing
 
 
@@ -98,31 +103,51 @@ def write(
     ValueError
         For what cannot be stored; the message names it.
     """
-    contents: dict[str, list[Any]] = {}
-    sums: dict[str, dict[str, Any]] = {"parts": {}, "texts": {}}
-    for name, text in texts.items():
-        contents[name] = [_encoded(name, text)]
-        sums["texts"][name] = _sum(contents[name])
-    for name, array in parts.items():
-        contents[_member_name(name)] = pieces = _array_pieces(name, array)
-        described = {"dtype": array.dtype.str, "shape": list(array.shape)}
-        sums["parts"][name] = {**described, "sha256": _sum(pieces)}
-    document = {"format": FORMAT, **manifest, **sums}
-    first = {MANIFEST: [_encoded(MANIFEST, _json(document))]}
-    contents = first | contents
+    contents = {name: [_encoded(name, text)] for name, text in texts.items()}
+    contents |= {_member_name(n): _array_pieces(n, one) for n, one in parts.items()}
+    described = {
+        name: {"dtype": one.dtype.str, "shape": list(one.shape)}
+        for name, one in parts.items()
+    }
+
+    def manifest_of(sums: Mapping[str, str]) -> list[Any]:
+        listed = {n: {**one, "sha256": sums[n]} for n, one in described.items()}
+        lists = {"parts": listed, "texts": {name: sums[name] for name in texts}}
+        document = _json({"format": FORMAT, **manifest, **lists})
+        return [_encoded(MANIFEST, document)]
+
+    # sums are of one length, so that places are known before them
+    blank = manifest_of(dict.fromkeys([*texts, *parts], "0" * 64))
+    contents = {MANIFEST: blank} | contents
     _check_names([*texts, *parts], contents)
-    with _replacing(Path(path)) as file:
-        members: list[_Member] = []
-        for name, pieces in contents.items():
-            start = members[-1].stop if members else 0
-            crc = 0
-            for piece in pieces:
-                crc = zlib.crc32(piece, crc)
-            members.append(_Member(name, sum(map(_size, pieces)), crc, start))
-            _write_all(file, members[-1].local())
-            for piece in pieces:
-                _write_all(file, piece)
-        _write_all(file, _ending(members))
+    with _replacing(Path(path)) as file, ThreadPoolExecutor(2) as pool:
+        members = _laid_out(contents)
+        large = {one.name for one in members if one.size > _CHUNK}
+        summed = {name: pool.submit(_sums, contents[name]) for name in large}
+        for member in members[1:]:
+            _write_at(file, member.start, contents[member.name])
+        found = {
+            name: summed[name].result() if name in large else _sums(one)
+            for name, one in contents.items()
+        }
+        sums = {name: found[name][0] for name in texts}
+        sums |= {name: found[_member_name(name)][0] for name in parts}
+        contents[MANIFEST] = manifest_of(sums)
+        found[MANIFEST] = _sums(contents[MANIFEST])
+        members = [replace(one, crc=found[one.name][1]) for one in members]
+        for member in members:
+            _write_at(file, member.offset, [member.local()])
+        _write_at(file, members[0].start, contents[MANIFEST])
+        _write_at(file, members[-1].stop, [_ending(members)])
+
+
+def _laid_out(contents: Mapping[str, Sequence[Any]]) -> list[_Member]:
+    """The members one after the other, without their check sums."""
+    members: list[_Member] = []
+    for name, pieces in contents.items():
+        start = members[-1].stop if members else 0
+        members.append(_Member(name, sum(map(_size, pieces)), 0, start))
+    return members
 
 
 def _encoded(name: str, text: str) -> bytes:
@@ -165,21 +190,25 @@ def _padded(text: str, length: int) -> bytes:
     return text.ljust(length - 1).encode("ascii") + b"\n"
 
 
-def _sum(pieces: Sequence[Any]) -> str:
-    total = sha256()
+def _sums(pieces: Sequence[Any]) -> tuple[str, int]:
+    """SHA-256, and the check sum of zip."""
+    total, crc = sha256(), 0
     for piece in pieces:
         total.update(piece)
-    return total.hexdigest()
+        crc = zlib.crc32(piece, crc)
+    return total.hexdigest(), crc
 
 
 def _size(piece: Any) -> int:
     return memoryview(piece).nbytes
 
 
-def _write_all(file: FileIO, piece: Any) -> None:
-    left = memoryview(piece)
-    while left:
-        left = left[file.write(left[:_CHUNK]) :]
+def _write_at(file: FileIO, place: int, pieces: Sequence[Any]) -> None:
+    file.seek(place)
+    for piece in pieces:
+        left = memoryview(piece)
+        while left:
+            left = left[file.write(left[:_CHUNK]) :]
 
 
 def _check_names(own: Sequence[str], members: Mapping[str, Any]) -> None:
@@ -404,7 +433,7 @@ def _read_manifest(file: FileIO, members: Mapping[str, _Member]) -> dict[str, An
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelFileError(f"{MANIFEST} is damaged: {error}") from error
     if type(version) is not int or not 1 <= version <= FORMAT:
-        raise ModelFileError(
+        raise NewerFormatError(
             f"The file is of format {version}, and this version of dephn_sk reads "
             f"formats up to {FORMAT}. Load it with a newer version."
         )
@@ -477,12 +506,8 @@ def _read_array(
     except (ValueError, MemoryError) as error:
         raise ModelFileError(f"Part {name!r}: {error}") from error
     memory = array.reshape(-1).view(np.uint8)
-    total = sha256(header)
-    for begin in range(0, n_bytes, _CHUNK):
-        chunk = memory[begin : begin + _CHUNK]
-        _read_into(file, start + begin, chunk.data)
-        total.update(chunk.data)
-    _check_sum(f"Part {name!r}", total.hexdigest(), wanted)
+    total = _read_summed(file, start, memory.data, sha256(header))
+    _check_sum(f"Part {name!r}", total, wanted)
     check_values(name, array)
     return array
 
@@ -540,6 +565,20 @@ def _read_into(file: FileIO, place: int, room: memoryview) -> None:
         if not n:
             raise ModelFileError("The file has become shorter while it was read.")
         room = room[n:]
+
+
+def _read_summed(file: FileIO, place: int, room: memoryview, total: Any) -> str:
+    """Fill memory, and its sum: that of a chunk while the next one is read."""
+    if len(room) <= _CHUNK:
+        _read_into(file, place, room)
+        total.update(room)
+        return str(total.hexdigest())
+    with ThreadPoolExecutor(1) as pool:  # which takes chunks in order
+        for begin in range(0, len(room), _CHUNK):
+            chunk = room[begin : begin + _CHUNK]
+            _read_into(file, place + begin, chunk)
+            pool.submit(total.update, chunk)
+    return str(total.hexdigest())
 
 
 def _map(file: FileIO) -> memory_map.mmap:

@@ -19,7 +19,7 @@ import numpy as np
 from .. import training
 from ..training._rows import Rows
 from . import _fingerprint as fingerprint
-from ._archive import MANIFEST, ModelFileError, read, write
+from ._archive import MANIFEST, ModelFileError, NewerFormatError, read, write
 from ._model import save
 from ._plain import flatten, restore
 
@@ -89,6 +89,8 @@ class Checkpoint(training.Keeper):
             return _contents(self.path)
         except FileNotFoundError:
             return _contents_if_whole(before)
+        except NewerFormatError:
+            raise
         except ModelFileError as error:
             reason, found = error, _contents_if_whole(before)
         if found is None and not _begins_as_ours(self.path):

@@ -20,7 +20,7 @@ from torch import Tensor
 from ..preprocessing import FieldEncoder
 from ..training import Batch, FittedModel, Source
 from ..training._rows import Rows
-from . import _model
+from . import _card
 from ._objects import Objects
 from ._plain import flatten
 
@@ -35,7 +35,7 @@ def versions() -> dict[str, str]:
     """Of all that decides the bits of a fit, and what its functions are compiled to."""
     python = ".".join(platform.python_version_tuple()[:2])
     others = {"scipy": scipy.__version__, "skorch": skorch.__version__}
-    return {**_model.versions(), **others, "python": python}
+    return {**_card.versions(), **others, "python": python}
 
 
 def parameters(template: Any, device: torch.device) -> dict[str, str]:

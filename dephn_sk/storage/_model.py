@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-import sklearn
-import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from ..training import device_of
 from . import _archive
 from ._archive import ModelFileError
-from ._card import card_of
+from ._card import card_of, versions
 from ._objects import Objects
 from ._plain import CannotStoreError, flatten, restore
 
@@ -32,7 +29,13 @@ _OTHERWISE = (
 )
 
 
-def save(model: Any, path: str | os.PathLike[str], *, training: bool = False) -> None:
+def save(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    training: bool = False,
+    metrics: Mapping[str, Any] | None = None,
+) -> None:
     """Write a fitted model to a file that can be loaded without running code.
 
     The file is a zip of ``README.md`` (a model card, see ``card``), ``manifest.json``
@@ -54,6 +57,8 @@ def save(model: Any, path: str | os.PathLike[str], *, training: bool = False) ->
         Whether to keep what further training goes on from, bit for bit: optimizer,
         averages, last weights and callbacks. Otherwise the file holds what predictions
         need, as after ``trim()``; training that goes on starts from there.
+    metrics : dict of str to float, sequence or dict, default=None
+        For the model card: by name, a number, or one for each task.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def save(model: Any, path: str | os.PathLike[str], *, training: bool = False) ->
     except CannotStoreError as error:
         raise ValueError(_refusal(type(model).__name__, error)) from error
     manifest = {"kind": _KIND, "versions": versions(), "model": tree}
-    _archive.write(path, manifest, arrays, {"README.md": card_of(model)})
+    _archive.write(path, manifest, arrays, {"README.md": card_of(model, metrics)})
 
 
 def load(
@@ -152,19 +157,6 @@ def load(
         raise
     except Exception as error:  # a file may hold any nonsense in the place of a value
         raise ModelFileError(f"The file makes no model: {error}") from error
-
-
-def versions() -> dict[str, str]:
-    """Of what a model depends on."""
-    from .. import __version__
-
-    return {
-        "dephn_sk": __version__,
-        "torch": str(torch.__version__),
-        "scikit-learn": sklearn.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
 
 
 def _refusal(name: str, error: CannotStoreError) -> str:

@@ -30,6 +30,7 @@ from ..preprocessing._spelling import shown
 from ._archive import ModelFileError, holds
 
 _DEEPEST = 64
+_LONGEST = 2**20  # of ranges, which are short to write
 _WORD = 63  # bits of an integer that any reader of JSON can hold
 _UNSAFE = re.compile(r"[^A-Za-z0-9_-]+")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
@@ -162,6 +163,11 @@ class _Writer:
     def number(self, value: float, place: tuple[str, ...]) -> Any:
         return value if isfinite(value) else {"$float": repr(value)}
 
+    def span(self, value: range, place: tuple[str, ...]) -> Any:
+        if value and (value[-1] - value[0]) // value.step >= _LONGEST:
+            raise CannotStoreError(value, place, "which is too long for a file")
+        return {"$range": self.each((value.start, value.stop, value.step), place)}
+
     def members(self, value: Any, place: tuple[str, ...]) -> Any:
         ordered = sorted(self.each(value, place), key=json.dumps)
         return {f"${type(value).__name__}": ordered}
@@ -257,7 +263,7 @@ _WRITERS: dict[type, Callable[[_Writer, Any, tuple[str, ...]], Any]] = {
     tuple: lambda own, v, place: {"$tuple": own.each(v, place)},
     bytes: lambda own, v, place: {"$base64": b64encode(v).decode("ascii")},
     complex: lambda own, v, place: {"$complex": [v.real.hex(), v.imag.hex()]},
-    range: lambda own, v, place: {"$range": own.each((v.start, v.stop, v.step), place)},
+    range: _Writer.span,
     date: lambda own, v, place: {"$date": v.isoformat()},
     timezone: lambda own, v, place: {"$timezone": own.each(v.__getinitargs__(), place)},
     timedelta: lambda own, v, place: {
@@ -323,6 +329,12 @@ class _Reader:
                 f"The manifest holds {tree!r:.100}: {error}"
             ) from error
         raise ModelFileError(f"The manifest holds {tree!r:.100}, which is nothing.")
+
+    def each(self, tree: Any, depth: int) -> list[Any]:
+        """The values of a list; nothing else is as long as the file says it."""
+        if not isinstance(tree, list):
+            raise ModelFileError(f"The manifest holds {tree!r:.100} for a list.")
+        return [self.read(one, depth) for one in tree]
 
     def take(self, name: str) -> NDArray:
         if name not in self.arrays:
@@ -442,6 +454,13 @@ def _zone_name(name: str) -> str:
     return name
 
 
+def _range_of(numbers: Any) -> range:
+    found = range(*numbers)
+    if found and (found[-1] - found[0]) // found.step >= _LONGEST:
+        raise ModelFileError(f"The manifest holds {found}, which is too long.")
+    return found
+
+
 def _dict_of(pairs: Any) -> dict[Any, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -462,21 +481,21 @@ _READERS: dict[str, Callable[[_Reader, Any, int], Any]] = {
     "$int": lambda own, tree, depth: int(tree, 16),
     "$float": lambda own, tree, depth: float(tree),
     "$complex": lambda own, tree, depth: complex(*map(float.fromhex, tree)),
-    "$tuple": lambda own, tree, depth: tuple(own.read(tree, depth)),
-    "$set": lambda own, tree, depth: set(own.read(tree, depth)),
-    "$frozenset": lambda own, tree, depth: frozenset(own.read(tree, depth)),
-    "$range": lambda own, tree, depth: range(*own.read(tree, depth)),
-    "$dict": lambda own, tree, depth: _dict_of(own.read(tree, depth)),
+    "$tuple": lambda own, tree, depth: tuple(own.each(tree, depth)),
+    "$set": lambda own, tree, depth: set(own.each(tree, depth)),
+    "$frozenset": lambda own, tree, depth: frozenset(own.each(tree, depth)),
+    "$range": lambda own, tree, depth: _range_of(own.each(tree, depth)),
+    "$dict": lambda own, tree, depth: _dict_of(own.each(tree, depth)),
     "$base64": lambda own, tree, depth: b64decode(tree, validate=True),
     "$date": lambda own, tree, depth: date.fromisoformat(tree),
     "$datetime": lambda own, tree, depth: own.moment(datetime, tree, depth),
     "$time": lambda own, tree, depth: own.moment(time, tree, depth),
-    "$timezone": lambda own, tree, depth: timezone(*own.read(tree, depth)),
+    "$timezone": lambda own, tree, depth: timezone(*own.each(tree, depth)),
     "$zone": lambda own, tree, depth: ZoneInfo(_zone_name(tree)),
     "$timedelta": lambda own, tree, depth: timedelta(*tree),
     "$decimal": lambda own, tree, depth: Decimal(tree),
     "$uuid": lambda own, tree, depth: UUID(hex=tree),
-    "$fraction": lambda own, tree, depth: Fraction(*own.read(tree, depth)),
+    "$fraction": lambda own, tree, depth: Fraction(*own.each(tree, depth)),
     "$random_state": _Reader.random_state,
     "$timestamp": _Reader.timestamp,
     "$pandas_timedelta": _Reader.pandas_timedelta,

@@ -157,7 +157,8 @@ def numbers(manifest, members, rng):
         array[place] = [np.nan, np.inf, -1.0, 0.0, 1e30][rng.integers(5)]
     elif dtype.kind in "iu":
         info = np.iinfo(dtype)
-        array[place] = [info.max, info.min, 0, len(array), 1][rng.integers(5)]
+        last = min(len(array), int(info.max))
+        array[place] = [info.max, info.min, 0, last, 1][rng.integers(5)]
     else:
         array.view(np.uint8)[rng.integers(array.nbytes)] = rng.integers(256)
     content[start:] = array.tobytes()

@@ -342,6 +342,13 @@ def test_another_validation_set_is_refused_by_name(name, path):
         make(**WATCHED).fit(X, Y, **given | {name: other[name]}, checkpoint=path)
 
 
+def test_the_same_rows_in_another_order_are_other_data(path):
+    """All that is learned of the columns is as before."""
+    make().fit(X, Y, checkpoint=path)
+    with pytest.raises(ValueError, match=r"What differs: X\. "):
+        make().fit(X[::-1], Y, checkpoint=path)
+
+
 @pytest.mark.parametrize("name", ["y", "sample_weight", "groups"])
 def test_what_is_not_the_cause_is_not_named(name, path):
     left_in(path)
@@ -370,6 +377,16 @@ def test_other_versions_are_refused_by_name(name, path, monkeypatch):
     monkeypatch.setattr(_fingerprint, "versions", lambda: others)
     with pytest.raises(ValueError, match=rf"{name} '?0.0.1'? \(there "):
         make(**WATCHED).fit(**FIT, checkpoint=path)
+
+
+def test_a_newer_format_is_refused_and_left_alone(path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(_archive, "FORMAT", _archive.FORMAT + 1)
+        left_in(path)
+    before = files(path)
+    with pytest.raises(ModelFileError, match="newer version"):
+        make(**WATCHED).fit(**FIT, checkpoint=path)
+    assert files(path) == before
 
 
 # ------------------------------------------------------------------ the disk

@@ -96,7 +96,7 @@ def as_member(path, canary):
     manifest["parts"]["x"] = {
         "dtype": "|O",
         "shape": [1],
-        "sha256": _archive._sum([members["arrays/x.npy"]]),
+        "sha256": _archive._sums([members["arrays/x.npy"]])[0],
     }
     members["manifest.json"] = _archive._json(manifest).encode()
     path.write_bytes(zipped(members))

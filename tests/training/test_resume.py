@@ -75,7 +75,7 @@ CALLBACKS = {
     ],
     "frozen": lambda: [
         Freezer("embedding.*", at=2),
-        ("thaw", Unfreezer("embedding.*", at=3)),
+        ("thaw", Unfreezer("embedding.*", at=4)),
         ("anew", Initializer("*tower*bias", torch.nn.init.zeros_, at=2)),
     ],
     "milestones": lambda: by("MultiStepLR", milestones=[1, 2], gamma=0.5),
