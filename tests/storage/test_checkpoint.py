@@ -699,6 +699,23 @@ def test_it_is_there_where_only_states_within_epochs_are_due(path, monkeypatch):
     assert taken[0] == (2, 1)
 
 
+def test_two_fits_with_callbacks_have_one_model_file(path):
+    """Nothing of it, its card included, tells in which process it was written."""
+    for name in ("one", "other"):
+        with freezing_time():
+            make(callbacks=scheduled(0.5)).fit(X, Y, checkpoint=path.with_name(name))
+    here, there = (path.with_name(f"{name}.best") for name in ("one", "other"))
+    assert here.read_bytes() == there.read_bytes()
+
+
+@contextmanager
+def freezing_time():
+    """Epochs take no time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("skorch.callbacks.logging.time.time", lambda: 0.0)
+        yield
+
+
 def test_a_network_of_ones_own_has_a_checkpoint_and_no_model_file(path):
     class Own(MMoEClassifier):
         pass
