@@ -22,6 +22,8 @@ from ._source import Source
 from ._stopping import BestEpoch
 
 _NUMBERS = ("seed", "epoch", "step", "total", "stopped")
+# what the first files do not hold
+_NOT_KEPT_BEFORE: dict[str, Any] = {"stopped": False, "frozen": []}
 _OF_SKORCH = ("epoch_timer", "print_log")  # they only show, and begin with each call
 
 
@@ -137,6 +139,7 @@ class TrainingState:
 
         Without `network`, the one that is there has its weights already.
         """
+        state = _NOT_KEPT_BEFORE | dict(state)
         device = next(self.network.parameters()).device
         for name in _NUMBERS:
             setattr(self, name, _copied(state[name], device))
