@@ -4,7 +4,7 @@
 # make docs: the documentation, into docs/_build/html
 # make dist: the sdist, and the wheel that is built from it, into dist
 # make test-versions: the tests on the oldest versions that pyproject.toml allows, on the
-#   newest with pandas 3, and on the newest without pandas
+#   newest with pandas 3, and on the newest without pandas; and files across the first two
 
 VENV := $(if $(WHEEL),.venv-wheel,.venv)
 PYTHON := python3
@@ -52,8 +52,10 @@ dist:
 
 # one environment for each combination; tests that need pandas skip where it is absent
 test-versions:
-	$(call in_fresh,.venv-oldest,-c .ci/oldest.txt -e ".[frames,plot]" "pytest<9" hypothesis)
-	$(call in_fresh,.venv-newest,torch==2.13.0 -U -e ".[frames,plot]" "pandas>=3" pytest hypothesis)
+	$(call in_fresh,.venv-oldest,-c .ci/oldest.txt -e ".[frames,plot,file]" "pytest<9" hypothesis)
+	$(call in_fresh,.venv-newest,torch==2.13.0 -U -e ".[frames,plot,file]" "pandas>=3" pytest hypothesis)
+	$(call read_by,.venv-oldest,.venv-newest)
+	$(call read_by,.venv-newest,.venv-oldest)
 	$(call in_fresh,.venv-without,torch==2.13.0 -U -e ".[plot]" pytest hypothesis)
 
 define in_fresh
@@ -62,6 +64,14 @@ define in_fresh
 	OMP_NUM_THREADS=1 $(1)/bin/python -m pytest -p no:cacheprovider tests
 endef
 
+# what the first writes, the second reads
+define read_by
+	rm -rf .files
+	$(1)/bin/python tests/fixtures/write_fixtures.py --around .files
+	$(2)/bin/python -W ignore tests/fixtures/write_fixtures.py --check .files
+	rm -rf .files
+endef
+
 clean:
-	rm -rf .venv* dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .files .venv* dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	rm -rf docs/_build docs/auto_examples docs/generated

@@ -68,6 +68,7 @@ class MultiTaskClassifier(
     (500, 3)
     """
 
+    _kept = ("_fitted",)
     _attributes = """\
 classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
     Classes of a 1-D y; of several binary tasks; of several tasks some of which are
@@ -124,14 +125,15 @@ feature_names_in_ : ndarray of shape (n_features,)
         X_val: Any = None,
         y_val: Any = None,
         groups: Any = None,
+        checkpoint: Any = None,
+        checkpoint_every: int | str = 1,
     ) -> Self:
         """Fit the network to a table and the labels of one or more tasks.
 
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            A raw table, or the output of a
-            :class:`~dephn_sk.preprocessing.FieldEncoder`.
+            A raw table, or what a :class:`~dephn_sk.preprocessing.FieldEncoder` gives.
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels. In a 2-D y, NaN (None, NA) is a label that was not observed. A
             DataFrame names the tasks.
@@ -145,21 +147,21 @@ default=None
             Pipeline, ``transform_input=["X_val"]`` transforms it.
         groups : array-like of shape (n_samples,), default=None
             Rows of one group are kept together when rows are set aside.
+        checkpoint, checkpoint_every : path and int or str, default=None, 1
+            A file from which the same call goes on, and how often it is written: after
+            so many epochs, or seconds as ``"30s"``. See :ref:`checkpoints`.
 
         Returns
         -------
         self : object
-            The fitted estimator.
 
         Raises
         ------
         ValueError
             For bad input; the message names the column, task or parameter.
         """
-        going_on = self.warm_start and self.__sklearn_is_fitted__()
         return self._train(
-            *(X, y, sample_weight),
-            before=self._fitted if going_on else None,
+            *(X, y, sample_weight, self.warm_start, checkpoint, checkpoint_every),
             epochs=self.max_epochs,
             validation=(X_val, y_val),
             groups=groups,
@@ -190,21 +192,27 @@ default=None
         -------
         self : object
         """
-        before = self._fitted if self.__sklearn_is_fitted__() else None
         return self._train(
-            *(X, y, sample_weight), before=before, epochs=1, classes=classes, grows=True
+            *(X, y, sample_weight, True), epochs=1, classes=classes, grows=True
         )
 
     @training.with_callbacks
-    def _train(self, X: Any, y: Any, sample_weight: Any, **how: Any) -> Self:
+    def _train(
+        self, X: Any, y: Any, sample_weight: Any, goes_on: bool, *kept: Any, **how: Any
+    ) -> Self:
         """Plan, train, commit: only the last changes anything of the estimator."""
+        from .storage import keeper_of
+
+        before = self._fitted if goes_on and self.__sklearn_is_fitted__() else None
+        keeper = keeper_of(*kept)
         with training.threads(self.n_threads):
+            how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)
-            trainer = training.Trainer(plan.begin(), plan)
+            trainer = training.Trainer(keeper.begin(plan), plan)
             try:
                 with training.reported_epochs(self, trainer, X, y, sample_weight):
-                    for _ in trainer.run():
-                        pass
+                    for _ in trainer.run(keeper.after_step):
+                        keeper.after_epoch(trainer)
             except KeyboardInterrupt:
                 self._keep_interrupted(trainer.interrupted())
                 raise

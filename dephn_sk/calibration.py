@@ -100,6 +100,8 @@ class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
         "method": [StrOptions({"sigmoid", "isotonic", "temperature"})],
     }
 
+    _kept = ("calibrators_", "tasks_", "n_features_in_", "feature_names_in_")
+
     def __init__(self, estimator: Any, *, method: str = "sigmoid") -> None:
         self.estimator = estimator
         self.method = method
@@ -154,6 +156,25 @@ default=None
                 setattr(self, name, getattr(self.estimator, name))
         return self
 
+    def _state(self) -> dict[str, Any]:
+        state = super()._state()
+        if "calibrators_" in (learned := state["attributes"]):
+            learned["tasks_"] = self.tasks_.state()
+            learned["calibrators_"] = list(map(_calibrator_state, self.calibrators_))
+        return state
+
+    @classmethod
+    def _from_state(cls, state: dict[str, Any]) -> TaskCalibrator:
+        new = super()._from_state(state)
+        if "calibrators_" in vars(new):
+            cls(new.estimator, method=new.method)._validate_params()
+            new.tasks_ = tasks = Tasks.from_state(new.tasks_)  # type: ignore[arg-type]
+            new.calibrators_ = [
+                _calibrator_of(new.method, len(classes), own)
+                for classes, own in zip(tasks.classes, new.calibrators_, strict=True)
+            ]
+        return new
+
     def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
         odds = map(log_odds, task_probabilities(self.estimator, self.tasks_, X))
@@ -200,3 +221,33 @@ def _calibrator(
     with config_context(enable_metadata_routing=False, array_api_dispatch=False):
         calibrator.fit(odds, codes, sample_weight=weight)
     return calibrator.set_params(cv=None)  # else it would keep the row numbers
+
+
+def _learned_by(calibrator: CalibratedClassifierCV) -> list[Any]:
+    """The functions of log-odds, one for each class or for both."""
+    return calibrator.calibrated_classifiers_[0].calibrators
+
+
+def _calibrator_state(calibrator: CalibratedClassifierCV) -> list[dict[str, Any]]:
+    """The numbers of each function."""
+    states = [one.__getstate__() for one in _learned_by(calibrator)]
+    return [{k: v for k, v in one.items() if k[0] != "_"} for one in states]
+
+
+def _calibrator_of(
+    method: str, n_classes: int, states: list[dict[str, Any]]
+) -> CalibratedClassifierCV:
+    """scikit-learn's calibrator with the numbers of a state."""
+    codes = np.tile(np.arange(n_classes), 4)
+    odds = np.eye(n_classes)[codes] + np.arange(len(codes))[:, None] % 3
+    made = _calibrator(method, odds if n_classes > 2 else odds[:, 1], codes, None)
+    for one, state in zip(_learned_by(made), states, strict=True):
+        own = one.__getstate__()
+        for name, value in state.items():
+            numbers = np.asarray(value)
+            if numbers.dtype != np.asarray(own[name]).dtype or (
+                numbers.dtype.kind == "f" and not np.isfinite(numbers).all()
+            ):
+                raise ValueError(f"A calibrator's {name} cannot be {value!r}.")
+        one.__setstate__({**own, **state})
+    return made

@@ -14,7 +14,7 @@ import dephn_sk
 
 ROOT = Path(dephn_sk.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
+OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "skops"}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
 
@@ -43,10 +43,19 @@ HOUSE: dict[str, set[str]] = {
     "calibration": {"tasks", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
-    "__init__": {"_dephn", "_estimator", "model_selection", "tasks"},
+    # files, which hold all that is above them
+    "storage": {
+        *("_dephn", "baselines", "calibration", "metrics", "model_selection"),
+        *NETWORK,
+    },
+    "__init__": {"_dephn", "_estimator", "model_selection", "storage", "tasks"},
 }
-# within functions alone: what a notebook shows, and the version of a pickle
-LATE = {"_estimator": {"inspection"}, "_compat": {"__version__"}}
+# within functions alone: what a notebook shows, a file, and the version of a pickle
+LATE = {
+    "_estimator": {"inspection", "storage"},
+    "_compat": {"__version__", "storage"},
+    "storage": {"__version__", "inspection"},
+}
 MOST_FILES, MOST_LINES = 8, 50
 SHORT = {"_estimator.py": 300}
 

@@ -122,6 +122,18 @@ def test_a_callback_may_stop_the_training():
 
 
 @needs_callbacks
+def test_a_fit_that_goes_on_tells_of_the_epochs_that_are_left(tmp_path):
+    path = tmp_path / "run.ckpt"
+    with pytest.raises(RuntimeError, match="broken callback"):
+        make_model().set_callbacks(Listener(broken=1)).fit(X, Y, checkpoint=path)
+    listener = Listener()
+    model = make_model().set_callbacks(listener).fit(X, Y, checkpoint=path)
+    epochs = [one for one in listener.heard if one[:2] == ("end", "epoch")]
+    assert len(epochs) == 2
+    assert_array_equal(model.predict_proba(X), make_model().fit(X, Y).predict_proba(X))
+
+
+@needs_callbacks
 def test_listening_changes_nothing_and_leaves_nothing():
     quiet, heard = make_model(dropout=0.3).fit(X, Y), make_model(dropout=0.3)
     heard.set_callbacks(Listener()).fit(X, Y)

@@ -62,6 +62,8 @@ def test_the_same_version_says_nothing_and_leaves_nothing(kind, copied, fitted):
 def test_scikit_learns_own_mechanism_goes_on(fitted):
     assert "_sklearn_version" not in fitted.__getstate__()
     assert fitted.__getstate__()["_dephn_sk_version"] == dephn_sk.__version__
+    _, (_, state) = fitted.__reduce__()
+    assert state["_dephn_sk_version"] == dephn_sk.__version__
     again = pickle.loads(pickle.dumps(fitted))
     assert_array_equal(again.predict_proba(X), fitted.predict_proba(X))
 

@@ -18,6 +18,8 @@ from ._settings import Settings
 from ._value_counts import ValueCounts
 from ._vocabulary import Vocabulary
 
+BAG_MODES = ("mean", "sum", "max")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MultiValued(ColumnKind):
@@ -68,6 +70,10 @@ class MultiValued(ColumnKind):
             return None
         # the rows of a value's several hashes
         return cls(name, coder=coder, mode="sum", has_lists=False, weights=weights)
+
+    def check(self) -> None:
+        if self.mode not in BAG_MODES or self.delimiter == "":
+            raise ValueError(f"Column {self.name!r} is pooled by {self.mode!r}.")
 
     @property
     def learner(self) -> Coder:

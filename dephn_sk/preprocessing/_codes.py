@@ -114,6 +114,10 @@ class Coded(Coder):
             return None
         return cls(column.name, CodeCounts(values.cardinality), table=values.table)
 
+    def check(self) -> None:
+        if not 1 <= self.cardinality < 2**31:
+            raise ValueError(f"Column {self.name!r} has {self.cardinality} codes.")
+
     @property
     def cardinality(self) -> int:
         return self.counts.most

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ._columns import Column
 from ._distinct import object_array
-from ._instants import in_utc, local_time
+from ._instants import check_zone, in_utc, local_time
 from ._kind import Table
 from ._numbers import NumberCounts, NumericKind
 from ._settings import Settings
@@ -17,6 +17,7 @@ from ._settings import Settings
 _DAY = np.timedelta64(1, "D")
 # 1970-01-01, day 0 of datetime64, was a Thursday; Monday is 0
 _FIRST_WEEKDAY = 3
+_WAVES = ("sin", "cos")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -65,6 +66,22 @@ class DateParts(NumericKind):
         yield from self._cycle("weekday", (_days(midnight) + _FIRST_WEEKDAY) % 7 / 7)
         yield f"{self.name}_age", -_days(instants)
 
+    @property
+    def fields(self) -> list[str]:
+        waves = [f"{part}_{wave}" for part in ("hour", "weekday") for wave in _WAVES]
+        return [f"{self.name}_{one}" for one in waves[2 * (not self.has_time) :]] + [
+            f"{self.name}_age"
+        ]
+
+    def check(self) -> None:
+        super().check()
+        if self.zone is not None:
+            check_zone(self.zone, self.name)
+        if self.reference is not None and not np.isfinite(self.reference):
+            raise ValueError(
+                f"Column {self.name!r} has the reference {self.reference}."
+            )
+
     def _cycle(self, part: str, share: NDArray) -> Iterator[tuple[str, NDArray]]:
         """Where on the circle a share of a period is."""
         yield f"{self.name}_{part}_sin", np.sin(2 * np.pi * share)
@@ -79,7 +96,7 @@ class DateParts(NumericKind):
         # the sine is 0 at midnight alone, since pi is rounded
         has_time = bool(sine and sine.rows and (sine.low, sine.high) != (0, 0))
         if not has_time:
-            for wave in ("sin", "cos"):
+            for wave in _WAVES:
                 seen.pop(f"{self.name}_hour_{wave}", None)
         if reference is None and seen[age].rows:
             reference = -seen[age].low

@@ -208,6 +208,40 @@ class TableEncoding:
                     )
                 taken.add(name)
 
+    # Storing
+
+    def state(self) -> dict[str, Any]:
+        """All of it as arrays, numbers and text."""
+        return {
+            "settings": self.settings.state(),
+            "kinds": {k: [type(v).__name__, v.state()] for k, v in self.kinds.items()},
+            "statistics": {k: v.state() for k, v in self.statistics.items()},
+            "tasks": None if self.tasks is None else self.tasks.state(),
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """The encoding of a `state`; a ValueError says what cannot be one."""
+        settings, known = Settings(**state["settings"]), {k.__name__: k for k in KINDS}
+        kinds = {
+            name: known[kind].from_state(own)
+            for name, (kind, own) in state["kinds"].items()
+        }
+        statistics = {
+            name: TargetStatistics.from_state(own)
+            for name, own in state["statistics"].items()
+        }
+        tasks = None if state["tasks"] is None else Tasks.from_state(state["tasks"])
+        new = cls(settings, kinds, statistics, tasks)
+        read = {one for name, kind in kinds.items() for one in kind.read_columns(name)}
+        if not {*read, *statistics} <= {*settings.names}:
+            raise ValueError(f"There are columns beyond {settings.names}.")
+        if [*statistics] != settings.statistics:
+            raise ValueError(f"There are no statistics of {settings.statistics}.")
+        new._check_tables()
+        new._check_names()
+        return new
+
     # Encoding
 
     def reserve(self, columns: Table) -> NDArray:

@@ -30,6 +30,12 @@ from ._report import FieldReport
 from ._settings import Settings
 from ._vocabulary import Vocabulary
 
+# what `_describe` says of an encoding
+_DESCRIBED = (
+    *("categorical_names_", "numeric_names_", "bag_names_", "report_"),
+    *("cardinalities_", "bag_cardinalities_", "bag_modes_", "tables_"),
+    *("mean_", "scale_"),
+)
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
 
 
@@ -192,6 +198,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     seen   bag       3  0.0%     0.0%
     tags   bag       3  0.0%     0.0%
     """
+
+    _kept = ("n_features_in_", "feature_names_in_", "_sklearn_output_config")
 
     categorical_features: Any = parameter(
         "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
@@ -532,7 +540,9 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         weight = checked_weight(weight, len(read[0]))
         if encoding is None:
             params = self.get_params(deep=False)
-            settings = Settings(params, read, library(X) != "numpy")
+            names = [column.name for column in read]
+            coded = {column.name for column in read if column.kind == "code"}
+            settings = Settings(params, names, library(X) != "numpy", coded)
             encoding = TableEncoding.of(columns, settings)
         codes = encoding.reserve(columns) if encode else None
         statistics = old.statistics_of(columns) if old and encode else None
@@ -592,6 +602,25 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         self.scale_ = np.array([scale.scale for scale in scales.values()])
         self.report_ = FieldReport(tuple(learned.report()))
         return self
+
+    def _state(self) -> dict[str, Any]:
+        state, encoding = super()._state(), vars(self).get("_encoding")
+        for name in ("_encoding", *_DESCRIBED):  # which comes from it
+            state["attributes"].pop(name, None)
+        return {**state, "encoding": encoding and encoding.state()}
+
+    @classmethod
+    def _from_state(cls, state: dict[str, Any]) -> Self:
+        new = super()._from_state(state)
+        if state["encoding"] is None:
+            return new
+        cls(**state["encoding"]["settings"]["params"])._validate_params()
+        learned = TableEncoding.from_state(state["encoding"])
+        names = learned.settings.names
+        named = list(vars(new).get("feature_names_in_", names))
+        if new.n_features_in_ != len(names) or named != names:
+            raise ValueError(f"The encoder knows the columns {names}, and has others.")
+        return new._describe(learned)
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -64,6 +64,10 @@ class Hashing(Coder):
     def missing_share(self) -> float:
         return self.counts.share
 
+    def check(self) -> None:
+        if not (1 <= self.n_buckets < 2**31 - 1 and 1 <= self.n_hashes <= 2**16):
+            raise ValueError(f"Column {self.name!r} has {self.n_buckets} buckets.")
+
     def count(self, column: Column, weight: NDArray | None) -> CodeCounts:
         missing, values = column.distinct.positions < 0, column.distinct.values
         kind = 0

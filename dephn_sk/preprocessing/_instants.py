@@ -101,6 +101,11 @@ def in_utc(local: Any, zone: str, name: str) -> np.datetime64:
     return np.datetime64(instant.replace(tzinfo=None), "us")
 
 
+def check_zone(zone: str, name: str) -> None:
+    """Raise where a column has a zone that is not known here."""
+    _clock(zone, name)
+
+
 def _clock(zone: str, name: str) -> tzinfo:
     """The zone of a name."""
     offset = zone.removeprefix("UTC")

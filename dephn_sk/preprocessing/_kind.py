@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._columns import CodedBag, Codes, Column
-from ._plain import from_plain, to_plain
+from ._plain import from_plain, made_of, to_plain
 from ._settings import Settings
 
 # Codes make a categorical field, bags a multi-valued one, and an array a numeric one.
@@ -37,12 +37,15 @@ class ColumnKind(ABC):
         Whether its fields are codes, and whether each row holds a single value.
     parts : tuple of type
         The classes that fields are of, for `from_state`.
+    forgotten : tuple of str
+        Fields that no state has.
     """
 
     role: ClassVar[str]
     has_codes: ClassVar[bool] = False
     one_value: ClassVar[bool] = True
     parts: ClassVar[tuple[type, ...]] = ()
+    forgotten: ClassVar[tuple[str, ...]] = ()
 
     name: str
     table: str | None = field(default=None, kw_only=True)
@@ -68,13 +71,18 @@ class ColumnKind(ABC):
         return {one.name: getattr(self, one.name) for one in fields(self)}
 
     def state(self) -> dict[str, Any]:
-        """All of it as plain arrays and scalars of JSON, by attribute."""
-        return {key: to_plain(value) for key, value in self.__getstate__().items()}
+        """All of it as arrays, numbers and text, by attribute."""
+        names = [one.name for one in fields(self) if one.name not in self.forgotten]
+        return {name: to_plain(getattr(self, name)) for name in names}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Self:
-        """The column of a `state`."""
-        return cls(**{key: from_plain(one, cls.parts) for key, one in state.items()})
+        """The column of a `state`; a ValueError says what cannot be one.
+
+        Fields must be of their types; what a kind's `check` raises for is refused, too.
+        """
+        own = {key: from_plain(one, cls.parts) for key, one in state.items()}
+        return made_of(cls, own)
 
     @property
     def is_empty(self) -> bool:

@@ -20,6 +20,7 @@ from ._settings import Settings
 _BOUND = 3.0
 # Numbers that are not scaled are as they are up to so many times the largest seen.
 _FAR = 1000.0
+SCALINGS = ("standard", "squash", "none")
 _LARGEST = 2.0**124  # of what float32 holds, with room for a sum of several
 
 
@@ -64,6 +65,16 @@ class Scale:
             if high - low > np.finfo(np.float64).tiny:
                 mean, scale = middle, min(high - low, np.finfo(np.float64).max)
         return cls(how, mean, scale, seen.low, seen.high)
+
+    def check(self) -> None:
+        """Raise where nothing could be scaled so."""
+        finite = np.isfinite([self.mean, self.scale]).all() and self.scale > 0
+        if (
+            self.how not in SCALINGS
+            or not finite
+            or np.isinf([self.low, self.high]).any()
+        ):
+            raise ValueError(f"{self} scales nothing.")
 
     def apply(self, numbers: NDArray) -> NDArray:
         """The scaled numbers."""
@@ -165,6 +176,7 @@ class NumericKind(ColumnKind):
 
     role = "number"
     parts: ClassVar[tuple[type, ...]] = (Scale,)
+    forgotten: ClassVar[tuple[str, ...]] = ("seen",)
 
     scaling: str = "standard"
     infinite: str = "error"
@@ -197,6 +209,15 @@ class NumericKind(ColumnKind):
     def how(self, field: str) -> str:
         """How a field is scaled."""
         return self.scaling
+
+    @property
+    def fields(self) -> list[str]:
+        """The names of the fields."""
+        return list(self.scales)
+
+    def check(self) -> None:
+        if [*self.scales] != self.fields or [*self.missing_shares] != self.fields:
+            raise ValueError(f"Column {self.name!r} has other fields than scales.")
 
     @property
     def is_empty(self) -> bool:
@@ -246,6 +267,10 @@ class Number(NumericKind):
         scaling = settings.of("scaling", column.name, "standard")
         infinite = settings.of("infinite", column.name)
         return cls(column.name, scaling=scaling, infinite=infinite)
+
+    @property
+    def fields(self) -> list[str]:
+        return [self.name]
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         yield self.name, column.numbers()

@@ -1,79 +1,90 @@
-"""What was learned as plain arrays and scalars, which any file format holds."""
+"""What was learned as dicts of plain values, and back, where every type is right."""
 
+from __future__ import annotations
+
+import types
 from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ._distinct import object_array
 from ._spelling import shown
-
-_OBJECTS = ("text", "bytes", "dates")
 
 
 def to_plain(value: Any) -> Any:
-    """A value as arrays without objects, scalars of JSON, and dicts and lists of them.
+    """A value with dicts in the place of dataclasses, which say their class.
 
-    >>> plain = to_plain(np.array(["a", "bc"], dtype=object))
-    >>> plain["type"], plain["ends"]
-    ('text', array([1, 3]))
+    >>> from dataclasses import make_dataclass
+    >>> Point = make_dataclass("Point", [("x", float), ("y", float)])
+    >>> to_plain((Point(1.0, 2.0), None))
+    ({'type': 'Point', 'x': 1.0, 'y': 2.0}, None)
     """
-    if isinstance(value, np.ndarray):
-        return _objects_to_plain(value) if value.dtype.kind == "O" else value
     if isinstance(value, dict):
         return {key: to_plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [to_plain(one) for one in value]
+        return type(value)(to_plain(one) for one in value)
     if is_dataclass(value):
         own = {one.name: to_plain(getattr(value, one.name)) for one in fields(value)}
         return {"type": type(value).__name__, **own}
-    return value.item() if isinstance(value, np.generic) else value
+    return value
 
 
-def from_plain(plain: Any, types: Sequence[Any]) -> Any:
-    """What `to_plain` was given; ``types`` are the classes that may be in it."""
-    if isinstance(plain, list):
-        return [from_plain(one, types) for one in plain]
+def from_plain(plain: Any, classes: Sequence[Any]) -> Any:
+    """What `to_plain` was given; ``classes`` are those that may be in it."""
+    if isinstance(plain, list | tuple):
+        return type(plain)(from_plain(one, classes) for one in plain)
     if not isinstance(plain, dict):
         return plain
-    name = plain.get("type")
-    if not isinstance(name, str):  # what dicts hold by the key "type" is no text
-        return {key: from_plain(one, types) for key, one in plain.items()}
-    own = {key: from_plain(one, types) for key, one in plain.items() if key != "type"}
-    if name in _OBJECTS:
-        return _objects_from_plain(name, **own)
-    return next(one for one in types if one.__name__ == name)(**own)
+    own = {key: from_plain(one, classes) for key, one in plain.items()}
+    if not isinstance(own.get("type"), str):  # a column may have that name
+        return own
+    name = own.pop("type")
+    for one in classes:
+        if one.__name__ == name:
+            return made_of(one, own)
+    raise ValueError(f"{name!r} is none of {[one.__name__ for one in classes]}.")
 
 
-def _objects_to_plain(values: NDArray) -> dict[str, Any]:
-    """Text in UTF-8, bytes, or days and instants without a zone."""
-    listed = values.tolist()
-    types = set(map(type, listed))
-    if types <= {str} or types == {bytes}:
-        texts = types <= {str}
-        encoded = [v.encode("utf-8", "surrogatepass") if texts else v for v in listed]
-        ends = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-        data = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        return {"type": "text" if texts else "bytes", "values": data, "ends": ends}
-    if types in ({date}, {datetime}) and {None} == {
-        getattr(one, "tzinfo", None) for one in listed
-    }:
-        unit = "datetime64[D]" if types == {date} else "datetime64[us]"
-        return {"type": "dates", "values": np.array(values, dtype=unit)}
-    raise ValueError(
-        f"Categories such as {shown(listed[0])} cannot be stored. Give text, numbers "
-        "or dates."
-    )
+def made_of(cls: Any, values: dict[str, Any]) -> Any:
+    """A dataclass of values, each of the type that its field declares."""
+    hints = _hints(cls)
+    for key, value in values.items():
+        if key not in hints or not _fits(value, hints[key]):
+            raise ValueError(f"{cls.__name__}.{key} cannot be {shown(value)}.")
+    made = cls(**values)
+    if hasattr(made, "check"):
+        made.check()
+    return made
 
 
-def _objects_from_plain(kind: str, values: NDArray, ends: Any = ()) -> NDArray:
-    if kind == "dates":
-        return values.astype(object)
-    parts = np.split(values, ends[:-1]) if len(ends) else []
-    found = [part.tobytes() for part in parts]
-    if kind == "text":
-        return object_array([one.decode("utf-8", "surrogatepass") for one in found])
-    return object_array(found)
+@cache
+def _hints(cls: type) -> dict[str, Any]:
+    hints = get_type_hints(cls)
+    return {one.name: hints[one.name] for one in fields(cls)}
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    """Whether a value is of a declared type."""
+    if hint is Any or isinstance(hint, TypeVar):
+        return True
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, one) for one in inner)
+    if origin is np.ndarray:
+        (dtype,) = get_args(inner[1])
+        if type(value) is not np.ndarray:
+            return False
+        return isinstance(dtype, TypeVar) or value.dtype == dtype
+    if origin is tuple:
+        return type(value) is tuple and all(_fits(one, inner[0]) for one in value)
+    if origin is dict:
+        return isinstance(value, dict) and all(
+            _fits(key, inner[0]) and _fits(one, inner[1]) for key, one in value.items()
+        )
+    numbers = {float: (int, float, np.number), int: (int, np.integer)}
+    truth = isinstance(value, bool | np.bool_)
+    if hint in (bool, int, float):
+        return truth if hint is bool else isinstance(value, numbers[hint]) and not truth
+    return isinstance(value, hint)

@@ -1,6 +1,6 @@
 """FieldEncoder's parameters, as each column of a table has them."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from ._choice import chosen, column_name
@@ -17,16 +17,24 @@ class Settings:
     ----------
     params : dict
         FieldEncoder's parameters.
-    columns : list of Column
-        The first table.
+    names : list of str
+        The columns of the first table.
     from_frame : bool
         Whether the columns come from a frame, with a dtype each.
+    coded : collection of str, default=()
+        Those that hold codes already.
     """
 
-    def __init__(self, params: dict[str, Any], columns: list[Column], from_frame: bool):
+    def __init__(
+        self,
+        params: dict[str, Any],
+        names: list[str],
+        from_frame: bool,
+        coded: Collection[str] = (),
+    ):
         self.params = params
         self.from_frame = from_frame
-        self.names = [column.name for column in columns]
+        self.names = names
         self._by_column = {
             parameter: {self._name(key, parameter): one for key, one in given.items()}
             for parameter, given in params.items()
@@ -43,7 +51,7 @@ class Settings:
         self._categories = params["categorical_features"]
         if not isinstance(self._categories, str | None):
             self._categories = self._chosen("categorical_features")
-        self.shared = self._shared_tables(columns)
+        self.shared = self._shared_tables(coded)
 
     def _name(self, one: Any, parameter: str) -> str:
         return column_name(one, self.names, parameter)
@@ -123,9 +131,16 @@ class Settings:
                     f"target_statistics names {name!r}, which holds no single values."
                 )
 
-    def _shared_tables(self, columns: list[Column]) -> dict[str, str]:
+    def state(self) -> dict[str, Any]:
+        """What makes them again."""
+        return {
+            "params": self.params,
+            "names": self.names,
+            "from_frame": self.from_frame,
+        }
+
+    def _shared_tables(self, coded: Collection[str]) -> dict[str, str]:
         """For each column that shares a vocabulary, the first one of its group."""
-        coded = {column.name for column in columns if column.kind == "code"}
         heads: dict[str, str] = {}
         for group in self.params["shared_vocabularies"] or ():
             group = chosen(group, self.names, "shared_vocabularies")

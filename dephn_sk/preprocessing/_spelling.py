@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
 _NUMBER = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]*)?([eE][+-]?[0-9]{1,3})?")
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?")
 
 
@@ -30,9 +31,13 @@ def _text(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value in a message, shortened."""
+    """A value in a message or a model card, shortened and without addresses.
+
+    >>> shown([object()])
+    '[<object object>]'
+    """
     try:
-        text = " ".join(repr(value).split())
+        text = _ADDRESS.sub("", " ".join(repr(value).split()))
     except Exception:  # whatever a repr raises; of integers, that they are too long
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:40]}…{text[-10:]}"

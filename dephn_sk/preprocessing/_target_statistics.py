@@ -48,6 +48,12 @@ class TargetStatistics(NumericKind):
         """None: statistics are added to a column of another kind."""
         return None
 
+    def check(self) -> None:
+        super().check()
+        n_sums = 1 + 2 * len(self.rate_names)
+        if len(self.counts.sums) != n_sums or not 0 <= self.smoothing < np.inf:
+            raise ValueError(f"Column {self.name!r} has statistics of other rates.")
+
     def count(  # type: ignore[override]
         self,
         column: Column,

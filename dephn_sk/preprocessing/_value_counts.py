@@ -68,6 +68,14 @@ class ValueCounts:
         kept = np.append(seen[ranks] + 1, 0)
         return cls(column.name, values[ranks], sums[:, kept].astype(np.float64))
 
+    def check(self) -> None:
+        """Raise where there is not a finite sum of every value, and of missing."""
+        wanted = (*self.sums.shape[:1], len(self.values) + 1)
+        if self.values.ndim != 1 or self.sums.ndim != 2 or self.sums.shape != wanted:
+            raise ValueError(f"Counts of column {self.name!r} have another length.")
+        if not (len(self.sums) and np.isfinite(self.sums).all()):
+            raise ValueError(f"Counts of column {self.name!r} are not finite.")
+
     def __getstate__(self) -> dict[str, Any]:
         return {key: one for key, one in vars(self).items() if key != "lookup"}
 

@@ -65,6 +65,18 @@ class Vocabulary(Coder):
             table=settings.shared.get(column.name),
         )
 
+    def check(self) -> None:
+        codes, n_values = self.codes_of, len(self.counts)
+        if codes.dtype != np.int64 or codes.shape != (n_values + 1,):
+            raise ValueError(f"Column {self.name!r} has codes of other values.")
+        given = np.sort(codes[codes != 0])
+        n_given = len(given)
+        if n_given != self.cardinality - 1 or np.any(given != np.arange(n_given) + 1):
+            raise ValueError(
+                f"The codes of column {self.name!r} are not those from 1 to "
+                f"{self.cardinality - 1}."
+            )
+
     def count(self, column: Column, weight: NDArray | None) -> ValueCounts:
         return ValueCounts.of(column, [weight])
 

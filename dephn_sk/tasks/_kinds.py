@@ -102,7 +102,7 @@ class Task(ABC):
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """All of it as plain arrays and scalars of JSON."""
+        """All of it as arrays and scalars of JSON."""
 
     @classmethod
     @abstractmethod
@@ -159,19 +159,15 @@ class ClassTask(Task):
         return np.dtype(np.uint8 if self.n_levels <= 2**8 else float_dtype)
 
     def state(self) -> dict[str, Any]:
-        labels, objects = self.classes.tolist(), self.classes.dtype.kind == "O"
-        plain = np.array(labels) if objects else self.classes
-        if objects and (plain.dtype.kind not in "US" or plain.tolist() != labels):
-            raise ValueError(
-                f"The classes of task {self.name!r}, {labels}, cannot be stored: give "
-                "its labels as numbers, text or booleans."
-            )
-        return {"name": self.name, "classes": plain, "objects": objects}
+        return {"name": self.name, "classes": self.classes}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Task:
-        dtype = object if state["objects"] else None
-        return cls(state["name"], np.asarray(state["classes"], dtype))
+        name, classes = state["name"], state["classes"]
+        right = type(name) is str and type(classes) is np.ndarray and classes.ndim == 1
+        if not right or not cls.fewest_classes <= len(classes) <= cls.most_classes:
+            raise ValueError(f"Task {name!r} cannot have the classes {classes!r}.")
+        return cls(name, classes)
 
 
 class Binary(ClassTask):

@@ -16,7 +16,7 @@ from sklearn.exceptions import DataConversionWarning
 from torch import Tensor
 
 from .._suggest import did_you_mean
-from ._kinds import KINDS, Task
+from ._kinds import KINDS, Fraction, Task
 from ._labels import Column, Columns, Labels, read_columns
 
 
@@ -232,7 +232,7 @@ class Tasks:
     # ------------------------------------------------------------ storing
 
     def state(self) -> dict[str, Any]:
-        """All of it as plain arrays and scalars of JSON, without an object array."""
+        """All of it as arrays and scalars of JSON."""
         state: dict[str, Any] = {"single": self.single, "n_tasks": len(self.tasks)}
         for t, task in enumerate(self.tasks):
             state[f"{t}.kind"] = type(task).__name__
@@ -242,8 +242,9 @@ class Tasks:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Tasks:
         """The tasks of a :meth:`state`."""
-        kinds = {kind.__name__: kind for kind in KINDS}
-        tasks = []
+        known: list[type[Task]] = [*KINDS, Fraction]
+        kinds = {kind.__name__: kind for kind in known}
+        tasks: list[Task] = []
         for t in range(state["n_tasks"]):
             keys = [key for key in state if key.startswith(f"{t}.")]
             own = {key.removeprefix(f"{t}."): state[key] for key in keys}
@@ -253,7 +254,10 @@ class Tasks:
                     f"{sorted(kinds)}. Add its class to dephn_sk.tasks.KINDS first."
                 )
             tasks.append(kinds[own["kind"]].from_state(own))
-        return cls(tuple(tasks), state["single"])
+        single, names = state["single"], [task.name for task in tasks]
+        if len({*names}) < len(names) or single is not (len(names) == 1) or not names:
+            raise ValueError(f"There cannot be tasks of the names {names}.")
+        return cls(tuple(tasks), single)
 
 
 def _learn(

@@ -123,6 +123,8 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "task": [str],
     }
 
+    _kept = ("estimator_",)
+
     def __init__(self, estimator: Any, task: str) -> None:
         self.estimator = estimator
         self.task = task
@@ -170,6 +172,10 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         check_is_fitted(self)
         tasks, alone = fitted_tasks(self._trained), hasattr(self, "estimator_")
         return tasks, 0 if alone else tasks.position(self.task, "task")
+
+    def _check_state(self) -> None:
+        if self.__sklearn_is_fitted__():
+            self._locate()
 
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities of the classes of the task.

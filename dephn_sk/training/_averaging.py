@@ -185,4 +185,4 @@ class WeightAverage:
         for i, value in enumerate(self.values):
             value.copy_(state[f"value.{i}"])
             if f"since.{i}" in state:
-                self._since[i] = state[f"since.{i}"].clone()
+                self._since[i] = state[f"since.{i}"].to(value.device, copy=True)

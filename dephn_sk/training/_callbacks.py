@@ -2,11 +2,13 @@
 
 import contextlib
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator, clone
 from skorch.callbacks.scoring import ScoringBase
+from torch import Tensor
 
 from ._parameters import unchanged
 
@@ -96,6 +98,51 @@ def kept_of(net: Any, given: Any, before: Any) -> dict[str, Any]:
     same = {k for k, one in _named(given) if k in old and unchanged(one, old[k])}
     going_on = {*same, "epoch_timer", "print_log"}
     return {name: _copy(one) for name, one in net.callbacks_ if name in going_on}
+
+
+def is_plain(value: Any) -> bool:
+    """Whether JSON gives it back as it is, but for tuples, which become lists.
+
+    >>> is_plain({"best": [1, None, "a"]}), is_plain({1: "a"}), is_plain(is_plain)
+    (True, False, False)
+    """
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and is_plain(one) for k, one in value.items())
+    if isinstance(value, (list, tuple)):
+        return all(map(is_plain, value))
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def held(callback: Any) -> Iterator[tuple[str, Any]]:
+    """What a callback holds that can be stored: plain values, tensors, dicts of them.
+
+    A schedule's state is asked for elsewhere.
+    """
+    for name, value in vars(callback).items():
+        if name == "lr_scheduler_":
+            continue
+        value = value.item() if isinstance(value, np.generic) else value
+        if isinstance(value, Tensor):
+            yield name, value.detach()
+        elif is_plain(value):
+            yield name, copy.deepcopy(value)
+        elif isinstance(value, Mapping) and all(map(_is_named_tensor, value.items())):
+            yield from ((f"{name}.{key}", one.detach()) for key, one in value.items())
+
+
+def hold(callback: Any, values: Mapping[str, Any]) -> None:
+    """Let a callback hold copies of what another one :func:`held`."""
+    dicts: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        name, _, inner = key.partition(".")
+        place = dicts.setdefault(name, {}) if inner else vars(callback)
+        own = value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)
+        place[inner or name] = own
+    vars(callback).update(dicts)
+
+
+def _is_named_tensor(item: tuple[Any, Any]) -> bool:
+    return isinstance(item[0], str) and isinstance(item[1], Tensor)
 
 
 def copies(given: Any) -> Any:

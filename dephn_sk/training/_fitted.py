@@ -18,8 +18,9 @@ from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ._averaging import twin
 from ._evaluation import predict_logits
-from ._learned import Learned, device_of
-from ._state import TrainingState
+from ._learned import Learned, check_weight, device_of
+from ._parameters import MOST_THREADS
+from ._state import TrainingState, under
 from ._threads import threads
 
 
@@ -49,38 +50,88 @@ class FittedModel:
     template = property(attrgetter("learned.template"))
     tasks = property(attrgetter("learned.tasks"))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Plain arrays, and what rebuilds the network around them."""
+    def kept_state(self, training: bool = True) -> dict[str, Any]:
+        """All of it as tensors, JSON values, and `learned`.
+
+        Without `training`, what predictions need: moments, averages and callbacks would
+        begin anew, as after :meth:`trimmed`.
+        """
         known = self.network is self.state.evaluated  # it is in the state already
+        state = self.state
         return {
-            "learned": self.learned,
+            "trimmed": not training,
+            "learned": self.learned.kept_state(callbacks=training),
             "kept_epoch": self.kept_epoch,
-            "stops": self.state.stopping is not None,
+            "stops": state.stopping is not None,
             "batch_size": self.net.batch_size,
-            "training": _arrays(self.state.state()),
-            "weights": {} if known else _arrays(self.network.state_dict()),
+            "training": state.state() if training else state.least_state(self.network),
+            "weights": {} if known or not training else dict(self.network.state_dict()),
         }
 
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        learned, training = kept["learned"], _tensors(kept["training"])
-        template = learned.template
-        with threads(template.n_threads):
+    @classmethod
+    def from_state(cls, kept: dict[str, Any], device: str | None = None) -> FittedModel:
+        """The model of a :meth:`kept_state`, around its tensors; they are not copied.
+
+        Raises
+        ------
+        ValueError
+            Where parts do not fit together; the message names one.
+        """
+        learned = Learned.from_state(kept["learned"])
+        network = learned.rebuilt(under("network", kept["training"]))
+        place = device_of(device) if device else _device(learned.template.device)
+        return cls._of(kept, learned, network.to(place), place)
+
+    @classmethod
+    def _of(
+        cls,
+        kept: dict[str, Any],
+        learned: Learned,
+        network: TaskNetwork,
+        device: torch.device,
+        *,
+        loaded: bool = True,
+    ) -> FittedModel:
+        """Around a network, which has its weights if it is `loaded`."""
+        training, trimmed = kept["training"], kept["trimmed"]
+        _check(kept)
+        with threads(learned.template.n_threads):
             state = learned.state(
-                learned.network(training["seed"]),
+                network,
                 {},
                 seed=training["seed"],
                 stops=kept["stops"],
                 batch_size=kept["batch_size"],
-                device=_device(template.device),
+                device=device,
+                averages=not trimmed,
             )
-            state.load(training)
-        network = state.evaluated
-        if kept["weights"]:
-            network = twin(state.network)
-            network.load_state_dict(_tensors(kept["weights"]))
-        state.net.module_ = network.eval()
-        vars(self).update(learned=learned, network=network, state=state)
-        vars(self).update(kept_epoch=kept["kept_epoch"])
+            state.load(training, network=not loaded)
+            state.load_callbacks(training)
+        if trimmed:
+            state.net.callbacks_ = []
+        predicts = state.evaluated
+        if weights := kept["weights"]:
+            for name, own in predicts.state_dict().items():
+                check_weight(name, weights[name], own.cpu())
+            predicts = twin(
+                state.network, {k: w.to(device) for k, w in weights.items()}
+            )
+        state.net.module_ = predicts.eval()
+        return cls(learned, predicts, state, kept["kept_epoch"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Plain arrays, and what rebuilds the network around them."""
+        parts = self.kept_state()
+        arrays = {key: _arrays(parts[key]) for key in ("training", "weights")}
+        return {**parts, **arrays, "learned": self.learned}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        learned = kept["learned"]
+        kept = {**kept, **{k: _tensors(kept[k]) for k in ("training", "weights")}}
+        network = learned.network(kept["training"]["seed"])
+        device = _device(learned.template.device)
+        made = self._of(kept, learned, network, device, loaded=False)
+        vars(self).update(vars(made))
 
     def encode(self, X: Any) -> Fields:
         """The fields of a table."""
@@ -95,6 +146,21 @@ class FittedModel:
     def trimmed(self) -> FittedModel:
         """The same without moments, averages, and the weights of the last step."""
         return replace(self, state=self.state.trimmed(self.network))
+
+
+def _check(kept: dict[str, Any]) -> None:
+    """Raise where numbers of training are none."""
+    training, best = kept["training"], kept["kept_epoch"]
+    epoch, history = training["epoch"], training["history"]
+    counts = [training["seed"], epoch, training["step"], kept["batch_size"] - 1]
+    counts += [] if best is None else [best - 1, epoch - best]
+    if any(type(count) is not int or count < 0 for count in counts):
+        raise ValueError(f"Training cannot have come to epoch {epoch}.")
+    if type(kept["stops"]) is not bool or type(kept["trimmed"]) is not bool:
+        raise ValueError("Training stops early, or does not.")
+    rows = all(type(row) is dict and "epoch" in row for row in history)
+    if type(history) is not list or len(history) != epoch or not rows:
+        raise ValueError(f"The history is not that of {epoch} epochs.")
 
 
 def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -136,6 +202,17 @@ class FittedAttributes:
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
+
+    def _check_state(self) -> None:
+        """Raise where a file has parts of another estimator."""
+        fitted, n_threads = vars(self).get("_fitted"), vars(self)["n_threads"]
+        if "_fitted" in vars(self) and (
+            not isinstance(fitted, FittedModel)
+            or type(fitted.template) is not type(self)
+        ):
+            raise ValueError(f"This {type(self).__name__} has learned {fitted!r}.")
+        if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
+            raise ValueError(f"n_threads={n_threads!r} threads cannot be used.")
 
     def _learned(self) -> FittedModel:
         check_is_fitted(self)

@@ -1,26 +1,31 @@
 """What a fit knows before it trains, and what is built of that."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from .._suggest import did_you_mean
 from ..nn import FieldEmbedding, NumericEmbedding, PlainNumbers, TaskNetwork
+from ..nn._skeleton import without_memory
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised
-from ._averaging import WeightAverage
+from ._averaging import WeightAverage, twin
 from ._callbacks import made
 from ._loss import MultiTaskLoss
 from ._net import MultiTaskNet
-from ._parameters import ALL_OF_AUTO, AUTO, SCALAR
+from ._parameters import ALL_OF_AUTO, AUTO, FREE, SCALAR
 from ._randomness import generator_of
 from ._source import ArraySource
 from ._state import TrainingState
 from ._stopping import BestEpoch
 
 DEVICES = ("auto", "cpu", "cuda", "mps", "xpu")
+_LARGE = 2**24  # what any size may be, used or not
 
 
 def device_of(name: str) -> torch.device:
@@ -62,8 +67,37 @@ class Learned:
 
     def network(self, seed: int) -> TaskNetwork:
         """The network with its initial values, starting from the tasks' rates."""
+        network = self._build(generator_of(seed, "initial values"))
+        network.start_from(torch.from_numpy(self.start))
+        return network.to(getattr(torch, self.template.dtype))
+
+    def rebuilt(self, weights: Mapping[str, Tensor]) -> TaskNetwork:
+        """The network around weights of its `state_dict`, which are not copied.
+
+        It takes no memory before all of them have been found to be its own.
+        """
+        self._check_sizes(sum(weight.numel() for weight in weights.values()))
+        with without_memory(len(weights)):
+            skeleton = self._build(torch.Generator())
+            skeleton = skeleton.to(getattr(torch, self.template.dtype))
+        wanted = skeleton.state_dict()
+        for name in sorted(wanted.keys() ^ weights.keys()):
+            raise ValueError(f"The network and its weights differ in {name!r}.")
+        for name, own in wanted.items():
+            check_weight(name, weights[name], own)
+        network: TaskNetwork = twin(skeleton, weights)
+        return network.requires_grad_(True)
+
+    def _check_sizes(self, n_numbers: int) -> None:
+        """Raise for layers of more units than there are numbers, before any is made."""
+        for name, value in self.template.get_params(deep=False).items():
+            sizes = value if isinstance(value, list | tuple) else [value]
+            for size in sizes if name not in FREE else ():
+                if isinstance(size, int | np.integer) and size > max(n_numbers, _LARGE):
+                    raise ValueError(f"{name}={value!r} needs more weights than these.")
+
+    def _build(self, generator: torch.Generator) -> TaskNetwork:
         template, encoder = self.template, self.encoder
-        generator = generator_of(seed, "initial values")
         embedding = FieldEmbedding(
             encoder.cardinalities_,
             template.embedding_dim,
@@ -77,9 +111,44 @@ class Learned:
         )
         with torch.random.fork_rng(devices=[]):  # for torch's own layers
             torch.default_generator.manual_seed(generator.initial_seed())
-            network = template.build_network(embedding, self.tasks.n_outputs, generator)
-        network.start_from(torch.from_numpy(self.start))
-        return network.to(getattr(torch, template.dtype))
+            network: TaskNetwork = template.build_network(
+                embedding, self.tasks.n_outputs, generator
+            )
+        return network
+
+    def kept_state(self, *, callbacks: bool) -> dict[str, Any]:
+        """What makes it again; without `callbacks` where none are to go on."""
+        template = self.template
+        if not callbacks:
+            parameters = template.get_params(deep=False)
+            template = type(template)(**{**parameters, "callbacks": None})
+        return {
+            "template": template,
+            "tasks": self.tasks.state(),
+            "encoder": self.encoder,
+            "edges": self.edges,
+            "start": self.start,
+        }
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Self:
+        """What a `kept_state` tells; a ValueError says what cannot be."""
+        template, encoder, edges = state["template"], state["encoder"], state["edges"]
+        tasks, start = Tasks.from_state(state["tasks"]), state["start"]
+        template._validate_params()
+        template.check_parameters()
+        if not isinstance(encoder, FieldEncoder) or not encoder.__sklearn_is_fitted__():
+            raise ValueError(f"The encoder cannot be {encoder!r}.")
+        if len(edges) != len(encoder.numeric_names_):
+            raise ValueError(f"{len(edges)} numbers have edges.")
+        for one in (*edges, start):
+            if one.ndim != 1 or one.dtype.kind != "f" or not np.isfinite(one).all():
+                raise ValueError("Edges and rates are finite numbers.")
+        if any(len(one) < 2 or np.any(np.diff(one) <= 0) for one in edges):
+            raise ValueError("Edges increase, and there are two at least.")
+        if len(start) != sum(tasks.n_outputs):
+            raise ValueError(f"There are rates of {len(start)} logits.")
+        return cls(template, tasks, encoder, edges, start)
 
     def _numeric(self, generator: torch.Generator) -> Any:
         """How numbers become vectors; None where there are none."""
@@ -115,10 +184,12 @@ class Learned:
         stops: bool,
         batch_size: int,
         device: torch.device,
+        averages: bool = True,
     ) -> TrainingState:
         """A state at its beginning, around a network; `stops`: early stopping may.
 
-        Callbacks that are `kept` take the place of new ones of their names.
+        Callbacks that are `kept` take the place of new ones of their names. Without
+        `averages` there are none before training goes on.
         """
         template, tasks, average = self.template, self.tasks, None
         callbacks = made(template.callbacks, kept)
@@ -140,6 +211,18 @@ class Learned:
         net.callbacks_ = [(name, held[name]) for name in names]
         lower = template._monitored(tasks)[0] == "loss"
         stopping = BestEpoch(template.n_epochs_no_change, lower) if stops else None
-        if template.weight_averaging:
+        if template.weight_averaging and averages:
             average = WeightAverage(network, template.weight_averaging)
         return TrainingState(net, network, seed, average, stopping)
+
+
+def check_weight(name: str, weight: Tensor, own: Tensor) -> None:
+    """Raise where a tensor is not such as a network's own of the same name."""
+    if weight.shape != own.shape or weight.dtype != own.dtype:
+        raise ValueError(
+            f"The network's {name!r} is {own.dtype} of shape {tuple(own.shape)}, not "
+            f"{weight.dtype} of shape {tuple(weight.shape)}."
+        )
+    # where rows begin is no weight: it is known, and other values would lead beyond
+    if not (own.is_meta or own.is_floating_point() or torch.equal(weight, own)):
+        raise ValueError(f"The network's {name!r} is {own.tolist()}.")

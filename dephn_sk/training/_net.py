@@ -12,6 +12,7 @@ from ._table_optimizer import TableAdamW
 
 # how a group of parameters may learn, by the `rule` of TaskNetwork.parameter_groups
 RULES: dict[str, Any] = {"adam": TableAdamW, "sgd": torch.optim.SGD}
+EACH_BATCH = ("on_batch_begin", "on_batch_end")
 _LISTS = (
     "train_task_loss",
     "valid_task_loss",
@@ -24,11 +25,11 @@ _LISTS = (
 class MultiTaskNet(NeuralNet):
     """A skorch net that is trained by a Trainer.
 
-    While steps are taken, `module_` is the network that learns; between epochs, and
-    after training, the one that was validated and that predicts. Per epoch, the history
-    records ``train_loss``, ``train_task_loss`` (a list with one loss for each task),
-    the same for ``valid``, ``valid_task_score``, ``valid_monitor``, and ``gates``, the
-    trainable gates where the network has them.
+    From the beginning of an epoch until its last step, `module_` is the network that
+    learns; then, and after training, the one that is validated and that predicts. Per
+    epoch, the history records ``train_loss``, ``train_task_loss`` (a list with one loss
+    for each task), the same for ``valid``, ``valid_task_score``, ``valid_monitor``, and
+    ``gates``, the trainable gates where the network has them.
 
     Attributes
     ----------

@@ -28,6 +28,7 @@ FREE = frozenset(
         *("device", "precision", "n_threads"),
     }
 )
+MOST_THREADS = 2**12  # torch aborts the process where it cannot have them
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
 WIDTHS = ["array-like"]
@@ -175,7 +176,9 @@ class TrainingParameters(ParameterTable):
     device: str = parameter("auto", [str])
     dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
     precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
-    n_threads: int | None = parameter(None, [*AT_LEAST_ONE, None])
+    n_threads: int | None = parameter(
+        None, [Interval(Integral, 1, MOST_THREADS, closed="both"), None]
+    )
     random_state: Any = parameter(None, ["random_state"])
     verbose: int = parameter(0, ["verbose"])
     categorical_features: Any = parameter(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Set
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
@@ -21,6 +21,9 @@ from ._randomness import draw_seed, seed_of
 from ._rows import Rows, check_call
 from ._source import Source
 from ._state import TrainingState
+
+if TYPE_CHECKING:
+    from ._keeper import Keeper
 
 AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
 
@@ -65,6 +68,7 @@ class FitPlan:
         validation: tuple[Any, Any] = (None, None),
         groups: Any = None,
         grows: bool = False,
+        keeper: Keeper | None = None,
     ) -> FitPlan:
         """Read and check everything.
 
@@ -75,9 +79,7 @@ class FitPlan:
         if before is not None:
             template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
-        # the commit draws from a RandomState; until then a copy is asked
-        state = copy.deepcopy(template.random_state)
-        seed = before.state.seed if before else draw_seed(state)
+        seed = before.state.seed if before else _new_seed(template, keeper)
         rows = Rows.read(
             *(template, X, y, sample_weight),
             tasks=before.tasks if before else None,
@@ -86,6 +88,8 @@ class FitPlan:
             seed=seed,
             sets_aside=not grows and validation[0] is None,
         )
+        if keeper is not None:
+            keeper.see_rows(rows, groups)
         check_task_weights(template.task_weights, rows.tasks)
         monitor = template._monitored(rows.tasks)
         learned, fields = _learned(template, rows, before, grows, seed)
@@ -130,8 +134,7 @@ class FitPlan:
         if not (same_rate and state.schedules.keys() <= may_go_on):
             state.restart_schedules(anew)
         state.set_weight_decay(template.weight_decay)
-        if state.stopping is not None and state.is_over:
-            state.stopping.misses = 0  # whoever goes on wants more epochs
+        state.new_run()
         sizes, smaller = (
             (encoder.cardinalities_, encoder.bag_cardinalities_)
             for encoder in (self.learned.encoder, before.learned.encoder)
@@ -161,6 +164,14 @@ def template_of(estimator: Any) -> Any:
     template = type(estimator)(**parameters)
     template.check_parameters()
     return template
+
+
+def _new_seed(template: Any, keeper: Keeper | None) -> int:
+    """A seed for a fit, or that of the run which goes on."""
+    if template.random_state is None and keeper is not None and keeper.seed is not None:
+        return keeper.seed
+    # the commit draws from a RandomState; until then a copy is asked
+    return draw_seed(copy.deepcopy(template.random_state))
 
 
 def _learned(

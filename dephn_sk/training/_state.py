@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,12 +15,16 @@ from torch.optim import Optimizer
 
 from ..nn import TaskNetwork
 from ._averaging import WeightAverage, twin
-from ._net import MultiTaskNet
+from ._callbacks import held, hold, is_plain
+from ._net import EACH_BATCH, MultiTaskNet
 from ._randomness import generator_of
 from ._source import Source
 from ._stopping import BestEpoch
 
-_NUMBERS = ("seed", "epoch", "step", "total")
+_NUMBERS = ("seed", "epoch", "step", "total", "stopped")
+# what the first files do not hold
+_NOT_KEPT_BEFORE: dict[str, Any] = {"stopped": False, "frozen": []}
+_OF_SKORCH = ("epoch_timer", "print_log")  # they only show, and begin with each call
 
 
 @dataclass(eq=False)
@@ -41,9 +44,12 @@ class TrainingState:
     stopping : BestEpoch or None
         None does not stop early.
     epoch, step : int
-        Whole epochs that are done, and steps within the one that is not.
+        Whole epochs that are done, and steps within the one that is not. A step is a
+        batch of all ranks together.
     total : Tensor of shape (n_tasks,) or None
-        Losses of that epoch so far, summed over rows.
+        Losses of that epoch so far, summed over the rows that this process has seen.
+    stopped : bool
+        Whether a callback has ended the run.
     schedules : dict of str to dict
         Where schedules of callbacks go on once training begins, by callback.
     """
@@ -56,13 +62,15 @@ class TrainingState:
     epoch: int = 0
     step: int = 0
     total: Any = None
+    stopped: bool = False
     schedules: dict[str, Any] = field(default_factory=dict)
     _history: list[dict[str, Any]] | None = None
+    _resumed: Mapping[str, Any] | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether early stopping has ended training."""
-        return self.stopping is not None and self.stopping.is_over
+        """Whether early stopping, or a callback, has ended training."""
+        return self.stopped or (self.stopping is not None and self.stopping.is_over)
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -86,7 +94,10 @@ class TrainingState:
         """A flat dict of tensors, which are not copied, and JSON values."""
         state: dict[str, Any] = {name: getattr(self, name) for name in _NUMBERS}
         state["history"] = self.history[: self.epoch]
+        state["record"] = self._begun()
         state |= _prefixed("network", self.network.state_dict())
+        named = self.network.named_parameters()
+        state["frozen"] = [name for name, p in named if not p.requires_grad]
         state |= _prefixed("criterion", self.net.criterion_.state_dict())
         for rule, optimizer in self.net.rules_.items():
             state |= _prefixed(f"optimizer.{rule}", dict(_optimizer_state(optimizer)))
@@ -96,29 +107,90 @@ class TrainingState:
             state |= _prefixed("stopping", self.stopping.state())
             state |= _prefixed("best", self.stopping.weights or {})
         schedules = dict(self.schedules)
-        for name, callback in self.net.callbacks_:
+        for name, callback in self._own_callbacks():
             if (schedule := _schedule_of(callback)) is not None:
                 entries = schedule.state_dict().items()
-                schedules[name] = {key: one for key, one in entries if _is_plain(one)}
+                schedules[name] = {key: one for key, one in entries if is_plain(one)}
+            state |= _prefixed(f"callback.{name}", dict(held(callback)))
         return state | _prefixed("schedule", schedules)
 
-    def load(self, state: Mapping[str, Any]) -> None:
-        """Go on where the state was taken; its tensors are copied."""
+    def _begun(self) -> dict[str, Any] | None:
+        """The record of the epoch that is not done, with its steps that were heard."""
+        if not self.step:
+            return None
+        row, heard = self.history[self.epoch], self.net.hears(*EACH_BATCH)
+        return {**row, "batches": row["batches"][: self.step if heard else 0]}
+
+    def _own_callbacks(self) -> Iterator[tuple[str, Any]]:
+        yield from (item for item in self.net.callbacks_ if item[0] not in _OF_SKORCH)
+
+    def least_state(self, network: TaskNetwork) -> dict[str, Any]:
+        """What :meth:`trimmed` would go on from, of which nothing is changed."""
+        return {
+            **{"seed": self.seed, "epoch": self.epoch, "step": 0, "total": None},
+            **{"stopped": False, "record": None, "frozen": []},
+            "history": self.history[: self.epoch],
+            **_prefixed("network", network.state_dict()),
+            **_prefixed("criterion", self.net.criterion_.state_dict()),
+        }
+
+    def load(self, state: Mapping[str, Any], *, network: bool = True) -> None:
+        """Take over all numbers, for training that goes on; tensors are copied.
+
+        Without `network`, the one that is there has its weights already.
+        """
+        state = _NOT_KEPT_BEFORE | dict(state)
+        device = next(self.network.parameters()).device
         for name in _NUMBERS:
-            setattr(self, name, _copied(state[name]))
+            setattr(self, name, _copied(state[name], device))
         self.net.history = History(map(dict, state["history"]))
-        self.network.load_state_dict(_under("network", state))
-        self.net.criterion_.load_state_dict(_under("criterion", state))
+        if network:
+            self.network.load_state_dict(under("network", state))
+        for name, parameter in self.network.named_parameters():
+            parameter.requires_grad_(name not in state["frozen"])
+        self.net.criterion_.load_state_dict(under("criterion", state))
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
         if self.average is not None and "average.n_steps" in state:
-            self.average.load(_under("average", state))
+            self.average.load(under("average", state))
         elif self.average is not None:  # from the weights that are there now
             self.average = WeightAverage(self.network, self.average.decay)
         if self.stopping is not None and "stopping.misses" in state:
-            vars(self.stopping).update(_under("stopping", state))
-            self.stopping.weights = _under("best", state) or None
-        self.schedules = _under("schedule", state)
+            vars(self.stopping).update(under("stopping", state))
+            best = under("best", state).items()
+            self.stopping.weights = {k: v.to(device) for k, v in best} or None
+        self.schedules = under("schedule", state)
+
+    def load_callbacks(self, state: Mapping[str, Any]) -> None:
+        """Let callbacks hold what those of the same names held."""
+        for name, callback in self._own_callbacks():
+            hold(callback, under(f"callback.{name}", state))
+
+    def resume(self, state: Mapping[str, Any]) -> None:
+        """Let the run that the state was taken of go on, bit for bit.
+
+        That is done once training begins: callbacks hear of that, and of an epoch that
+        is not done, as they have heard before, and what they do then is undone.
+        """
+        self._resumed = state
+
+    def restore(self, *, within: bool = False) -> None:
+        """Put back what a run that is resumed had come to; `within` an epoch or not."""
+        if (state := self._resumed) is None:
+            return
+        self.load(state)
+        self.load_callbacks(state)
+        self._go_on_with_schedules()
+        if within:
+            self.net.history.append(dict(state["record"]))
+        if within or not self.step:
+            self._resumed = None
+
+    def new_run(self) -> None:
+        """Forget what ended the run before."""
+        self.stopped = False
+        if self.stopping is not None and self.stopping.is_over:
+            self.stopping.misses = 0  # whoever goes on wants more epochs
 
     def settings(self) -> list[dict[str, Any]]:
         """Learning rates and the like, of each optimizer's groups of parameters."""
@@ -154,18 +226,30 @@ class TrainingState:
             callback.on_train_begin(net, X=train, y=None)
             if isinstance(callback, LRScheduler):
                 net.history = history
-            saved, schedule = self.schedules.get(name), _schedule_of(callback)
-            if saved is not None and schedule is not None:
-                schedule.load_state_dict(saved)
+            if self._goes_on_with_schedule(name, callback):
                 for group, before in zip(self._groups(), settings, strict=True):
                     group.update(before)
+        self.schedules = {}
+        self.restore()
+
+    def _goes_on_with_schedule(self, name: str, callback: Any) -> bool:
+        """Let a callback's schedule be where it was, if it was somewhere."""
+        saved, schedule = self.schedules.get(name), _schedule_of(callback)
+        if saved is None or schedule is None:
+            return False
+        schedule.load_state_dict(copy.deepcopy(saved))
+        return True
+
+    def _go_on_with_schedules(self) -> None:
+        for name, callback in self.net.callbacks_:
+            self._goes_on_with_schedule(name, callback)
         self.schedules = {}
 
     def keep(self, state: Mapping[str, Any]) -> None:
         """Keep what a callback that loads a checkpoint has replaced in the net."""
         self._history = state["history"]
         for rule, optimizer in self.net.rules_.items():
-            _load_optimizer(optimizer, _under(f"optimizer.{rule}", state))
+            _load_optimizer(optimizer, under(f"optimizer.{rule}", state))
 
     def trimmed(self, network: TaskNetwork) -> TrainingState:
         """The least that training can go on from: weights, history, and seed.
@@ -204,24 +288,15 @@ def _schedule_of(callback: Any) -> Any:
     return getattr(callback, "lr_scheduler_", None)
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether JSON can hold it."""
-    try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _copied(value: Any) -> Any:
-    return value.clone() if isinstance(value, Tensor) else value
+def _copied(value: Any, device: torch.device) -> Any:
+    return value.to(device, copy=True) if isinstance(value, Tensor) else value
 
 
 def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}.{key}": value for key, value in values.items()}
 
 
-def _under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
+def under(prefix: str, state: Mapping[str, Any]) -> dict[str, Any]:
     """The entries of a prefix, without it."""
     start = f"{prefix}."
     keys = [key for key in state if key.startswith(start)]
@@ -246,12 +321,17 @@ def _optimizer_state(optimizer: Optimizer) -> Iterator[tuple[str, Any]]:
 def _load_optimizer(optimizer: Optimizer, state: Mapping[str, Any]) -> None:
     optimizer.state.clear()
     parameters = _parameters(optimizer)
+    fused = any(group.get("fused") for group in optimizer.param_groups)
     for key, value in state.items():
         place, name = key.split(".", 1)
         if place.startswith("group"):
             optimizer.param_groups[int(place.removeprefix("group"))][name] = value
-        else:
-            optimizer.state[parameters[int(place)]][name] = _copied(value)
+            continue
+        parameter = parameters[int(place)]
+        # torch counts steps on the device for its fused kernels alone
+        here = name == "step" and not fused
+        device = torch.device("cpu") if here else parameter.device
+        optimizer.state[parameter][name] = _copied(value, device)
 
 
 def _replace(optimizer: Optimizer, old: Tensor, new: Tensor, where: Tensor) -> None:

@@ -11,6 +11,7 @@ from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
 from ._evaluation import Validation, forward, monitored, products
 from ._fitted import FittedModel
+from ._net import EACH_BATCH
 from ._plan import FitPlan
 from ._randomness import seed_of
 from ._source import Batch, Source
@@ -36,29 +37,45 @@ class Trainer:
         self._generator = torch.Generator(plan.train.device)
         self._last: TaskNetwork | None = None
 
-    def run(self) -> Iterator[dict[str, Any]]:
+    def run(
+        self, after_step: Callable[[TrainingState], Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
         """Train for the plan's epochs, at most; yield the record of each.
 
         As in skorch, a KeyboardInterrupt that a callback raises between epochs is its
         wish to stop; any other ends training.
+
+        Parameters
+        ----------
+        after_step : callable, default=None
+            Is given the state after each step but the last of an epoch. From that state
+            a run can be resumed, as from the one at each record that is yielded.
+
+        Yields
+        ------
+        dict
         """
         state, net = self.state, self.state.net
         state.begin(self.plan.train)
+        if state.epoch and not state.step:
+            self._keep_last()  # of a run that is resumed
         with _no_denormals(), products(self.plan.train.device, self._precision):
-            stopped = False
-            while not (stopped or state.is_over) and state.epoch < self.plan.until:
+            while not state.is_over and state.epoch < self.plan.until:
+                net.module_ = state.network  # for callbacks that freeze parts of it
                 if self._notified("on_epoch_begin"):
                     del net.history[-1]  # an epoch that never was
                     break
-                stopped = self._epoch()
+                if state.step:
+                    state.restore(within=True)
+                self._epoch(after_step)
                 yield net.history[-1]
         self._finish()
 
-    def _epoch(self) -> bool:
-        """One epoch; whether a callback wishes to stop."""
+    def _epoch(self, after_step: Callable[[TrainingState], Any] | None) -> None:
+        """One epoch, or what is left of it."""
         state, plan = self.state, self.plan
         with torch.random.fork_rng(devices=[]):
-            self._train()
+            self._train(after_step)
         if state.average is not None:
             state.average.settle()
         state.net.module_ = state.evaluated
@@ -69,11 +86,15 @@ class Trainer:
             self._validate(plan.valid)
         state.epoch += 1
         state.step, state.total = 0, None
+        self._keep_last()
+        state.stopped = self._notified("on_epoch_end")
+
+    def _keep_last(self) -> None:
+        """Keep an epoch for whoever interrupts the next one."""
+        state, plan = self.state, self.plan
         if plan.before is None and state.stopping is None:
-            # for whoever interrupts the next one
             more = state.epoch < plan.until
             self._last = twin(state.evaluated) if more else state.evaluated
-        return self._notified("on_epoch_end")
 
     def _notified(self, event: str) -> bool:
         """Tell callbacks of an epoch; whether one of them wishes to stop.
@@ -109,7 +130,7 @@ class Trainer:
 
     def snapshot(self) -> FittedModel:
         """The model as it is shown now, which later epochs leave alone."""
-        state = self.state.trimmed(twin(self.state.net.module_))
+        state = self.state.trimmed(twin(self.state.evaluated))
         return FittedModel(self.plan.learned, state.network, state)
 
     def interrupted(self) -> FittedModel | None:
@@ -126,7 +147,7 @@ class Trainer:
 
     # ------------------------------------------------------------ steps
 
-    def _train(self) -> None:
+    def _train(self, after_step: Callable[[TrainingState], Any] | None) -> None:
         """The steps of an epoch that are not yet done, and its loss."""
         state, net, source = self.state, self.state.net, self.plan.train
         net.module_ = state.network.train()
@@ -136,6 +157,8 @@ class Trainer:
             loss = step["task_loss"] * len(batch.labels)
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
+            if after_step and state.step * self.plan.batch_size < source.n_rows:
+                after_step(state)
         state.network.eval()
         task_loss = state.total / source.n_rows
         total = net.criterion_.total(task_loss).item()
@@ -154,16 +177,16 @@ class Trainer:
             self.plan.batch_size,
         )
         training, last = prefix == "train", source.n_rows % size or size
-        hooks = net.hears("on_batch_begin", "on_batch_end")
+        hooks = net.hears(*EACH_BATCH)
         for batch in source.batches(size, **order):
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
             step = take(batch)
-            yield batch, step
             if hooks:
                 history.record_batch(f"{prefix}_loss", step["loss"].item())
                 history.record_batch(f"{prefix}_batch_size", len(batch.labels))
                 net.notify("on_batch_end", batch=batch, training=training, **step)
+            yield batch, step
         if not hooks:
             history.new_batch()
             history.record_batch(f"{prefix}_batch_size", last)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import pickle
 
@@ -15,6 +14,7 @@ from scipy.special import expit, log_softmax
 from sklearn.metrics import roc_auc_score
 
 from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk.storage._plain import flatten, restore
 from dephn_sk.tasks import KINDS, Binary, Fraction, MultiClass, Tasks, combine
 
 
@@ -220,13 +220,9 @@ CLASSES = {
 
 
 def stored(state):
-    """Written as arrays without pickle, and JSON, and read again."""
-    arrays = {k: v for k, v in state.items() if isinstance(v, np.ndarray)}
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    file.seek(0)
-    rest = {k: v for k, v in state.items() if k not in arrays}
-    return json.loads(json.dumps(rest)) | dict(np.load(file, allow_pickle=False))
+    """Written as JSON and arrays without objects, and read again."""
+    tree, arrays = flatten(state)
+    return restore(json.loads(json.dumps(tree)), arrays)
 
 
 @pytest.mark.parametrize("kind", CLASSES)
@@ -249,11 +245,30 @@ def test_tasks_are_the_same_from_their_state(kind, single):
 @pytest.mark.parametrize(
     "classes", [["a\0", "b"], [2**70, 2**80], [(1,), (2,)]], ids=repr
 )
-def test_classes_that_cannot_be_stored_are_refused_by_the_tasks_name(classes):
+def test_classes_of_any_kind_come_back(classes):
     labels = np.empty(2, dtype=object)
     labels[:] = classes
-    with pytest.raises(ValueError, match="task 'click'"):
-        mixed(Binary("click", labels), multi()).state()
+    state = mixed(Binary("click", labels), multi()).state()
+    assert Tasks.from_state(stored(state)).tasks[0].classes.tolist() == classes
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"single": True},
+        {"0.name": "kind"},
+        {"0.name": None},
+        {"0.classes": np.array([[0, 1]])},
+        {"0.classes": np.array([0, 1, 2])},
+        {"0.classes": [0, 1]},
+        {"1.classes": np.array([0, 1])},
+    ],
+    ids=str,
+)
+def test_a_state_that_no_tasks_have_is_refused(change):
+    state = mixed(binary(), multi()).state()
+    with pytest.raises(ValueError, match="cannot"):
+        Tasks.from_state(state | change)
 
 
 def test_an_unknown_kind_is_refused_by_name():

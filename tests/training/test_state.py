@@ -57,9 +57,9 @@ def copied(state):
 
 
 def numbers(state):
-    """Every number of a state but times; batches are those that hooks have heard."""
+    """Every number of a state but times."""
     found = {key: as_bytes(value) for key, value in through_json(state).items()}
-    rows = ({**row, "dur": 0, "batches": 0} for row in state["history"])
+    rows = ({**row, "dur": 0} for row in state["history"])
     return {**found, "history": repr(list(rows))}
 
 
@@ -109,7 +109,7 @@ def test_training_goes_on_from_any_step(plan):
     }
     for state in states:
         again = plan.begin()
-        again.load(through_json(state))
+        again.resume(through_json(state))
         where = state["epoch"], state["step"]
         assert run(Trainer(again, plan)) == end, where
 
@@ -127,7 +127,7 @@ def test_a_state_that_is_over_trains_no_more():
     state = trainer.state.state()
     assert trainer.state.is_over
     again = plan.begin()
-    again.load(state)
+    again.resume(state)
     assert not list(Trainer(again, plan).run())
 
 

@@ -1,0 +1,35 @@
+"""Who keeps a fit while it runs; training itself knows no file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._plan import FitPlan
+from ._rows import Rows
+from ._state import TrainingState
+from ._trainer import Trainer
+
+
+class Keeper:
+    """Is told how a fit goes on; this one keeps nothing of it.
+
+    Attributes
+    ----------
+    seed : int or None
+        That the fit is to have where its `random_state` is None.
+    """
+
+    seed: int | None = None
+
+    def see_rows(self, rows: Rows, groups: Any) -> None:
+        """Look at what was given, before it becomes a plan."""
+
+    def begin(self, plan: FitPlan) -> TrainingState:
+        """The state that training begins from, or is to be resumed from."""
+        return plan.begin()
+
+    def after_step(self, state: TrainingState) -> None:
+        """Look at a state within an epoch."""
+
+    def after_epoch(self, trainer: Trainer) -> None:
+        """Look at training between epochs, once callbacks have heard of the last."""
