@@ -120,25 +120,32 @@ def write(
     blank = manifest_of(dict.fromkeys([*texts, *parts], "0" * 64))
     contents = {MANIFEST: blank} | contents
     _check_names([*texts, *parts], contents)
-    with _replacing(Path(path)) as file, ThreadPoolExecutor(2) as pool:
-        members = _laid_out(contents)
-        large = {one.name for one in members if one.size > _CHUNK}
+    names = {name: name for name in texts} | {n: _member_name(n) for n in parts}
+    with _replacing(Path(path)) as file:
+        found = _write_contents(file, contents)
+        first = manifest_of({name: found[one][0] for name, one in names.items()})
+        found[MANIFEST] = _sums(first)
+        members = [replace(m, crc=found[m.name][1]) for m in _laid_out(contents)]
+        for member in members:
+            _write_at(file, member.offset, [member.local()])
+        _write_at(file, members[0].start, first)
+        _write_at(file, members[-1].stop, [_ending(members)])
+
+
+def _write_contents(
+    file: FileIO, contents: Mapping[str, Sequence[Any]]
+) -> dict[str, tuple[str, int]]:
+    """Write what stands between headers, and give sums, made meanwhile if large."""
+    members = _laid_out(contents)
+    large = [member.name for member in members if member.size > _CHUNK]
+    with ThreadPoolExecutor(2) as pool:
         summed = {name: pool.submit(_sums, contents[name]) for name in large}
         for member in members[1:]:
             _write_at(file, member.start, contents[member.name])
-        found = {
-            name: summed[name].result() if name in large else _sums(one)
+        return {
+            name: summed[name].result() if name in summed else _sums(one)
             for name, one in contents.items()
         }
-        sums = {name: found[name][0] for name in texts}
-        sums |= {name: found[_member_name(name)][0] for name in parts}
-        contents[MANIFEST] = manifest_of(sums)
-        found[MANIFEST] = _sums(contents[MANIFEST])
-        members = [replace(one, crc=found[one.name][1]) for one in members]
-        for member in members:
-            _write_at(file, member.offset, [member.local()])
-        _write_at(file, members[0].start, contents[MANIFEST])
-        _write_at(file, members[-1].stop, [_ending(members)])
 
 
 def _laid_out(contents: Mapping[str, Sequence[Any]]) -> list[_Member]:
