@@ -14,7 +14,7 @@ import dephn_sk
 
 ROOT = Path(dephn_sk.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib"}
+OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "onnx", "onnxscript"}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
 
@@ -43,10 +43,16 @@ HOUSE: dict[str, set[str]] = {
     "calibration": {"tasks", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
+    # translates each noun, and takes estimators and calibrators apart
+    "export": {"_estimator", "calibration", *NETWORK},
     "__init__": {"_dephn", "_estimator", "model_selection", "tasks"},
 }
-# within functions alone: what a notebook shows, and the version of a pickle
-LATE = {"_estimator": {"inspection"}, "_compat": {"__version__"}}
+# within functions alone: what a notebook shows, and the version of a file
+LATE = {
+    "_estimator": {"inspection"},
+    "_compat": {"__version__"},
+    "export": {"__version__"},
+}
 MOST_FILES, MOST_LINES = 8, 50
 SHORT = {"_estimator.py": 300}
 
@@ -315,6 +321,7 @@ NETWORKS |= {"own_network", "net_", "named_modules", "children"}
 ABOVE_NN = [
     *in_folder("training"),
     *in_folder("inspection"),
+    *in_folder("export"),
     *in_folder("baselines"),
     *sorted(ROOT.glob("*.py")),
 ]
