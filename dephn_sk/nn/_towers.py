@@ -114,7 +114,7 @@ class GatedLinear(nn.Module):
     def forward(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
     ) -> Tensor:
-        x = self.bias
+        x: Tensor = self.bias
         if len(self.public):  # a product of no branches is none that a graph can take
             x = self._public_product(branches, gates) + x
         for own in self._private_terms(private):
