@@ -87,8 +87,8 @@ class SplitColumn(SingleValue):
 
     @property
     def inputs(self) -> list[Input]:
-        says = f"members, delimited by {self.kind.delimiter!r}; none where missing"
-        return [Input(self.name, self.type, says=says)]
+        says = f"members, delimited by {self.kind.delimiter!r}"
+        return [Input(self.name, self.type, says=says, missing="")]
 
     def feed(self, columns: Columns) -> Given:
         column, delimiter = columns[self.name], self.kind.delimiter or ""
@@ -150,7 +150,7 @@ class ListsColumn(ColumnGraph):
     def inputs(self) -> list[Input]:
         members = self.members
         inputs = [
-            Input(self.name, members.type, 2, says=f"members, {members.says}"),
+            Input(self.name, members.type, 2, False, members.says, members.missing),
             Input(self.length, "int64", says="number of members in each row"),
         ]
         if self.kind.weights is not None:
@@ -252,7 +252,8 @@ class Members:
     """What the members of lists are, and their codes."""
 
     type: str
-    says: str
+    says = "members"
+    missing: Any = None
 
     def __init__(self, name: str, coder: Any) -> None:
         self.name, self.coder = name, coder
@@ -279,7 +280,6 @@ class VocabularyMembers(Members):
         super().__init__(name, coder)
         self.type = type_of(coder.counts.values, name)
         self.missing = missing_member(coder.counts.values, self.type, name)
-        self.says = f"{self.missing!r} is a missing one"
 
     def feed(self, members: Column) -> NDArray:
         values, missing = typed(members, self.coder.counts, self.type)
@@ -334,7 +334,6 @@ class HashedMembers(Members):
 
     coder: Hashing
     type = "int64"
-    says = "none of them missing"
 
     def feed(self, members: Column) -> NDArray:
         integers, missing = as_integers(members)
@@ -354,7 +353,8 @@ class CodedMembers(Members):
 
     coder: Coded
     type = "int64"
-    says = "codes"
+    says = "members, as codes"
+    missing = 0
 
     def feed(self, members: Column) -> NDArray:
         return self.coder.codes(members).astype(np.int64)

@@ -19,7 +19,7 @@ from ..preprocessing._hashing import Hashing
 from ..preprocessing._numbers import Duration, Number, NumericKind
 from ..preprocessing._target_statistics import TargetStatistics
 from ..preprocessing._vocabulary import Vocabulary
-from ._dates import date_parts
+from ._dates import MISSING, date_parts
 from ._fields import Code, Fields, Input, Request, Source
 from ._graph import Graph
 from ._hashes import as_integers, buckets, check_hashes_integers
@@ -71,16 +71,18 @@ class SingleValue(ColumnGraph):
 
     Attributes
     ----------
-    type, says : str
+    type, says, missing
         Of its input.
     """
 
     type: str
     says: ClassVar[str] = "value"
+    missing: ClassVar[Any] = None
 
     @property
     def inputs(self) -> list[Input]:
-        return [Input(self.name, self.type, masked=self.masked, says=self.says)]
+        missing = float("nan") if self.type == "double" else self.missing
+        return [Input(self.name, self.type, 1, self.masked, self.says, missing)]
 
     @property
     def masked(self) -> bool:
@@ -150,6 +152,7 @@ class CodedColumn(SingleValue):
     kind: Coded
     type = "int64"
     says = "code"
+    missing = 0
     masked = False
 
     def feed(self, columns: Columns) -> Given:
@@ -210,8 +213,8 @@ class DateColumn(SingleValue):
     @property
     def inputs(self) -> list[Input]:
         clock = "the column's clocks show" if self.kind.zone is None else "UTC"
-        says = f"microseconds since 1970-01-01, {clock}; -2**63 is missing"
-        return [Input(self.name, self.type, says=says)]
+        says = f"microseconds since 1970-01-01, {clock}"
+        return [Input(self.name, self.type, says=says, missing=MISSING)]
 
     def feed(self, columns: Columns) -> Given:
         instants = columns[self.name].instants_as_in(self.kind.zone)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,6 +26,8 @@ class Input(NamedTuple):
         Whether the mask of the graph says which rows have no value.
     says : str
         What its values are, in words of the documentation.
+    missing : str, int, float or None
+        The value that stands for a missing one, where the mask does not say so.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Input(NamedTuple):
     n_axes: int = 1
     masked: bool = False
     says: str = "value"
+    missing: Any = None
 
 
 class Source(NamedTuple):

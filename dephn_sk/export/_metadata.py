@@ -54,6 +54,7 @@ def _columns(groups: Sequence[Group]) -> list[dict[str, Any]]:
             "says": one.says,
             "axes": one.n_axes,
             "shared": group.rows == 1,
+            "missing": "NaN" if one.missing != one.missing else one.missing,
             "mask": group.masked.index(one.name) if one.masked else None,
         }
         for group in groups

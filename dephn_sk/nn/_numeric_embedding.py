@@ -157,7 +157,8 @@ class NumericEmbedding(nn.Module):
     def _bins(self, x: Tensor) -> Tensor:
         """The bin of each number, (batch, n_numeric)."""
         if is_compiling():
-            return (x.unsqueeze(-1) >= self.edges).sum(-1)
+            # engines add floats several times as fast as integers
+            return (x.unsqueeze(-1) >= self.edges).to(x.dtype).sum(-1).long()
         return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
 
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
