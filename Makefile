@@ -15,6 +15,7 @@ CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
 PROJECT := $(if $(WHEEL),"$$(echo dist/*.whl)[test]",-e ".[test]")
 JOBS := 2
+ORT_WEB := 1.30.0
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
 .PHONY: demo test test-engines docs dist test-versions clean
@@ -38,7 +39,8 @@ test: $(INSTALLED)
 		$(if $(WHEEL),tests --pyargs dephn_sk)
 
 test-engines: $(INSTALLED)
-	npm install --prefix tests/engines --no-audit --no-fund --ignore-scripts --silent
+	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
+		--silent onnxruntime-web@$(ORT_WEB)
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/export/test_engines.py
 
 $(VENV)/.documented: $(INSTALLED)
@@ -69,4 +71,4 @@ endef
 
 clean:
 	rm -rf .venv* dist demo_output .pytest_cache .ruff_cache .mypy_cache .hypothesis
-	rm -rf tests/engines/node_modules docs/_build docs/auto_examples docs/generated
+	rm -rf docs/_build docs/auto_examples docs/generated

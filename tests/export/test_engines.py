@@ -18,9 +18,9 @@ from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.calibration import TaskCalibrator
 from dephn_sk.export import feed, to_onnx
 
-ENGINES = Path(__file__).parents[1] / "engines"
+PACKAGES = Path(__file__).parents[2] / ".venv-node"
 pytestmark = pytest.mark.skipif(
-    not shutil.which("node") or not (ENGINES / "node_modules").is_dir(),
+    not shutil.which("node") or not (PACKAGES / "node_modules").is_dir(),
     reason="of `make test-engines`",
 )
 
@@ -44,10 +44,9 @@ def run_in_node(model, given, folder):
     paths = [folder / name for name in ("model.onnx", "in.json", "out.json")]
     paths[0].write_bytes(model.SerializeToString())
     paths[1].write_text(as_json(given))
-    command = ["node", "run_graph.mjs", *map(str, paths)]
-    done = subprocess.run(
-        command, cwd=ENGINES, capture_output=True, text=True, check=False
-    )
+    script = Path(__file__).with_name("run_graph.mjs")
+    command = ["node", *map(str, (script, PACKAGES, *paths))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = json.loads(paths[2].read_text())
     return {

@@ -1,4 +1,4 @@
-"""The server of docs/serving is right under load, and names the column that is wrong."""
+"""The server of docs/serving is right under load, and names a column that is wrong."""
 
 from __future__ import annotations
 

@@ -1,9 +1,10 @@
-// Runs a graph in WebAssembly: node run_graph.mjs MODEL INPUTS OUTPUTS
+// Runs a graph in WebAssembly: node run_graph.mjs PACKAGES MODEL INPUTS OUTPUTS
 //
+// PACKAGES is a folder in which onnxruntime-web is installed.
 // INPUTS and OUTPUTS are JSON texts, name -> {type, dims, data}. Integers are texts,
 // since numbers of JavaScript hold 53 bits; null is NaN.
 import { readFileSync, writeFileSync } from "node:fs";
-import * as ort from "onnxruntime-web";
+import { createRequire } from "node:module";
 
 const arrays = {
   string: (data) => data,
@@ -14,7 +15,8 @@ const arrays = {
   float64: (data) => Float64Array.from(data, (x) => x ?? NaN),
 };
 
-const [model, inputs, outputs] = process.argv.slice(2);
+const [packages, model, inputs, outputs] = process.argv.slice(2);
+const ort = createRequire(`${packages}/`)("onnxruntime-web");
 ort.env.wasm.numThreads = 1;
 const session = await ort.InferenceSession.create(readFileSync(model));
 const feeds = {};
