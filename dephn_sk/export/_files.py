@@ -3,42 +3,67 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 LIMIT = 2**31 - 2**24  # bytes of one file, with room for all but the tables
 SMALL = 2**16  # tensors of fewer bytes stay in the first file
+_PAGE = 4096  # so that an engine can map a table into memory
 
 
-def save(model: Any, path: Any) -> None:
-    """Write a model; what is there is replaced only when all is written."""
-    import onnx
+def set_aside(tensors: Iterable[Any], path: Any) -> list[bytes]:
+    """Take the large tensors out of a model that is too large for one file.
 
-    path = Path(path)
-    if size_of(model) < LIMIT:
-        _replace(path, lambda new: onnx.save_model(model, new))
-        return
-    data = path.name + ".data"
-    new = path.with_name(path.name + ".new")
-    onnx.save_model(
-        model,
-        new,
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location=data,
-        size_threshold=SMALL,
-    )
-    os.replace(new, path)
-    # the model in memory is whole again
-    onnx.load_external_data_for_model(model, str(path.parent))
+    Parameters
+    ----------
+    tensors : iterable of onnx.TensorProto
+        All of the model's; the large ones refer to a second file afterwards.
+    path : path-like or None
+        Of the model.
+
+    Returns
+    -------
+    list of bytes
+        What the second file holds, one after the other; nothing where there is none.
+    """
+    from onnx.external_data_helper import set_external_data
+
+    tensors = [one for one in tensors if one.HasField("raw_data")]
+    size = sum(len(one.raw_data) for one in tensors)
+    if size < LIMIT:
+        return []
+    if path is None:
+        raise ValueError(
+            f"The model has {size:,} bytes, and ONNX holds at most 2 GiB in one "
+            "object. Give a path, beside which the tables are written."
+        )
+    parts, offset = [], 0
+    for one in tensors:
+        if len(one.raw_data) >= SMALL:
+            data = one.raw_data
+            set_external_data(one, _beside(path).name, offset, len(data))
+            one.ClearField("raw_data")
+            parts += [data, bytes(-len(data) % _PAGE)]
+            offset += len(data) + len(parts[-1])
+    return parts
 
 
-def size_of(model: Any) -> int:
-    """Bytes of a model's tensors."""
-    return sum(len(one.raw_data) for one in model.graph.initializer)
+def save(model: Any, path: Any, parts: list[bytes]) -> None:
+    """Write a model, and what was set aside; files are replaced when all is written."""
+    written = {Path(path): [model.SerializeToString()]}
+    if parts:
+        written[_beside(path)] = parts
+    for file, data in written.items():
+        with _new(file).open("wb") as opened:
+            opened.writelines(data)
+    for file in reversed(written):
+        os.replace(_new(file), file)
 
 
-def _replace(path: Path, write: Any) -> None:
-    new = path.with_name(path.name + ".new")
-    write(new)
-    os.replace(new, path)
+def _beside(path: Any) -> Path:
+    return Path(f"{os.fspath(path)}.data")
+
+
+def _new(file: Path) -> Path:
+    return file.with_name(f"{file.name}.new")

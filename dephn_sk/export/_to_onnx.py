@@ -10,7 +10,7 @@ from ._assembly import logits, merged, outputs
 from ._bags import SPLIT_OPSET
 from ._chain import Chain
 from ._encoded import encoded_inputs
-from ._files import save
+from ._files import save, set_aside
 from ._graph import Graph
 from ._half import halve_tables
 from ._inputs import add_inputs, check_inputs, groups_of, raw_fields
@@ -46,7 +46,7 @@ def to_onnx(
         one, a search, or a :class:`~dephn_sk.calibration.TaskCalibrator` around it.
     path : path-like, default=None
         Where to write the graph. Above 2 GiB, the tables go to a second file beside it,
-        named like it with ``.data``.
+        named like it with ``.data``, to which the returned model refers, too.
     inputs : {"raw", "user+items", "encoded"}, default="raw"
         ``"raw"``: an input for each column, as in the table that was fitted.
         ``"user+items"``: the same, but the columns of `shared` have one row for all
@@ -127,9 +127,10 @@ def to_onnx(
     if tables == "float16":
         halve_tables(graph, chain.final.network_)
     about = described(chain, inputs, groups, given, opset, tables)
+    parts = set_aside(graph.initializers, path)
     model = graph.model(dephn_sk=json.dumps(about))
     if path is not None:
-        save(model, path)
+        save(model, path, parts)
     return model
 
 

@@ -244,22 +244,20 @@ def test_a_table_is_stored_once(fitted, exported):
 
 
 def test_a_model_too_large_for_one_file_is_two(shared_bottom, tmp_path, monkeypatch):
-    one = tmp_path / "one.onnx"
+    one, two = tmp_path / "one.onnx", tmp_path / "two.onnx"
     model = to_onnx(shared_bottom, one)
     assert [path.name for path in tmp_path.iterdir()] == ["one.onnx"]
     assert one.read_bytes() == model.SerializeToString()
     monkeypatch.setattr(_files, "LIMIT", 100)
     monkeypatch.setattr(_files, "SMALL", 100)
-    again = to_onnx(shared_bottom, tmp_path / "two.onnx")
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "one.onnx",
-        "two.onnx",
-        "two.onnx.data",
-    }
-    assert (tmp_path / "two.onnx").stat().st_size < one.stat().st_size
-    loaded = onnx.load(tmp_path / "two.onnx")
-    for model in (loaded, again):
-        assert_predicts(model, shared_bottom, NARROW_ROWS)
+    with pytest.raises(ValueError, match="Give a path"):
+        to_onnx(shared_bottom)
+    to_onnx(shared_bottom, two)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {"one.onnx", "two.onnx", "two.onnx.data"}
+    assert two.stat().st_size < one.stat().st_size
+    onnx.checker.check_model(two, full_check=True)
+    assert_predicts(onnx.load(two), shared_bottom, NARROW_ROWS)
 
 
 def test_nothing_is_written_where_something_is_refused(tmp_path):
