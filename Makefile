@@ -1,6 +1,7 @@
 # make demo: train on an embedded data set, print a table, draw two pictures
 # make test: style, types, and all tests
 # make test WHEEL=1: the same, but the tests run on the wheel, in an environment of its own
+# make test-engines: graphs without Python, in WebAssembly under Node
 # make docs: the documentation, into docs/_build/html
 # make dist: the sdist, and the wheel that is built from it, into dist
 # make test-versions: the tests on the oldest versions that pyproject.toml allows, on the
@@ -14,9 +15,10 @@ CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
 PROJECT := $(if $(WHEEL),"$$(echo dist/*.whl)[test]",-e ".[test]")
 JOBS := 2
+ORT_WEB := 1.30.0
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
-.PHONY: demo test docs dist test-versions clean
+.PHONY: demo test test-engines docs dist test-versions clean
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist)
 	$(PYTHON) -m venv $(if $(WHEEL),--clear) $(VENV)
@@ -35,6 +37,11 @@ test: $(INSTALLED)
 	$(VENV)/bin/mypy
 	OMP_NUM_THREADS=1 DEPHN_SK_WHEEL=$(WHEEL) $(VENV)/bin/pytest -n $(JOBS) \
 		$(if $(WHEEL),tests --pyargs dephn_sk)
+
+test-engines: $(INSTALLED)
+	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
+		--silent onnxruntime-web@$(ORT_WEB)
+	OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/export/test_engines.py
 
 $(VENV)/.documented: $(INSTALLED)
 	$(RUN) $(PIP) -c $(CONSTRAINTS) -e ".[docs]"

@@ -14,6 +14,7 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "skorch", "scikit-learn", "numpy", "lightgbm", "catboost")
+PACKAGES += ("onnxruntime",)
 
 
 def environment() -> dict:

@@ -1,4 +1,4 @@
-"""How long does predict_proba of one row take, beside boosted trees?
+"""How long do one row and a thousand take: predict_proba, its graph, boosted trees?
 
     python benchmarks/bench_latency.py --data FOLDER
     python benchmarks/bench_latency.py --rows 1000 --rounds 3
@@ -6,6 +6,8 @@
 FOLDER holds census/; without it, rows of ``make_behavior_log``. Everything is fitted
 first; then all entries take turns, 20 calls at a time. Medians over the rounds of the
 milliseconds of processor for a call, and medians of the rounds' ratios to the trees.
+The graph is that of ``export.to_onnx``, run by onnxruntime with one thread on the raw
+values; LightGBM has a model for each task, with one thread too.
 """
 
 from __future__ import annotations
@@ -14,8 +16,11 @@ import argparse
 import time
 
 import numpy as np
+import onnxruntime
+import pandas as pd
 import torch
 from _report import RESULTS, Results, environment
+from lightgbm import LGBMClassifier
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.pipeline import make_pipeline
@@ -23,6 +28,7 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.datasets import load_census_income, make_behavior_log
+from dephn_sk.export import feed, to_onnx
 from dephn_sk.preprocessing import FieldEncoder
 
 TREES = "OrdinalEncoder, HistGradientBoosting, one task"
@@ -37,31 +43,72 @@ def main(options) -> None:
     else:
         log = make_behavior_log(options.rows, random_state=0)
         X, y = log.data, log.target
-    one = X.iloc[[0]]
     text = make_column_selector(dtype_include=["object", "category", "string"])
     ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     trees = make_pipeline(
         make_column_transformer((ordinal, text), remainder="passthrough"),
         HistGradientBoostingClassifier(random_state=0),
     ).fit(X, y.iloc[:, 0])
-    ours = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    alone = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0).fit(X, y)
+    graph = session_of(alone)
+    forests, categories = boosted(X, y)
+    results = Results(options.output, ("data", "request", "entry"))
+    for request in (1, 1000):
+        rows, own = X.iloc[:request], categories.iloc[:request]
+        given = feed(alone, rows)
+        entries = {
+            TREES: lambda rows=rows: trees.predict_proba(rows),
+            "LightGBM, every task": lambda own=own: [
+                forest.predict_proba(own) for forest in forests
+            ],
+            "DEPHN, from a frame": lambda rows=rows: alone.predict_proba(rows),
+            "DEPHN, its graph": lambda given=given: graph.run(None, given),
+        }
+        if request == 1:
+            entries |= encoded_entries(X, y)
+        measure(entries, request, options, results)
+
+
+def session_of(model) -> onnxruntime.InferenceSession:
+    """The model's graph, to be run with one thread."""
+    threads = onnxruntime.SessionOptions()
+    threads.intra_op_num_threads = 1
+    graph = to_onnx(model).SerializeToString()
+    return onnxruntime.InferenceSession(graph, threads)
+
+
+def boosted(X, y) -> tuple[list, pd.DataFrame]:
+    """A LightGBM model for each task, and the table as they take it."""
+    text = [name for name in X if X[name].dtype.kind not in "iufb"]
+    table = X.astype(dict.fromkeys(text, "category"))
+    forests = []
+    for name in y:
+        known = y[name].notna()
+        forest = LGBMClassifier(n_jobs=1, verbose=-1, random_state=0)
+        forests.append(forest.fit(table[known], y.loc[known, name]))
+    return forests, table
+
+
+def encoded_entries(X, y) -> dict:
+    """One row that was encoded before, or by a step of a Pipeline."""
+    one, ours = X.iloc[[0]], DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
     pipeline = make_pipeline(FieldEncoder(), ours).fit(X, y)
-    fields = FieldEncoder().fit(X)
-    codes = fields.encode(X)
+    codes = FieldEncoder().fit(X).encode(X)
     matrix = np.hstack([codes.codes, codes.numbers])
     kinds = [True] * codes.codes.shape[1] + [False] * codes.numbers.shape[1]
     encoded = DEPHNMultiTaskClassifier(
         max_epochs=1, random_state=0, categorical_features=kinds
     ).fit(matrix, y)
-    alone = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0).fit(X, y)
     frame = pipeline[0].transform(one)
-    entries = {
-        TREES: lambda: trees.predict_proba(one),
+    return {
         "FieldEncoder, DEPHN, from a frame": lambda: pipeline.predict_proba(one),
-        "DEPHN, from a frame": lambda: alone.predict_proba(one),
         "DEPHN, from an encoded frame": lambda: ours.predict_proba(frame),
         "DEPHN, from an encoded matrix": lambda: encoded.predict_proba(matrix[:1]),
     }
+
+
+def measure(entries: dict, request: int, options, results: Results) -> None:
+    """Let the entries take turns; print and keep a row of each."""
     seconds: dict = {name: [] for name in entries}
     for turn in range(options.rounds + 1):  # the first one warms up
         for name, call in entries.items():
@@ -70,15 +117,16 @@ def main(options) -> None:
                 call()
             if turn:
                 seconds[name].append((time.process_time() - start) / CALLS)
-    results = Results(options.output, ("data", "entry"))
     first = np.array(seconds[TREES])
-    for name, took in seconds.items():
-        ratio = float(np.median(np.array(took) / first))
-        milliseconds = 1e3 * float(np.median(took))
-        print(f"{name:50}{milliseconds:8.2f} ms{ratio:8.2f} of the trees'")
-        row = {"entry": name, "cpu_ms": milliseconds, "ratio": ratio}
-        row["data"] = "census" if options.data else "simulated"
-        results.add({**row, "rows": len(X), "rounds": options.rounds, **environment()})
+    for name, each in seconds.items():
+        ratio = float(np.median(np.array(each) / first))
+        milliseconds = 1e3 * float(np.median(each))
+        took = f"{milliseconds:8.3f} ms{ratio:8.3f} of the trees'"
+        print(f"{request:5} rows, {name:50}{took}")
+        row = {"entry": name, "request": request, "cpu_ms": milliseconds}
+        row |= {"ratio": ratio, "data": "census" if options.data else "simulated"}
+        row |= {"rows": options.rows, "rounds": options.rounds}
+        results.add({**row, **environment()})
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import dephn_sk
 
 ROOT = Path(dephn_sk.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "skops"}
+OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "skops", "onnx", "onnxscript"}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
 
@@ -43,6 +43,8 @@ HOUSE: dict[str, set[str]] = {
     "calibration": {"tasks", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
+    # translates each noun, and takes estimators and calibrators apart
+    "export": {"_estimator", "calibration", *NETWORK},
     # files, which hold all that is above them
     "storage": {
         *("_dephn", "baselines", "calibration", "metrics", "model_selection"),
@@ -50,11 +52,12 @@ HOUSE: dict[str, set[str]] = {
     },
     "__init__": {"_dephn", "_estimator", "model_selection", "storage", "tasks"},
 }
-# within functions alone: what a notebook shows, a file, and the version of a pickle
+# within functions alone: what a notebook shows, a file, and the version of a file
 LATE = {
     "_estimator": {"inspection", "storage"},
     "_compat": {"__version__", "storage"},
     "storage": {"__version__", "inspection"},
+    "export": {"__version__"},
 }
 MOST_FILES, MOST_LINES = 8, 50
 SHORT = {"_estimator.py": 300}
@@ -324,6 +327,7 @@ NETWORKS |= {"own_network", "net_", "named_modules", "children"}
 ABOVE_NN = [
     *in_folder("training"),
     *in_folder("inspection"),
+    *in_folder("export"),
     *in_folder("baselines"),
     *sorted(ROOT.glob("*.py")),
 ]

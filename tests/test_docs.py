@@ -98,6 +98,9 @@ def test_every_relative_link_and_picture_is_there(page):
 def test_the_code_of_a_page_gives_what_the_page_says(page):
     pytest.importorskip("pandas")
     code = "\n".join(re.findall(r"```pycon\n(.*?)```", page.read_text(), re.S))
+    if "to_onnx" in code:
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
     test = doctest.DocTestParser().get_doctest(code, {}, page.name, str(page), 0)
     flags = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
     assert not doctest.DocTestRunner(optionflags=flags).run(test).failed

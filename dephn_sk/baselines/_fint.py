@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from ..nn import FieldEmbedding, GroupedLinear
 from ..nn._linear import uniform
@@ -88,8 +89,11 @@ class FINT(SingleTaskNetwork):
 
     def _logits(self, fields: Tensor) -> Tensor:
         kept = (1 + len(self.interactions)) * self.embedding.width
-        blocks = row_blocks(len(fields), kept, fields)
-        x = torch.cat([self._interact(fields[rows]) for rows in blocks])
+        if is_compiling():
+            x = self._interact(fields)
+        else:
+            blocks = row_blocks(len(fields), kept, fields)
+            x = torch.cat([self._interact(fields[rows]) for rows in blocks])
         return self.output(self.deep(x))[0]
 
     def _interact(self, fields: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from .._parameters import parameter
 from ..nn import FieldEmbedding, GroupedLinear
@@ -46,6 +47,8 @@ class CINLayer(nn.Module):
         self.weight = uniform(*shape, fan_in=fan_in, generator=generator)
 
     def forward(self, x0: Tensor, x: Tensor) -> Tensor:
+        if is_compiling():
+            return self.reference(x0, x)
         below, raw = x.flatten(0, 1).unsqueeze(2), x0.flatten(0, 1).unsqueeze(1)
         weight = self.weight.flatten(0, 1)
         maps = [

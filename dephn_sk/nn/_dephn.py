@@ -107,7 +107,7 @@ class HeterogeneousInteraction(nn.Module):
         pairs = zip(self.public, self.projections, strict=True)
         shared = [project(experts(public)) for experts, project in pairs]
         if not shared:
-            shared = [public.new_zeros(0, len(public), self.width)]
+            shared = [public.new_zeros(0, public.shape[0], self.width)]
         own = [experts(x) for experts, x in zip(self.private, private, strict=True)]
         return shared[0] if len(shared) == 1 else torch.cat(shared), own
 

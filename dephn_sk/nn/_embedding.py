@@ -30,6 +30,17 @@ class Members(NamedTuple):
     weights: Tensor | None = None
 
 
+class PaddedMembers(NamedTuple):
+    """The members of one multi-valued field as a rectangle, which a graph can take.
+
+    ``codes`` and ``weights`` (or None) of shape (batch, most): a row with fewer members
+    ends in codes of -1. A single row stands for all rows of the batch.
+    """
+
+    codes: Tensor
+    weights: Tensor | None = None
+
+
 class FieldEmbedding(nn.Module):
     r"""Embed categorical, numeric and multi-valued fields, :math:`E`.
 
@@ -37,7 +48,7 @@ class FieldEmbedding(nn.Module):
     own offset into it: one gather, one optimizer state.
 
     Shape: ``codes (batch, n_categorical)``, ``numbers (batch, n_numeric)``, ``bags``
-    one :class:`Members` for each multi-valued field
+    one :class:`Members` or :class:`PaddedMembers` for each multi-valued field
     -> ``(batch, n_fields, dim)``, fields in that order; with plain numbers, which have
     no vectors, ``(batch, width)``
 
@@ -186,7 +197,10 @@ class FieldEmbedding(nn.Module):
         return torch.cat(sums, dim=-1)
 
     def forward(
-        self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Members | PaddedMembers] = (),
     ) -> Tensor:
         rows = self.unseen(codes) + self.offsets[: self.n_categorical]
         parts = [take_rows(self.table, rows, sparse=self.sparse)]
@@ -194,14 +208,19 @@ class FieldEmbedding(nn.Module):
             parts.append(self.numeric(numbers))
         starts = self.offsets[self.n_categorical :]
         for start, bag, mode in zip(starts, bags, self.bag_modes, strict=True):
-            parts.append(self._pool(start, bag, mode).unsqueeze(1))
+            pooled = self._pool(start, bag, mode).unsqueeze(1)
+            if isinstance(bag, PaddedMembers) and bag.codes.shape[0] == 1:
+                pooled = pooled.expand(rows.shape[0], -1, -1)
+            parts.append(pooled)
         if isinstance(self.numeric, PlainNumbers):
             parts = [part.flatten(1) for part in parts]
         fields = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return self.dropout(fields)
 
-    def _pool(self, start: Tensor, bag: Members, mode: str) -> Tensor:
+    def _pool(self, start: Tensor, bag: Members | PaddedMembers, mode: str) -> Tensor:
         """One multi-valued field, (batch, dim)."""
+        if isinstance(bag, PaddedMembers):
+            return self._pool_padded(start, bag, mode)
         weights = bag.weights
         if weights is not None and mode == "mean":
             lengths = bag.offsets.diff()
@@ -218,6 +237,22 @@ class FieldEmbedding(nn.Module):
             include_last_offset=True,
             sparse=self.sparse,
         )
+
+    def _pool_padded(self, start: Tensor, bag: PaddedMembers, mode: str) -> Tensor:
+        """The same by the plain equations: of a mean, the sum over the weights' sum."""
+        codes, weights = bag
+        if mode == "max":  # of no members, too
+            codes = nn.functional.pad(codes, (0, 1), value=-1)
+        there = codes >= 0
+        rows = take_rows(self.table, codes.clamp(min=0) + start)
+        if mode == "max":
+            highest = rows.masked_fill(~there.unsqueeze(-1), -torch.inf).amax(1)
+            return highest.masked_fill(~there.any(1, keepdim=True), 0.0)
+        factors = there.to(rows) if weights is None else weights.masked_fill(~there, 0)
+        if mode == "mean":
+            total = factors.sum(1, keepdim=True)
+            factors = factors / total.masked_fill(total == 0, 1.0)
+        return (rows * factors.unsqueeze(-1)).sum(1)
 
     @torch.no_grad()
     def grow(

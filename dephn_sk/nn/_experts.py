@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from ._cross_stack import CrossStack
 from ._dropout import Dropout
@@ -210,6 +211,8 @@ class CrossInteraction(nn.Module):
         )
 
     def forward(self, fields: Tensor) -> Tensor:
+        if is_compiling():
+            return self.reference(fields)
         x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
         parameters = [p for x in self.layers for p in cast(CrossLayer, x).folded()]
         return CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
@@ -275,6 +278,8 @@ class FieldInteraction(nn.Module):
         )
 
     def forward(self, fields: Tensor) -> Tensor:
+        if is_compiling():
+            return self.reference(fields)
         fields = fields.expand(self.n_experts, -1, -1, -1)
         parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
         return FieldStack.apply(fields, *parameters).flatten(2)

@@ -72,7 +72,7 @@ class GroupedLinear(nn.Module):
             weight = self.weight.reshape(width, n_groups * out)
             bias = None if self.bias is None else self.bias.reshape(-1)
             y = x @ weight if bias is None else torch.addmm(bias, x, weight)
-            return y.reshape(len(x), n_groups, out).transpose(0, 1)
+            return y.reshape(x.shape[0], n_groups, out).transpose(0, 1)
         weight = self.weight.transpose(0, 1)
         if self.bias is None:
             return torch.bmm(x, weight)

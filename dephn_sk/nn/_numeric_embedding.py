@@ -6,6 +6,7 @@ from functools import partial, reduce
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 from torch.nn.utils.rnn import pad_sequence
 
 from ._linear import normal, uniform
@@ -153,6 +154,13 @@ class NumericEmbedding(nn.Module):
         missing = missing.repeat(1, len(vectors)).unsqueeze(-1)
         return torch.where(missing, self.missing, embedded)
 
+    def _bins(self, x: Tensor) -> Tensor:
+        """The bin of each number, (batch, n_numeric)."""
+        if is_compiling():
+            # engines add floats several times as fast as integers
+            return (x.unsqueeze(-1) >= self.edges).to(x.dtype).sum(-1).long()
+        return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
+
     def _parts(self, x: Tensor) -> dict[str, Tensor]:
         """Each part of all numbers, (batch, n_numeric, dim).
 
@@ -168,8 +176,7 @@ class NumericEmbedding(nn.Module):
             part["periodic"] = waves.transpose(0, 1)
         if "bins" not in self.parts and "piecewise-linear" not in self.parts:
             return part
-        bins = torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
-        rows = bins + self.offsets
+        rows = self._bins(x) + self.offsets
         if "piecewise-linear" not in self.parts:
             part["bins"] = take_rows(self.bins, rows)
             return part

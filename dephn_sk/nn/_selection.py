@@ -5,6 +5,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 from ._attention import BlockAttention
 from ._choice import check_choice
@@ -51,15 +52,18 @@ class FieldAttention(nn.Module):
         self.output = uniform(dim, dim, fan_in=dim, generator=generator)
 
     def forward(self, fields: Tensor) -> Tensor:
+        if is_compiling():
+            return self.reference(fields)
         # the softmax needs the precision of the fields
         with torch.autocast(fields.device.type, enabled=False):
             return BlockAttention.apply(fields, *self.folded())
 
     def reference(self, fields: Tensor) -> Tensor:
-        """The equation, head by head and row by row as torch computes it."""
+        """The equation, head by head."""
         heads = (fields @ self.projections).unflatten(-1, (3, self.n_heads, -1))
         query, key, value = heads.permute(2, 0, 3, 1, 4)
-        mixed = nn.functional.scaled_dot_product_attention(query, key, value)
+        scores = query @ key.transpose(-1, -2) * key.shape[-1] ** -0.5
+        mixed = scores.softmax(-1) @ value
         return mixed.transpose(1, 2).flatten(2) @ self.output
 
     def folded(self) -> tuple[Tensor, Tensor]:
@@ -104,6 +108,8 @@ class SoftSelectionGate(nn.Module):
         self.logit = nn.Parameter(torch.zeros(shape))
 
     def forward(self, fields: Tensor, attended: Tensor) -> Tensor:
+        if is_compiling():
+            return self.reference(fields, attended)
         (mixed,) = Mixtures.apply(fields, attended, self.logit.sigmoid())
         return mixed
 
@@ -168,6 +174,8 @@ class FieldSelection(nn.Module):
         )
 
     def forward(self, fields: Tensor) -> tuple[Tensor, list[Tensor]]:
+        if is_compiling():
+            return self.reference(fields)
         attended = [attend(fields) for attend in self.attention] or [fields]
         if not self.gates:
             selected = attended * self.n_structures

@@ -114,7 +114,9 @@ class GatedLinear(nn.Module):
     def forward(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
     ) -> Tensor:
-        x = self._public_product(branches, gates) + self.bias
+        x: Tensor = self.bias
+        if len(self.public):  # a product of no branches is none that a graph can take
+            x = self._public_product(branches, gates) + x
         for own in self._private_terms(private):
             x = x + own.sum(1)
         return x
@@ -125,7 +127,7 @@ class GatedLinear(nn.Module):
             # W (G x) = (W G) x: gates that no row changes scale the weights instead
             weight = self.public * gates.T[:, None, :, None]
             x = branches.flatten(1) @ weight.flatten(2).flatten(0, 1)
-            return x.reshape(len(x), self.n_tasks, -1).transpose(0, 1)
+            return x.reshape(x.shape[0], self.n_tasks, -1).transpose(0, 1)
         gated = gates.transpose(0, 1).unsqueeze(-1) * branches
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)

@@ -1,0 +1,80 @@
+"""Estimator by kind of column by calibrator, from raw rows to probabilities.
+
+All estimators with DEPHN_SK_FULL=1, the quickest to trace otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+
+import numpy as np
+import pytest
+from _graphs import run
+from _kinds_of_columns import ROWS, SMALL, X, Y, encoder
+from scipy.special import logit
+
+from dephn_sk import DEPHNMultiTaskClassifier, baselines
+from dephn_sk.calibration import TaskCalibrator
+from dephn_sk.export import _assembly, feed, to_onnx
+
+METHODS = ["sigmoid", "isotonic", "temperature"]
+ESTIMATORS = {
+    "DEPHN": DEPHNMultiTaskClassifier,
+    "paper": DEPHNMultiTaskClassifier.paper_configuration,
+    **{
+        name: getattr(baselines, name)
+        for name in baselines.__all__
+        if name.endswith("Classifier")
+    },
+}
+QUICK = ["MMoEClassifier"]
+
+
+@pytest.fixture(
+    scope="module", params=ESTIMATORS if os.environ.get("DEPHN_SK_FULL") else QUICK
+)
+def fitted(request):
+    """An estimator fitted to all kinds of columns; its network is traced once."""
+    traced = cache(lambda *given: _assembly_network_graph(*given))
+    patch = pytest.MonkeyPatch()
+    patch.setattr(_assembly, "network_graph", _copied(traced))
+    yield ESTIMATORS[request.param](**{**SMALL, "encoder": encoder()}).fit(X, Y)
+    patch.undo()
+
+
+_assembly_network_graph = _assembly.network_graph
+
+
+def _copied(traced):
+    """A trace again and again; whoever takes it may change it."""
+
+    def network_graph(network, n_codes, n_numbers, bags, opset):
+        kept = traced(network, n_codes, n_numbers, tuple(bags), opset)
+        copy = type(kept)()
+        copy.CopyFrom(kept)
+        return copy
+
+    return network_graph
+
+
+def test_probabilities(fitted):
+    found = run(to_onnx(fitted), feed(fitted, ROWS))["probabilities"]
+    wanted = fitted.predict_proba(ROWS)
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_calibrated_probabilities(fitted, method):
+    """As exact as float32 gives the logits, whose rounding a slope multiplies."""
+    if method == "temperature":
+        pytest.importorskip("sklearn", minversion="1.8")
+    calibrator = TaskCalibrator(fitted, method=method).fit(X, Y)
+    found = run(to_onnx(calibrator), feed(calibrator, ROWS))["probabilities"]
+    odds = logit(fitted.predict_proba(ROWS))
+    for t, one in enumerate(calibrator.calibrators_):
+        around = (one.predict_proba(odds[:, t] + e)[:, 1] for e in (-1e-5, 0, 1e-5))
+        around = np.stack(list(around))
+        low, high = around.min(axis=0), around.max(axis=0)
+        assert np.all(low * (1 - 1e-6) - 1e-7 <= found[:, t])
+        assert np.all(found[:, t] <= high * (1 + 1e-6) + 1e-7)
