@@ -12,7 +12,7 @@ import pytest
 import dephn_sk
 
 # of each configuration; 10 make the 120 of `python tests/storage/_kills.py`
-KILLS = os.environ.get("DEPHN_SK_KILLS", "2")
+KILLS = os.environ.get("DEPHN_SK_KILLS", "1")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="a platform without fork")
