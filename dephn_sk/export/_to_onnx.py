@@ -42,8 +42,9 @@ def to_onnx(
     Parameters
     ----------
     estimator : estimator
-        A fitted classifier of this library; or a Pipeline of :class:`FieldEncoder` and
-        one, a search, or a :class:`~dephn_sk.calibration.TaskCalibrator` around it.
+        A fitted classifier of this library; or a Pipeline of
+        :class:`~dephn_sk.preprocessing.FieldEncoder` and one, a search, or a
+        :class:`~dephn_sk.calibration.TaskCalibrator` around it.
     path : path-like, default=None
         Where to write the graph. Above 2 GiB, the tables go to a second file beside it,
         named like it with ``.data``, to which the returned model refers, too.

@@ -6,7 +6,6 @@ All estimators with DEPHN_SK_FULL=1, the quickest to trace otherwise.
 from __future__ import annotations
 
 import os
-from functools import cache
 
 import numpy as np
 import pytest
@@ -16,7 +15,7 @@ from scipy.special import logit
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.calibration import TaskCalibrator
-from dephn_sk.export import _assembly, feed, to_onnx
+from dephn_sk.export import feed, to_onnx
 
 METHODS = ["sigmoid", "isotonic", "temperature"]
 ESTIMATORS = {
@@ -35,27 +34,7 @@ QUICK = ["MMoEClassifier"]
     scope="module", params=ESTIMATORS if os.environ.get("DEPHN_SK_FULL") else QUICK
 )
 def fitted(request):
-    """An estimator fitted to all kinds of columns; its network is traced once."""
-    traced = cache(lambda *given: _assembly_network_graph(*given))
-    patch = pytest.MonkeyPatch()
-    patch.setattr(_assembly, "network_graph", _copied(traced))
-    yield ESTIMATORS[request.param](**{**SMALL, "encoder": encoder()}).fit(X, Y)
-    patch.undo()
-
-
-_assembly_network_graph = _assembly.network_graph
-
-
-def _copied(traced):
-    """A trace again and again; whoever takes it may change it."""
-
-    def network_graph(network, n_codes, n_numbers, bags, opset):
-        kept = traced(network, n_codes, n_numbers, tuple(bags), opset)
-        copy = type(kept)()
-        copy.CopyFrom(kept)
-        return copy
-
-    return network_graph
+    return ESTIMATORS[request.param](**{**SMALL, "encoder": encoder()}).fit(X, Y)
 
 
 def test_probabilities(fitted):
