@@ -98,7 +98,7 @@ def pickle_load(path: Path):
 
 def entries(model) -> dict:
     """What writes, and what reads it: for prediction, and for training."""
-    trimmed = copy.deepcopy(model).trim()
+    trimmed = copy.copy(model).trim()
     return {
         ("prediction", "save"): (model.save, dephn_sk.load),
         ("prediction", "save, mapped"): (

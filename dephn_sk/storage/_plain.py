@@ -206,10 +206,15 @@ class _Writer:
             what = "bytes"
         elif not kinds <= {str}:
             what, listed = "objects", list(map(json.dumps, self.each(listed, place)))
-        if what != "bytes":
+        joined: Any = b"" if what == "bytes" else ""
+        joined = joined.join(listed)
+        if what != "bytes" and not joined.isascii():
             listed = [one.encode("utf-8", "surrogatepass") for one in listed]
+            joined = b"".join(listed)
+        elif what != "bytes":  # whose letters are bytes already
+            joined = joined.encode("ascii")
         ends = np.cumsum(np.fromiter(map(len, listed), np.int64, len(listed)))
-        data = np.frombuffer(b"".join(listed), dtype=np.uint8)
+        data = np.frombuffer(joined, dtype=np.uint8)
         names = [self.add(data, place), self.add(ends, (*place, "ends"))]
         shape = [] if values.ndim == 1 else [list(values.shape)]
         return {f"${what}": [*names, *shape]}
@@ -353,7 +358,7 @@ class _Reader:
             raise ModelFileError(f"A {name} cannot be made: {error}") from error
 
     def texts(self, tree: Any, depth: int) -> NDArray:
-        return self._pieces(tree, lambda one: one.decode("utf-8", "surrogatepass"))
+        return self._pieces(tree, None)
 
     def byte_strings(self, tree: Any, depth: int) -> NDArray:
         return self._pieces(tree, bytes)
@@ -361,7 +366,7 @@ class _Reader:
     def objects(self, tree: Any, depth: int) -> NDArray:
         return self._pieces(tree, lambda one: self.read(json.loads(one), depth))
 
-    def _pieces(self, tree: Any, read: Callable[[bytes], Any]) -> NDArray:
+    def _pieces(self, tree: Any, read: Callable[[bytes], Any] | None) -> NDArray:
         """Objects of the bytes between offsets."""
         values, ends, *shape = tree
         if (values, ends) not in self._texts:
@@ -369,7 +374,9 @@ class _Reader:
         found = self._texts[values, ends]
         return found.reshape(shape[0]) if shape else found
 
-    def _split(self, values: str, names: str, read: Callable[[bytes], Any]) -> NDArray:
+    def _split(
+        self, values: str, names: str, read: Callable[[bytes], Any] | None
+    ) -> NDArray:
         data, ends = self.take(values), self.take(names)
         if (
             data.dtype != np.uint8
@@ -380,8 +387,12 @@ class _Reader:
         starts = np.append(0, ends)
         if np.any(starts[1:] < starts[:-1]) or starts[-1] != len(data):
             raise ModelFileError(f"The ends of the text of part {values!r} are wrong.")
-        whole, places = data.tobytes(), starts.tolist()
-        return object_array([read(whole[i:j]) for i, j in pairwise(places)])
+        whole, places = data.tobytes(), pairwise(starts.tolist())
+        if read is None and whole.isascii():  # far faster than text by text
+            text = whole.decode("ascii")
+            return object_array([text[i:j] for i, j in places])
+        read = read or _text_of
+        return object_array([read(whole[i:j]) for i, j in places])
 
     def tensor(self, tree: Any, depth: int) -> torch.Tensor:
         return torch.from_numpy(self.take(tree))
@@ -434,6 +445,10 @@ class _Reader:
     def period(self, tree: Any, depth: int) -> Any:
         pandas, (ordinal, frequency) = self.pandas(tree, depth)
         return pandas.Period(ordinal=ordinal, freq=frequency)
+
+
+def _text_of(encoded: bytes) -> str:
+    return encoded.decode("utf-8", "surrogatepass")
 
 
 def _unknown(name: str, state: Any) -> Any:
