@@ -32,7 +32,8 @@ def run(*options):
 def test_every_entry_is_measured(tmp_path):
     sizes = "--categories", 300, "--table-rows", 300, "--rounds", 1
     printed = run(*sizes, "--results", tmp_path / "file.jsonl")
-    rows = [json.loads(row) for row in (tmp_path / "file.jsonl").open()]
+    lines = (tmp_path / "file.jsonl").read_text().splitlines()
+    rows = list(map(json.loads, lines))
     assert len(rows) == 2 * 7
     assert all(row["size"] > row["weights"] for row in rows)
     assert printed.count("joblib") == 2 * 3  # two entries and a heading
