@@ -48,8 +48,8 @@ def parameters(template: Any, device: torch.device) -> dict[str, str]:
 def described(value: Any, depth: int = 0) -> str:
     """A text that is another one for another value, and holds no address.
 
-    >>> described((1, "a", None)), described(np.zeros(2))[:16]
-    ("(1, 'a', None)", 'float64 (2,) f5a')
+    >>> described((1, "a", None)), described(np.zeros(2)) == described(np.ones(2))
+    ("(1, 'a', None)", False)
     """
     deeper = functools.partial(described, depth=depth + 1)
     if value is None or isinstance(value, (bool, int, float, str, bytes)):
