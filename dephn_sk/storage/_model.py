@@ -150,7 +150,9 @@ def load(
             f"The file holds a {manifest.get('kind')!r}, and no model."
         )
     try:
-        model = restore(manifest["model"], arrays, Objects(device=device).from_state)
+        model = restore(
+            manifest["model"], arrays, Objects(device=device, mapped=mmap).from_state
+        )
         check_is_fitted(model)
         return model
     except (ModelFileError, ImportError):

@@ -92,11 +92,16 @@ class Objects:
         Whether states hold what further training goes on from.
     device : str, default=None
         Where networks shall be; None is the device of the fit, if it is there.
+    mapped : bool, default=False
+        Whether arrays are on the disk until they are used.
     """
 
-    def __init__(self, training: bool = True, device: str | None = None) -> None:
+    def __init__(
+        self, training: bool = True, device: str | None = None, mapped: bool = False
+    ) -> None:
         self.training = training
         self.device = device
+        self.mapped = mapped
 
     # ------------------------------------------------------------------- to states
 
@@ -142,7 +147,7 @@ class Objects:
         if name in _CALLBACK_NAMES:
             return _callback(_CALLBACK_NAMES[name], state)
         if name == "FittedModel":
-            return FittedModel.from_state(state, self.device)
+            return FittedModel.from_state(state, self.device, mapped=self.mapped)
         if name == "MetadataRequest":
             return _request_of(state)
         if name == "skops":

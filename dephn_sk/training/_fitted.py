@@ -69,8 +69,12 @@ class FittedModel:
         }
 
     @classmethod
-    def from_state(cls, kept: dict[str, Any], device: str | None = None) -> FittedModel:
+    def from_state(
+        cls, kept: dict[str, Any], device: str | None = None, *, mapped: bool = False
+    ) -> FittedModel:
         """The model of a :meth:`kept_state`, around its tensors; they are not copied.
+
+        Weights that are `mapped` are on the disk, and are not read here.
 
         Raises
         ------
@@ -79,6 +83,9 @@ class FittedModel:
         """
         learned = Learned.from_state(kept["learned"])
         network = learned.rebuilt(under("network", kept["training"]))
+        for name, weight in [] if mapped else network.named_parameters():
+            if (weight != weight).any():
+                raise ValueError(f"The weights {name!r} hold NaN.")
         place = device_of(device) if device else _device(learned.template.device)
         return cls._of(kept, learned, network.to(place), place)
 

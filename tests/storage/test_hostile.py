@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import os
@@ -289,3 +290,12 @@ def test_a_state_holds_no_pickled_bytes(fitted):
     for array in state["arrays"].values():
         assert array.dtype.kind != "O"
         assert b"\x80\x04\x95" not in array.tobytes()  # how a pickle begins
+
+
+def test_weights_that_are_no_numbers_are_refused(fitted, tmp_path):
+    model = copy.deepcopy(fitted)
+    with torch.no_grad():
+        model.network_.gating.values[0, 0] = np.nan
+    model.save(tmp_path / "model.zip")
+    with pytest.raises(ModelFileError, match=r"weights 'gating.values' hold NaN"):
+        dephn_sk.load(tmp_path / "model.zip")
