@@ -57,7 +57,9 @@ class NFM(FirstOrderNetwork):
         self.output = GroupedLinear(1, hidden[-1], first_order.dim, generator=generator)
 
     def _logits(self, fields: Tensor) -> Tensor:
-        pairs = (fields.sum(1).square() - fields.square().sum(1)) / 2
+        # each field with the sum of those before it: half of the square of the sum less
+        # the sum of squares, in which float32 would cancel
+        pairs = (fields[:, 1:] * fields.cumsum(1)[:, :-1]).sum(1)
         return self.output(self.deep(pairs))[0]
 
 
