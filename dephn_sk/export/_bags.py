@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -248,7 +249,7 @@ def rectangle(values: NDArray, offsets: NDArray, fill: Any = None) -> NDArray:
     return padded
 
 
-class Members:
+class Members(ABC):
     """What the members of lists are, and their codes."""
 
     type: str
@@ -258,17 +259,17 @@ class Members:
     def __init__(self, name: str, coder: Any) -> None:
         self.name, self.coder = name, coder
 
+    @abstractmethod
     def feed(self, members: Column) -> NDArray:
         """The members as values of their type."""
-        raise NotImplementedError
 
     def requests(self, members: str) -> Sequence[Request]:
         """What is to be looked up."""
         return ()
 
+    @abstractmethod
     def codes(self, graph: Graph, members: str, found: Sequence[str]) -> list[str]:
         """A code of each member, for each hash."""
-        raise NotImplementedError
 
 
 class VocabularyMembers(Members):
