@@ -96,6 +96,7 @@ def network_graph(
                 input_names=names,
                 output_names=["logits"],
                 opset_version=opset,
+                custom_translation_table=_OF_DOUBLES if dtype.itemsize > 4 else None,
                 verbose=False,
             )
         except torch.onnx.OnnxExporterError as error:
@@ -106,6 +107,17 @@ def network_graph(
             ) from error
     assert program is not None  # only where a file is written
     return program.model_proto
+
+
+def _leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
+    """The larger one of x and its part; onnxruntime has LeakyRelu for floats alone."""
+    from onnxscript import opset18
+
+    slope: Any = negative_slope
+    return opset18.Max(x, opset18.Mul(x, opset18.CastLike(slope, x)))
+
+
+_OF_DOUBLES: dict[Any, Any] = {torch.ops.aten.leaky_relu.default: _leaky_relu}
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from ._settings import Settings
 
 # Squashed numbers stay within this distance of zero.
 _BOUND = 3.0
+# Numbers of float64 that differ by less, of their size, are in one bin.
+_NEAR = 2.0**-40
 # Numbers that are not scaled are as they are up to so many times the largest seen.
 _FAR = 1000.0
 SCALINGS = ("standard", "squash", "none")
@@ -232,16 +234,23 @@ class NumericKind(ColumnKind):
         """Bin edges among each field's scaled numbers.
 
         Values are scaled and rounded to ``dtype`` as the numbers of any row are, so
-        that a number that equals an edge falls into the bin that begins there.
+        that a number that equals an edge falls into the bin that begins there. Float64
+        rounds nothing away: there, an edge lies slightly below its number, since a sine
+        or a root that is computed elsewhere differs in the last bits, and numbers that
+        differ by less are one.
         """
         edges = []
         for name, seen in self.seen.items():
             scaled = self.scales[name].apply(seen.values).astype(dtype)
-            begins = np.append(True, scaled[1:] > scaled[:-1])[: len(scaled)]
+            near = np.maximum(np.abs(scaled), 1.0) * (
+                _NEAR if dtype == "float64" else 0
+            )
+            begins = np.append(True, np.diff(scaled) > near[1:])[: len(scaled)]
             first = np.flatnonzero(begins)
             mass = np.add.reduceat(seen.mass, first) if len(first) else seen.mass
             one_bin = discrete_only and not is_discrete(mass, seen.rows, n_bins)
-            edges.append(quantile_edges(scaled[first], mass, 1 if one_bin else n_bins))
+            n_own = 1 if one_bin else n_bins
+            edges.append(quantile_edges((scaled - near / 4)[first], mass, n_own))
         return edges
 
     @property

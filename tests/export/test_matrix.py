@@ -6,6 +6,7 @@ All estimators with DEPHN_SK_FULL=1, the quickest to trace otherwise.
 from __future__ import annotations
 
 import os
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from dephn_sk.export import feed, to_onnx
 METHODS = ["sigmoid", "isotonic", "temperature"]
 ESTIMATORS = {
     "DEPHN": DEPHNMultiTaskClassifier,
+    "DEPHN in float64": partial(DEPHNMultiTaskClassifier, dtype="float64"),
     "paper": DEPHNMultiTaskClassifier.paper_configuration,
     **{
         name: getattr(baselines, name)
@@ -27,7 +29,7 @@ ESTIMATORS = {
         if name.endswith("Classifier")
     },
 }
-QUICK = ["MMoEClassifier"]
+QUICK = ["DEPHN in float64", "MMoEClassifier"]
 
 
 @pytest.fixture(
@@ -45,11 +47,15 @@ def test_probabilities(fitted):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_calibrated_probabilities(fitted, method):
-    """As exact as float32 gives the logits, whose rounding a slope multiplies."""
+    """In float32 as exact as the logits, whose rounding a slope multiplies."""
     if method == "temperature":
         pytest.importorskip("sklearn", minversion="1.8")
     calibrator = TaskCalibrator(fitted, method=method).fit(X, Y)
     found = run(to_onnx(calibrator), feed(calibrator, ROWS))["probabilities"]
+    if fitted.dtype == "float64":
+        wanted = calibrator.predict_proba(ROWS)
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
+        return
     odds = logit(fitted.predict_proba(ROWS))
     for t, one in enumerate(calibrator.calibrators_):
         around = (one.predict_proba(odds[:, t] + e)[:, 1] for e in (-1e-5, 0, 1e-5))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-MUTATIONS = int(os.environ.get("DEPHN_SK_MUTATIONS", "2000"))
+MUTATIONS = int(os.environ.get("DEPHN_SK_MUTATIONS", "600"))
 SHARES = 2  # run side by side where tests are
 
 
