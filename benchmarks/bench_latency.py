@@ -1,9 +1,12 @@
 """How long do one row and a thousand take: predict_proba, its graph, boosted trees?
 
     python benchmarks/bench_latency.py --data FOLDER
+    python benchmarks/bench_latency.py --data FOLDER --before CHECKOUT
     python benchmarks/bench_latency.py --rows 1000 --rounds 3
 
-FOLDER holds census/; without it, rows of ``make_behavior_log``. Everything is fitted
+FOLDER holds census/; without it, rows of ``make_behavior_log``. CHECKOUT is another
+commit (``git worktree add CHECKOUT COMMIT``), whose predict_proba takes its turns, too,
+in a process of its own. Everything is fitted
 first; then all entries take turns, 20 calls at a time. Medians over the rounds of the
 milliseconds of processor for a call, and medians of the rounds' ratios to the trees.
 The graph is that of ``export.to_onnx``, run by onnxruntime with one thread on the raw
@@ -13,13 +16,17 @@ values; LightGBM has a model for each task, with one thread too.
 from __future__ import annotations
 
 import argparse
-import time
+import os
+import sys
 
+import _predict
 import numpy as np
 import onnxruntime
 import pandas as pd
 import torch
+from _predict import CALLS, load, timed
 from _report import RESULTS, Results, environment
+from bench_speed import Peer
 from lightgbm import LGBMClassifier
 from sklearn.compose import make_column_selector, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -27,22 +34,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk.datasets import load_census_income, make_behavior_log
 from dephn_sk.export import feed, to_onnx
 from dephn_sk.preprocessing import FieldEncoder
 
 TREES = "OrdinalEncoder, HistGradientBoosting, one task"
-CALLS = 20
+BEFORE = "DEPHN, from a frame, before"
+REQUESTS = 1, 1000
 
 
 def main(options) -> None:
     torch.set_num_threads(1)
-    if options.data:
-        X, y = load_census_income(options.data, subset="train", return_X_y=True)
-        X, y = X.iloc[: options.rows], y.iloc[: options.rows]
-    else:
-        log = make_behavior_log(options.rows, random_state=0)
-        X, y = log.data, log.target
+    X, y = load(options.rows, options.data)
     text = make_column_selector(dtype_include=["object", "category", "string"])
     ordinal = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)
     trees = make_pipeline(
@@ -53,7 +55,8 @@ def main(options) -> None:
     graph = session_of(alone)
     forests, categories = boosted(X, y)
     results = Results(options.output, ("data", "request", "entry"))
-    for request in (1, 1000):
+    before = other_commit(options) if options.before else None
+    for request in REQUESTS:
         rows, own = X.iloc[:request], categories.iloc[:request]
         given = feed(alone, rows)
         entries = {
@@ -66,7 +69,19 @@ def main(options) -> None:
         }
         if request == 1:
             entries |= encoded_entries(X, y)
-        measure(entries, request, options, results)
+        timers = {name: timed(call) for name, call in entries.items()}
+        if before is not None:
+            timers[BEFORE] = lambda request=request: before.ask(str(request))
+        measure(timers, request, options, results)
+    if before is not None:
+        before.close()
+
+
+def other_commit(options) -> Peer:
+    """A process that times predict_proba of another checkout."""
+    command = [sys.executable, _predict.__file__, options.before]
+    command += [str(options.rows), *([options.data] if options.data else [])]
+    return Peer(command, os.environ, stderr=None)
 
 
 def session_of(model) -> onnxruntime.InferenceSession:
@@ -107,16 +122,14 @@ def encoded_entries(X, y) -> dict:
     }
 
 
-def measure(entries: dict, request: int, options, results: Results) -> None:
+def measure(timers: dict, request: int, options, results: Results) -> None:
     """Let the entries take turns; print and keep a row of each."""
-    seconds: dict = {name: [] for name in entries}
+    seconds: dict = {name: [] for name in timers}
     for turn in range(options.rounds + 1):  # the first one warms up
-        for name, call in entries.items():
-            start = time.process_time()
-            for _ in range(CALLS):
-                call()
+        for name, timer in timers.items():
+            took = timer() / CALLS
             if turn:
-                seconds[name].append((time.process_time() - start) / CALLS)
+                seconds[name].append(took)
     first = np.array(seconds[TREES])
     for name, each in seconds.items():
         ratio = float(np.median(np.array(each) / first))
@@ -136,5 +149,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", help="folder that holds census/")
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--before", help="checkout of another commit")
     parser.add_argument("--output", default=RESULTS / "latency.jsonl")
     main(parser.parse_args())
