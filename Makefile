@@ -14,7 +14,7 @@ PIP := -m pip install --quiet --disable-pip-version-check
 CONSTRAINTS := .ci/constraints.txt
 INSTALLED := $(VENV)/.installed
 PROJECT := $(if $(WHEEL),"$$(echo dist/*.whl)[test]",-e ".[test]")
-JOBS := 2
+JOBS := $(shell nproc 2>/dev/null || echo 2)
 ORT_WEB := 1.30.0
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
@@ -35,7 +35,7 @@ test: $(INSTALLED)
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/codespell $(TEXTS)
 	$(VENV)/bin/mypy
-	OMP_NUM_THREADS=1 DEPHN_SK_WHEEL=$(WHEEL) $(VENV)/bin/pytest -n $(JOBS) \
+	OMP_NUM_THREADS=1 DEPHN_SK_WHEEL=$(WHEEL) $(VENV)/bin/pytest -n $(JOBS) --dist worksteal \
 		$(if $(WHEEL),tests --pyargs dephn_sk)
 
 test-engines: $(INSTALLED)
