@@ -11,6 +11,9 @@ onnxruntime = pytest.importorskip("onnxruntime")
 pd = pytest.importorskip("pandas")
 
 N_ROWS = 1000
+# older releases give a sum over no rows another shape
+RELEASE = tuple(map(int, onnxruntime.__version__.split(".")[:2]))
+NO_ROWS = (0,) if RELEASE >= (1, 32) else ()
 
 
 def session_of(model):

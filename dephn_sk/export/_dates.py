@@ -31,11 +31,13 @@ def date_parts(graph: Graph, instants: str, kind: DateParts) -> Iterator[str]:
     day = graph.op("Div", graph.op("Sub", local, of_day), _int(graph, DAY))
     weekday = graph.op("Add", day, _int(graph, _dates._FIRST_WEEKDAY))
     weekday = graph.op("Mod", weekday, _int(graph, 7))
-    shares = [(of_day, DAY)] * kind.has_time + [(weekday, 7)]
+    shares = [(of_day, DAY / math.tau)] * kind.has_time + [(weekday, 7 / math.tau)]
+    # the cosine as a sine: older releases of onnxruntime have no cosine of doubles
+    quarters = [graph.constant(0.0), graph.constant(math.pi / 2)]
     fields = [
-        graph.op(wave, _share(graph, part, whole / (2 * math.pi)))
-        for part, whole in shares
-        for wave in ("Sin", "Cos")
+        graph.op("Sin", graph.op("Add", angle, quarter))
+        for angle in (_share(graph, *pair) for pair in shares)
+        for quarter in quarters
     ]
     fields.append(graph.op("Neg", _share(graph, instants, DAY)))
     for field in fields:

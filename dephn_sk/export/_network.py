@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -117,7 +118,18 @@ def _leaky_relu(x: Any, negative_slope: float = 0.01) -> Any:
     return opset18.Max(x, opset18.Mul(x, opset18.CastLike(slope, x)))
 
 
-_OF_DOUBLES: dict[Any, Any] = {torch.ops.aten.leaky_relu.default: _leaky_relu}
+def _cosine(x: Any) -> Any:
+    """A sine; older ones have no cosine of doubles."""
+    from onnxscript import opset18
+
+    quarter: Any = math.pi / 2
+    return opset18.Sin(opset18.Add(x, opset18.CastLike(quarter, x)))
+
+
+_OF_DOUBLES: dict[Any, Any] = {
+    torch.ops.aten.leaky_relu.default: _leaky_relu,
+    torch.ops.aten.cos.default: _cosine,
+}
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import os
 
 import numpy as np
 import pytest
-from _graphs import N_ROWS, hard_numbers, pd, run
+from _graphs import N_ROWS, NO_ROWS, hard_numbers, pd, run
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.baselines._single_task import SingleTaskClassifier
@@ -126,7 +126,7 @@ def test_the_graph_predicts_what_the_estimator_predicts(fitted):
     rows = table(N_ROWS, 1)
     rows["w"] = [list(rng.normal(size=len(row))) for row in rows["sum"]]
     rows["age"] = hard_numbers(rng, np.array([0.5, -0.5]))
-    for n in (N_ROWS, 0, 1, 2):
+    for n in (N_ROWS, *NO_ROWS, 1, 2):
         given = feed(fitted, rows[: max(n, 1)], inputs="encoded")
         given = {name: values[:n] for name, values in given.items()}
         found = run(model, given)
