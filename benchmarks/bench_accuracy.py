@@ -26,49 +26,17 @@ import sys
 import time
 
 import numpy as np
+from _datasets import DATASETS
 from _entries import ENTRIES
 from _peer import peak_memory
 from _report import RESULTS, Results, environment, mean_and_deviation
 from sklearn.model_selection import ParameterSampler
 
-from dephn_sk.datasets import (
-    load_census_income,
-    load_kuairand,
-    load_oulad,
-    make_behavior_log,
-)
 from dephn_sk.metrics import task_calibration_error, task_log_loss, task_roc_auc
 from dephn_sk.preprocessing import FieldEncoder
 
 KEY = ("entry", "dataset", "features", "seed", "rows", "tuned")
 KEY_OF_SEARCH = ("entry", "dataset", "features", "rows")
-
-
-def simulated(subset):
-    log = make_behavior_log(60_000, random_state=0)
-    rows = {"train": slice(0, 40_000), "validation": slice(40_000, 48_000)}
-    rows = rows.get(subset, slice(48_000, None))
-    return log.data[rows], log.target[rows]
-
-
-def of(loader, **options):
-    def load(subset, data):
-        return loader(data, subset=subset, return_X_y=True, **options)
-
-    return load
-
-
-DATASETS = {
-    "simulated": lambda subset, data: simulated(subset),
-    "census-2": of(load_census_income),
-    "census-3": of(
-        load_census_income, tasks=("income", "never_married", "any_college")
-    ),
-    "census-marital": of(load_census_income, tasks=("income", "marital_status")),
-    "kuairand-3": of(load_kuairand),
-    "kuairand-8": of(load_kuairand, tasks="all", missing_without_click=False),
-    "oulad-3": of(load_oulad),
-}
 
 
 IDS = ["user_id", "video_id", "author_id"]
