@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
-from _datasets import DATASETS, DRAWN, sample, stopping_and_judging
+from _datasets import read, sample, stopping_and_judging
 from _report import environment
 
 from dephn_sk import DEPHNMultiTaskClassifier
@@ -64,15 +64,15 @@ def make(variant: str, X, y, seed: int) -> DEPHNMultiTaskClassifier:
     )
 
 
-def fit_and_judge(dataset: str, variant: str, seed: int, rows, data) -> dict:
+def fit_and_judge(dataset, variant, seed: int, rows, data, draw=None) -> dict:
     """Scores of one fit on validation rows that had no say in it.
 
-    A set of DRAWN is drawn by the seed.
+    The seed draws the rows as well, unless `draw` does.
     """
-    draw = seed if dataset in DRAWN else 0
-    everything = DATASETS[dataset]("train", data, draw)
-    X, y = sample(*everything, rows, seed)
-    X_val, y_val = DATASETS[dataset]("validation", data, draw)
+    draw = seed if draw is None else draw
+    everything = read(dataset, "train", data, draw)
+    X, y = sample(*everything, rows, draw)
+    X_val, y_val = read(dataset, "validation", data, draw)
     stop, (X_judge, y_judge) = stopping_and_judging(X_val, y_val[y.columns])
     model = make(variant, X, y, seed)
     start = time.process_time()

@@ -87,3 +87,38 @@ def test_a_draw_is_another_log_and_no_label_of_the_test_is_hidden(script):
     assert y.isna().to_numpy().mean() > 0.7
     assert load("test", None, 1)[1][["click", "like"]].notna().all(axis=None)
     assert not X.equals(load("train", None, 0)[0])
+
+
+def test_a_simple_model_gets_the_rows_that_the_network_gets(call, tmp_path):
+    options = ["--datasets", "simulated", "--sizes", 150, "--draws", 2]
+    options += ["--entries", "DEPHN", "DEPHN per task", "logistic regression"]
+    options += ["--results", tmp_path / "rows.jsonl"]
+    printed = call("bench_small", *options)
+    rows = lines(tmp_path / "rows.jsonl")
+    assert {(row["n_train"], row["part"]) for row in rows} == {(150, "validation")}
+    ours, theirs = (
+        [np.mean(row["auc"]) for row in rows if row["entry"] == entry]
+        for entry in ("DEPHN", "logistic regression")
+    )
+    differences = np.subtract(ours, theirs)
+    error = differences.std(ddof=1) / np.sqrt(2)
+    assert f"| {differences.mean():+.4f} ± {error:.4f} |" in printed
+    assert call("bench_small", *options) == printed
+
+
+@pytest.mark.parametrize("entry", ["logistic regression", "LightGBM"])
+def test_a_task_of_one_positive_row_gets_its_rate(script, entry):
+    X = pd.DataFrame({"kind": list("abcd") * 10, "size": np.arange(40.0)})
+    y = pd.DataFrame({"rare": [1] + [0] * 39})
+    model = script("bench_small").ENTRIES[entry](0)
+    if entry == "LightGBM":
+        pytest.importorskip("lightgbm")
+    np.testing.assert_allclose(model.fit(X, y).predict_proba(X), 1 / 40)
+
+
+def test_the_worst_seed_is_told_beside_the_mean(call, tmp_path):
+    options = ["--datasets", "simulated", "--rows", 100, "--seeds", 3]
+    printed = call("bench_seeds", *options, "--results", tmp_path / "rows.jsonl")
+    scores = [np.mean(row["auc"]) for row in lines(tmp_path / "rows.jsonl")]
+    low = (np.mean(scores) - min(scores)) / np.std(scores, ddof=1)
+    assert f"| {min(scores):.4f} | {low:.1f} |" in printed
