@@ -122,3 +122,20 @@ def test_the_worst_seed_is_told_beside_the_mean(call, tmp_path):
     scores = [np.mean(row["auc"]) for row in lines(tmp_path / "rows.jsonl")]
     low = (np.mean(scores) - min(scores)) / np.std(scores, ddof=1)
     assert f"| {min(scores):.4f} | {low:.1f} |" in printed
+
+
+def test_seconds_are_compared_within_a_seed_and_a_commit(script):
+    def row(entry, seed, taken, commit="a"):
+        key = {"entry": entry, "dataset": "x", "features": "raw", "seed": seed}
+        return key | {
+            "rows": None,
+            "tuned": False,
+            "commit": commit,
+            "fit_cpu_seconds": taken,
+        }
+
+    rows = [row("LightGBM per task", 0, 2.0), row("LightGBM per task", 1, 4.0)]
+    rows += [row("DEPHN", 0, 1.0), row("DEPHN", 1, 1.0), row("DEPHN", 1, 9.0, "b")]
+    printed = script("bench_accuracy").seconds(rows)
+    assert "| x | raw | DEPHN | 2 | 1.0 | 0.38 ± 0.18 |" in printed
+    assert not script("bench_accuracy").seconds(rows[2:])
