@@ -140,7 +140,7 @@ def run_one(entry, dataset, features, seed, rows, tuned, data) -> dict:
         "tuning_seconds": tuned["tuning_seconds"] if tuned else 0.0,
         "tasks": list(y),
         "fit_seconds": round(time.perf_counter() - start, 1),
-        "fit_cpu_seconds": round(cpu_seconds() - cpu, 1),
+        "fit_cpu_seconds": round(cpu_seconds() - cpu, 2),
     }
     row |= scores(model, X_val, y_val, "validation")
     row |= scores(model, *read(dataset, "test", data, seed), "test")
@@ -286,7 +286,7 @@ def main() -> None:
                 print(key, file=sys.stderr)
             asked.append(results.find(key))
     print(tables(asked))
-    print(seconds(asked))
+    print(f"\n{seconds(asked)}".rstrip())
 
 
 if __name__ == "__main__":
