@@ -27,6 +27,7 @@ from __future__ import annotations
 import argparse
 import time
 import warnings
+from functools import partial
 
 import numpy as np
 from _datasets import DATASETS, read, sample
@@ -148,21 +149,18 @@ def fit_lightgbm(X, y, seed):
     return make_pipeline(table, model.fit(matrix, y, categorical_feature=categorical))
 
 
-def network(variant):
-    """A variant of DEPHN, for all tasks."""
+class Together:
+    """A variant of DEPHN: one network for all tasks."""
 
-    class Network:
-        def __init__(self, seed):
-            self.seed = seed
+    def __init__(self, variant, seed):
+        self.variant, self.seed = variant, seed
 
-        def fit(self, X, y):
-            self.model = make(variant, X, y, self.seed).fit(X, y)
-            return self
+    def fit(self, X, y):
+        self.model = make(self.variant, X, y, self.seed).fit(X, y)
+        return self
 
-        def predict_proba(self, X):
-            return self.model.predict_proba(X)
-
-    return Network
+    def predict_proba(self, X):
+        return self.model.predict_proba(X)
 
 
 def fit_network(X, y, seed):
@@ -170,11 +168,11 @@ def fit_network(X, y, seed):
 
 
 ENTRIES = {
-    "DEPHN": network(CONTROL),
-    "DEPHN per task": lambda seed: Apart(fit_network, seed),
-    "logistic regression": lambda seed: Apart(fit_logistic, seed),
-    "LightGBM": lambda seed: Apart(fit_lightgbm, seed),
-    **{name: network(name) for name in VARIANTS if name != CONTROL},
+    "DEPHN": partial(Together, CONTROL),
+    "DEPHN per task": partial(Apart, fit_network),
+    "logistic regression": partial(Apart, fit_logistic),
+    "LightGBM": partial(Apart, fit_lightgbm),
+    **{name: partial(Together, name) for name in VARIANTS if name != CONTROL},
 }
 SIMPLE = ("logistic regression", "LightGBM")
 
