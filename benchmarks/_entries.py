@@ -141,8 +141,9 @@ class AllTasks(PerTask):
 
 
 class Package:
-    """A network of a public package, in a Python of its own, see ``_package.py``.
+    """Networks of a public package, in a Python of its own.
 
+    See ``_package.py`` for those of several tasks, ``_pytabkit.py`` for those of one.
     Numbers are standardized, skewed ones on a logarithmic scale. Tasks are binary.
     """
 
@@ -188,7 +189,8 @@ class Package:
         )
 
     def _call(self, action):
-        script = Path(__file__).parent / "_package.py"
+        own = python_variable(self.settings["package"]) == "PYTABKIT_PYTHON"
+        script = Path(__file__).parent / ("_pytabkit.py" if own else "_package.py")
         command = [self.python, str(script), action, self.folder.name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
@@ -198,6 +200,12 @@ class Package:
 def python_variable(entry):
     """The environment variable that names the Python of a package."""
     return entry.split()[0].upper().replace("-", "_") + "_PYTHON"
+
+
+def available(entry):
+    """Whether its package has a Python that is named."""
+    apart = entry in (*PACKAGES, *SINGLE_TASK)
+    return not apart or python_variable(entry) in os.environ
 
 
 class Logistic(PerTask):
@@ -363,6 +371,7 @@ PACKAGE_SPACE = {
     "dropout": uniform(0.0, 0.4),
 }
 PACKAGES = ("DeepCTR-Torch PLE", "torch-rechub PLE")
+SINGLE_TASK = ("pytabkit RealMLP", "pytabkit TabM")  # tuned by their makers
 ENTRIES = {
     "DEPHN": Entry(network(DEPHNMultiTaskClassifier), search_space()),
     "DEPHN, mean of 4": Entry(ensemble(4)),
@@ -390,6 +399,7 @@ ENTRIES = {
     ),
     "logistic regression": Entry(Logistic, {"C": loguniform(1e-3, 10)}),
     **{name: Entry(package(name), PACKAGE_SPACE, n_classes=2) for name in PACKAGES},
+    **{name: Entry(package(name), n_classes=2) for name in SINGLE_TASK},
     **{
         name.removesuffix("Classifier"): Entry(network(getattr(baselines, name)))
         for name in baselines.__all__

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
+from _datasets import DATASETS as OPEN_DATASETS
+from _datasets import of
 from _report import RESULTS, Results, environment, mean_and_deviation
-from bench_accuracy import DATASETS as OPEN_DATASETS
-from bench_accuracy import of
 
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.datasets import load_ali_ccp, load_criteo, load_wechat2021

@@ -18,25 +18,12 @@ import time
 
 import numpy as np
 from _report import RESULTS, Results, environment, markdown_table
+from bench_accuracy import make_encoder, training_data
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk.datasets import load_census_income, load_kuairand, load_oulad
 from dephn_sk.metrics import task_log_loss, task_roc_auc
-from dephn_sk.preprocessing import FieldEncoder
 
-# name: loader, encoder
-DATASETS = {
-    "census-2": (load_census_income, None),
-    "oulad-3": (load_oulad, None),
-    "kuairand-3": (
-        load_kuairand,
-        FieldEncoder(
-            target_statistics=["user_id", "video_id", "author_id", "tab"],
-            min_frequency={"user_id": 50, "video_id": 50, "author_id": 50},
-            random_state=0,
-        ),
-    ),
-}
+FEATURES = {"census-2": "raw", "oulad-3": "raw", "kuairand-3": "statistics"}
 STUDIES = {
     "defaults": {  # each ingredient removed alone
         "default": {},
@@ -92,7 +79,7 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="folder of the real data sets")
     parser.add_argument("--study", choices=STUDIES, default="defaults")
     parser.add_argument(
-        "--datasets", nargs="+", choices=DATASETS, default=list(DATASETS)
+        "--datasets", nargs="+", choices=FEATURES, default=list(FEATURES)
     )
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", type=int, help="training rows; all by default")
@@ -101,10 +88,8 @@ def main() -> None:
     variants = STUDIES[options.study]
     results = Results(options.results, KEY)
     for dataset in options.datasets:
-        load, encoder = DATASETS[dataset]
-        X, y = load(options.data, return_X_y=True)
-        X, y = X[: options.rows], y[: options.rows]
-        X_val, y_val = load(options.data, subset="validation", return_X_y=True)
+        encoder = make_encoder(dataset, FEATURES[dataset])
+        X, y, X_val, y_val = training_data(dataset, options.rows, options.data, seed=0)
         for seed in range(options.seeds):
             for variant, parameters in variants.items():
                 key = (dataset, variant, seed, options.rows)

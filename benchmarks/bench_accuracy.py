@@ -5,15 +5,19 @@
         --features statistics --tune
     python benchmarks/bench_accuracy.py --rows 2000 --seeds 1 --datasets simulated
 
-FOLDER holds census/, kuairand/ and oulad/ (see ``dephn_sk.datasets``). The splits are
-those of the loaders. The validation part chooses the epoch (or the number of trees)
-and, with ``--tune``, the parameters: every entry that has a search space gets the same
-budget, 20 trials or 20 minutes of the processor, whichever ends first. The test part is
-read once per row. Every fit runs in a process of its own, on one thread, so that its
-peak memory is its own; results are appended to results/accuracy.jsonl, those of the
-searches to results/tuned.jsonl, and what is in there is not run again. LightGBM and
-CatBoost take part where they are installed (``pip install ".[bench]"``), the public
-packages where DEEPCTR_TORCH_PYTHON and TORCH_RECHUB_PYTHON name a Python that has them.
+FOLDER holds census/, kuairand/ and the others (see ``dephn_sk.datasets``). The splits
+are those of the loaders; every seed has a log of its own of the simulated ones, and a
+split of its own of few rows, and a search sees the first of them. The validation part
+chooses the epoch (or the number of trees) and, with ``--tune``, the parameters: every
+entry that has a search space gets the same budget, 20 trials or 20 minutes of the
+processor, whichever ends first. The test part is read once per row. Every fit runs in a
+process of its own, on one thread, so that its peak memory is its own; results are
+appended to results/accuracy.jsonl, those of the searches to results/tuned.jsonl, and
+what is in there is not run again. Entries take turns, seed by seed, and a last table
+compares their seconds with those of untuned LightGBM for the same seed and commit.
+LightGBM and CatBoost take part where they are installed (``pip install ".[bench]"``),
+the public packages where DEEPCTR_TORCH_PYTHON, TORCH_RECHUB_PYTHON and PYTABKIT_PYTHON
+name a Python that has them.
 """
 
 from __future__ import annotations
@@ -24,51 +28,21 @@ import resource
 import subprocess
 import sys
 import time
+from itertools import product
 
 import numpy as np
-from _entries import ENTRIES
+from _datasets import DATASETS, read
+from _entries import ENTRIES, available
 from _peer import peak_memory
-from _report import RESULTS, Results, environment, mean_and_deviation
+from _report import RESULTS, Results, environment, markdown, mean_and_deviation
 from sklearn.model_selection import ParameterSampler
 
-from dephn_sk.datasets import (
-    load_census_income,
-    load_kuairand,
-    load_oulad,
-    make_behavior_log,
-)
 from dephn_sk.metrics import task_calibration_error, task_log_loss, task_roc_auc
 from dephn_sk.preprocessing import FieldEncoder
 
 KEY = ("entry", "dataset", "features", "seed", "rows", "tuned")
+REFERENCE = "LightGBM per task"
 KEY_OF_SEARCH = ("entry", "dataset", "features", "rows")
-
-
-def simulated(subset):
-    log = make_behavior_log(60_000, random_state=0)
-    rows = {"train": slice(0, 40_000), "validation": slice(40_000, 48_000)}
-    rows = rows.get(subset, slice(48_000, None))
-    return log.data[rows], log.target[rows]
-
-
-def of(loader, **options):
-    def load(subset, data):
-        return loader(data, subset=subset, return_X_y=True, **options)
-
-    return load
-
-
-DATASETS = {
-    "simulated": lambda subset, data: simulated(subset),
-    "census-2": of(load_census_income),
-    "census-3": of(
-        load_census_income, tasks=("income", "never_married", "any_college")
-    ),
-    "census-marital": of(load_census_income, tasks=("income", "marital_status")),
-    "kuairand-3": of(load_kuairand),
-    "kuairand-8": of(load_kuairand, tasks="all", missing_without_click=False),
-    "oulad-3": of(load_oulad),
-}
 
 
 IDS = ["user_id", "video_id", "author_id"]
@@ -76,7 +50,8 @@ STATISTICS = {
     "kuairand": {
         "target_statistics": [*IDS, "tab"],
         "min_frequency": dict.fromkeys(IDS, 50),
-    }
+    },
+    "simulated": {"target_statistics": ["user_id", "item_id"]},
 }
 
 
@@ -84,7 +59,8 @@ def make_encoder(dataset: str, features: str) -> FieldEncoder | None:
     """None for raw columns; with target statistics of the ids where there are some."""
     if features == "raw":
         return None
-    return FieldEncoder(random_state=0, **STATISTICS[dataset.partition("-")[0]])
+    (options,) = (of for name, of in STATISTICS.items() if dataset.startswith(name))
+    return FieldEncoder(random_state=0, **options)
 
 
 def scores(model, X, y, prefix: str) -> dict:
@@ -115,7 +91,7 @@ def peak_mb() -> int:
 
 def tune(entry, dataset, features, rows, data, trials, minutes) -> dict:
     """A random search on the validation part, all entries with the same budget."""
-    X, y, X_val, y_val = training_data(dataset, rows, data)
+    X, y, X_val, y_val = training_data(dataset, rows, data, seed=0)
     start, tried = cpu_seconds(), []
     while len(tried) < trials and cpu_seconds() - start < 60 * minutes:
         # the first trial is the defaults
@@ -140,15 +116,15 @@ def tune(entry, dataset, features, rows, data, trials, minutes) -> dict:
     }
 
 
-def training_data(dataset, rows, data):
-    X, y = DATASETS[dataset]("train", data)
-    X_val, y_val = DATASETS[dataset]("validation", data)
+def training_data(dataset, rows, data, seed):
+    X, y = read(dataset, "train", data, seed)
+    X_val, y_val = read(dataset, "validation", data, seed)
     return X[:rows], y[:rows], X_val, y_val
 
 
 def run_one(entry, dataset, features, seed, rows, tuned, data) -> dict:
     """Fit one entry on one data set and score it."""
-    X, y, X_val, y_val = training_data(dataset, rows, data)
+    X, y, X_val, y_val = training_data(dataset, rows, data, seed)
     model = ENTRIES[entry].make(seed, tuned["parameters"] if tuned else {})
     encoder = make_encoder(dataset, features)
     start, cpu = time.perf_counter(), cpu_seconds()
@@ -164,10 +140,10 @@ def run_one(entry, dataset, features, seed, rows, tuned, data) -> dict:
         "tuning_seconds": tuned["tuning_seconds"] if tuned else 0.0,
         "tasks": list(y),
         "fit_seconds": round(time.perf_counter() - start, 1),
-        "fit_cpu_seconds": round(cpu_seconds() - cpu, 1),
+        "fit_cpu_seconds": round(cpu_seconds() - cpu, 2),
     }
     row |= scores(model, X_val, y_val, "validation")
-    row |= scores(model, *DATASETS[dataset]("test", data), "test")
+    row |= scores(model, *read(dataset, "test", data, seed), "test")
     row["peak_rss_mb"] = peak_mb()
     return row | environment()
 
@@ -187,11 +163,11 @@ def tables(rows: list[dict]) -> str:
         ]
         header = ["entry", "trials", "seeds", *members[0]["tasks"]]
         header += ["calibration error", "validation AUC", "tuning s", "fit s", "MB"]
-        lines = [header, ["---"] * len(header)]
+        lines = []
         for entry, tuned in dict.fromkeys((r["entry"], r["tuned"]) for r in members):
             group = [r for r in members if (r["entry"], r["tuned"]) == (entry, tuned)]
             lines.append(cells(entry, group))
-        table = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        table = markdown(header, lines)
         parts.append(f"### {dataset}, {features} features\n\n{table}")
     return "\n\n".join(parts)
 
@@ -223,13 +199,61 @@ def cells(entry: str, rows: list[dict]) -> list[str]:
     ]
 
 
+def seconds(rows: list[dict]) -> str:
+    """CPU seconds of each entry, as multiples of LightGBM's on the same rows."""
+    kinds = ("dataset", "features", "seed", "rows", "commit")
+    theirs = {
+        tuple(row[kind] for kind in kinds): row["fit_cpu_seconds"]
+        for row in rows
+        if (row["entry"], row["tuned"]) == (REFERENCE, False)
+    }
+    groups: dict = {}
+    for row in rows:
+        of_reference = theirs.get(tuple(row[kind] for kind in kinds))
+        if of_reference:
+            tuned = ", tuned" if row["tuned"] else ""
+            name = (row["dataset"], row["features"], row["entry"] + tuned)
+            ratio = row["fit_cpu_seconds"] / of_reference
+            groups.setdefault(name, []).append((row["fit_cpu_seconds"], ratio))
+    lines = []
+    for name, taken in groups.items():
+        own, ratios = zip(*taken, strict=True)
+        cells = [f"{np.mean(own):.1f}", mean_and_deviation(ratios, 2)]
+        lines.append([*name, str(len(taken)), *cells])
+    header = ["data set", "features", "entry", "seeds", "fit s", f"of {REFERENCE}'s"]
+    return f"### Seconds side by side\n\n{markdown(header, lines)}" if lines else ""
+
+
+def searched(options, entry, dataset, searches: Results) -> dict | None:
+    """The result of an entry's search, where one is asked for."""
+    if not (options.tune and ENTRIES[entry].space):
+        return None
+    what = (entry, dataset, options.features, options.rows)
+    if what not in searches:
+        searches.add(tune(*what, options.data, options.trials, options.minutes))
+    return searches.find(what)
+
+
+def in_its_process(what: tuple, tuned: dict | None, data: str | None) -> dict:
+    """The row of one entry and seed."""
+    command = [sys.executable, __file__, "--one", json.dumps((*what, tuned))]
+    if data:
+        command += ["--data", data]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{what} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of the real data sets")
     parser.add_argument(
         "--datasets", nargs="+", choices=DATASETS, default=["simulated"]
     )
-    parser.add_argument("--entries", nargs="+", choices=ENTRIES, default=list(ENTRIES))
+    parser.add_argument(
+        "--entries", nargs="+", choices=ENTRIES, default=[*filter(available, ENTRIES)]
+    )
     parser.add_argument("--features", choices=("raw", "statistics"), default="raw")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rows", type=int, help="training rows; all by default")
@@ -251,34 +275,18 @@ def main() -> None:
     searches = Results(options.tuned, KEY_OF_SEARCH)
     asked = []
     for dataset in options.datasets:
-        y = DATASETS[dataset]("validation", options.data)[1]
-        for entry in options.entries:
-            if not ENTRIES[entry].takes(y):
-                continue
-            tuned = None
-            if options.tune and ENTRIES[entry].space:
-                what = (entry, dataset, options.features, options.rows)
-                budget = (options.data, options.trials, options.minutes)
-                if what not in searches:
-                    searches.add(tune(*what, *budget))
-                tuned = searches.find(what)
-            for seed in range(options.seeds):
-                what = (entry, dataset, options.features, seed, options.rows)
-                key = (*what, bool(tuned))
-                if key not in results:
-                    one = json.dumps((*what, tuned))
-                    command = [sys.executable, __file__, "--one", one]
-                    if options.data:
-                        command += ["--data", options.data]
-                    done = subprocess.run(
-                        command, capture_output=True, text=True, check=False
-                    )
-                    if done.returncode:
-                        raise SystemExit(f"{key} failed:\n{done.stderr}")
-                    results.add(json.loads(done.stdout.splitlines()[-1]))
-                    print(key, file=sys.stderr)
-                asked.append(results.find(key))
+        y = read(dataset, "validation", options.data, 0)[1]
+        entries = [entry for entry in options.entries if ENTRIES[entry].takes(y)]
+        for seed, entry in product(range(options.seeds), entries):
+            tuned = searched(options, entry, dataset, searches)
+            what = (entry, dataset, options.features, seed, options.rows)
+            key = (*what, bool(tuned))
+            if key not in results:
+                results.add(in_its_process(what, tuned, options.data))
+                print(key, file=sys.stderr)
+            asked.append(results.find(key))
     print(tables(asked))
+    print(f"\n{seconds(asked)}".rstrip())
 
 
 if __name__ == "__main__":

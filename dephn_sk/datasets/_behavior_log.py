@@ -4,6 +4,7 @@ Users see items at a time and place; they may click, and after a click like and
 buy. Made by ``dephn_sk.datasets.make_behavior_log``; no data of real people.
 """
 
+from itertools import combinations
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,8 +26,10 @@ STRINGS = {  # columns of strings: what each code stands for
     "tab": ("home", "search", "following", "nearby", "deals"),
 }
 N_POSITIONS = 20
+IDS = ("user_id", "item_id")
+NUMBERS = ("age", "price", "popularity", "position")
 EFFECTS = {  # how much categories weigh; a cell is one of a city
-    0.4: ("user_id", "item_id"),
+    0.4: IDS,
     0.5: ("category",),
     0.3: ("weekday", "device", "tab"),
     0.8: ("cell",),
@@ -44,6 +47,9 @@ RATES = "click_rate like_rate purchase_rate".split()
         "task_correlation": [Interval(Real, 0, 1, closed="both")],
         "signal": [Interval(Real, 0, None, closed="left")],
         "missing_rate": [Interval(Real, 0, 1, closed="left")],
+        "id_effect": [Interval(Real, 0, None, closed="left")],
+        "number_interactions": [Interval(Real, 0, None, closed="left")],
+        "drift": [Interval(Real, 0, 1, closed="both")],
         "return_X_y": ["boolean"],
         "as_frame": ["boolean"],
         "random_state": ["random_state"],
@@ -62,6 +68,9 @@ def make_behavior_log(
     like_rate: float = 0.2,
     purchase_rate: float = 0.1,
     missing_rate: float = 0.1,
+    id_effect: float = 1.0,
+    number_interactions: float = 0.0,
+    drift: float = 0.0,
     return_X_y: bool = False,
     as_frame: bool = True,
     random_state: int | RandomState | None = None,
@@ -74,7 +83,8 @@ def make_behavior_log(
 
     The log-odds of the tasks are functions of the features: main effects of users,
     items, categories, context and numbers, and interactions of the category with
-    the city and with the user. Each pair of tasks has log-odds of correlation
+    the city and with the user. Numbers act alone and steadily, unless
+    `number_interactions` says otherwise. Each pair of tasks has log-odds of correlation
     `task_correlation`, and each task log-odds of standard deviation `signal`.
 
     Parameters
@@ -96,6 +106,18 @@ def make_behavior_log(
         Expected share of likes and of purchases among the clicks.
     missing_rate : float in [0, 1), default=0.1
         Expected share of users of unknown age.
+    id_effect : float, default=1.0
+        Factor of what a user and an item add to the log-odds beyond their features:
+        the effects of ``user_id`` and ``item_id``, and the tastes of users. With 0
+        the ids say nothing that the other columns do not.
+    number_interactions : float, default=0.0
+        How much the product of two numbers weighs, out of age, price, popularity and
+        position on their standardized logarithmic scales: with 1 as much as each of
+        the numbers alone.
+    drift : float in [0, 1], default=0.0
+        How far all effects turn while the log goes on. Those at its end have the
+        expected correlation ``cos(drift * pi / 2)`` with those at its beginning:
+        with 1 nothing of them remains.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=True
@@ -179,7 +201,12 @@ def make_behavior_log(
     }
 
     n_values = {name: len(values) for name, values in kinds.items()}
-    utilities = _utilities(rng, features, n_values)
+    sizes = n_values, id_effect, number_interactions
+    utilities = _utilities(rng, features, *sizes)
+    if drift:
+        turned = (drift * np.pi / 2 * time / (24 * n_days))[:, None]
+        utilities *= np.cos(turned)
+        utilities += np.sin(turned) * _utilities(rng, features, *sizes)
     # mixtures of the independent functions, standardized, of the given correlation
     basis, _ = np.linalg.qr(utilities - utilities.mean(axis=0))
     basis *= np.sqrt(n_rows)
@@ -233,7 +260,11 @@ def _heavy_tailed(rng: RandomState, n: int, n_rows: int) -> tuple[NDArray, NDArr
 
 
 def _utilities(
-    rng: RandomState, features: dict[str, NDArray], n_values: dict[str, int]
+    rng: RandomState,
+    features: dict[str, NDArray],
+    n_values: dict[str, int],
+    id_effect: float,
+    number_interactions: float,
 ) -> NDArray:
     """Four independent functions of the features, (n_rows, 4)."""
     cell = n_values["category"] * features["city"] + features["category"]
@@ -242,17 +273,24 @@ def _utilities(
     utilities = np.zeros((len(cell), 4))
     for weight, names in EFFECTS.items():
         for name in names:
-            utilities += weight * rng.normal(size=(n_values[name], 4))[features[name]]
-    for name in ("age", "price", "popularity", "position"):
+            size = weight * id_effect if name in IDS else weight
+            utilities += size * rng.normal(size=(n_values[name], 4))[features[name]]
+    numbers = []
+    for name in NUMBERS:
         values = np.log1p(features[name])
         values = (values - values.mean()) / (values.std() or 1)
         utilities += 0.4 * np.outer(values, rng.normal(size=4))
+        numbers.append(values)
     phase = rng.uniform(0, 2 * np.pi, size=4)
     utilities += 0.4 * np.cos(np.pi / 12 * features["hour"][:, None] + phase)
     user_taste = rng.normal(size=(n_values["user_id"], 4))[features["user_id"]]
     for utility in utilities.T:
         offer = rng.normal(size=(n_values["category"], 4))[features["category"]]
-        utility += 0.2 * np.einsum("ij,ij->i", user_taste, offer)
+        utility += 0.2 * id_effect * np.einsum("ij,ij->i", user_taste, offer)
+    if number_interactions:
+        for one, other in combinations(numbers, 2):
+            size = 0.4 * number_interactions
+            utilities += size * np.outer(one * other, rng.normal(size=4))
     return utilities
 
 

@@ -26,6 +26,7 @@ loader = validate_params(
         "list_fields": ["array-like"],
         "download_if_missing": ["boolean"],
         "subset": [StrOptions({*SUBSETS, "all"})],
+        "split_seed": [Interval(Integral, 0, None, closed="left")],
         "n_rows": [Interval(Integral, 1, None, closed="left"), None],
         "chunk_size": [Interval(Integral, 1, None, closed="left")],
         "return_X_y": ["boolean"],
@@ -112,14 +113,14 @@ def label(column: Any, positive: Collection[str] | None) -> Any:
 
 
 def random_split(
-    n: int, train: float, fitted: float = 1.0, n_test: int = 0
+    n: int, train: float, fitted: float = 1.0, n_test: int = 0, seed: int = 2023
 ) -> NDArray[np.str_]:
-    """The subset of each of `n` things, by chance with a fixed seed.
+    """The subset of each of `n` things, by chance.
 
     The share `train` is for training, what follows up to `fitted` for validation;
     `n_test` more are the test set.
     """
-    order = np.random.default_rng(2023).permutation(n)
+    order = np.random.default_rng(seed).permutation(n)
     split = np.full(n + n_test, "test", dtype="U10")
     split[order[: int(fitted * n)]] = "validation"
     split[order[: int(train * n)]] = "train"

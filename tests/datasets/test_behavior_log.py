@@ -133,6 +133,61 @@ def test_crosses_of_city_and_category_carry_signal_beyond_main_effects():
     assert explained(city * 20 + category) > main + 0.1
 
 
+def explanatory(log):
+    """All columns but the ids, as terms whose sum is linear in the log-odds."""
+    column = dict(zip(log.feature_names, log.data.T, strict=True))
+    codes = ["weekday", "device", "tab"]
+    groups = [column[name] for name in codes] + [
+        column["city"] * 20 + column["category"]
+    ]
+    numbers = [column[name] for name in ("age", "price", "popularity", "position")]
+    numbers = np.column_stack([np.log1p(values) for values in numbers])
+    numbers = (numbers - numbers.mean(axis=0)) / numbers.std(axis=0)
+    hours = np.pi / 12 * column["hour"]
+    terms = [np.eye(int(group.max()) + 1)[group.astype(int)] for group in groups]
+    return np.hstack([*terms, numbers, np.cos(hours)[:, None], np.sin(hours)[:, None]])
+
+
+def explained(terms, log_odds, fitted=slice(None), judged=slice(None)):
+    """Share of the variance of the judged rows that the fitted ones explain."""
+    weights = np.linalg.lstsq(terms[fitted], log_odds[fitted], rcond=None)[0]
+    residual = log_odds[judged] - terms[judged] @ weights
+    return 1 - residual.var() / log_odds[judged].var()
+
+
+PLAIN = {"missing_rate": 0.0, "id_effect": 0.0}
+
+
+def test_without_an_effect_of_ids_the_other_columns_say_everything():
+    log = arrays(5000, **PLAIN)
+    for column in log.log_odds.T:
+        assert explained(explanatory(log), column) > 1 - 1e-9
+    for id_effect, least, most in ((1.0, 0.5, 0.9), (3.0, 0.1, 0.5)):
+        log = arrays(5000, missing_rate=0.0, id_effect=id_effect)
+        assert least < explained(explanatory(log), log.log_odds[:, 0]) < most
+
+
+def test_interactions_of_numbers_are_their_products():
+    log = arrays(5000, **PLAIN, number_interactions=3.0)
+    terms = explanatory(log)
+    assert explained(terms, log.log_odds[:, 0]) < 0.7
+    numbers = terms[:, -6:-2].T
+    products = [numbers[i] * numbers[j] for i in range(4) for j in range(i)]
+    terms = np.hstack([terms, np.column_stack(products)])
+    assert explained(terms, log.log_odds[:, 0]) > 1 - 1e-9
+
+
+def test_effects_of_the_beginning_hold_at_the_end_unless_they_drift():
+    early, late = slice(None, 6000), slice(-2000, None)
+    scores = []
+    for drift in (0.0, 0.3, 1.0):
+        log = arrays(20_000, **PLAIN, drift=drift)
+        scores.append(explained(explanatory(log), log.log_odds[:, 0], early, late))
+    assert scores[0] > 0.99  # a rare cell may be new
+    assert 0.3 < scores[1] < 0.9
+    assert scores[2] < 0.2
+
+
 def test_frames_hold_what_the_arrays_hold():
     pd = pytest.importorskip("pandas")
     log = arrays()
@@ -159,7 +214,8 @@ def test_without_pandas_arrays_work_and_frames_name_the_extra(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n_users": 0}, {"task_correlation": 1.5}, {"click_rate": 1}]
+    "wrong",
+    [{"n_users": 0}, {"task_correlation": 1.5}, {"click_rate": 1}, {"drift": 2}],
 )
 def test_a_parameter_out_of_range_is_named(wrong):
     (name,) = wrong

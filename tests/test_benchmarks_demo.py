@@ -1,0 +1,34 @@
+"""The demonstration shows how far the best possible is, and boosting as it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pandas")
+pytest.importorskip("matplotlib")
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+if not BENCHMARKS.is_dir():
+    pytest.skip("the benchmarks are not here", allow_module_level=True)
+
+
+@pytest.fixture
+def demo(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return __import__("demo")
+
+
+def test_nothing_is_better_than_the_truth(demo):
+    (X, y, X_test, y_test), truth, _ = demo.load(None)
+    boosted = demo.fit_boosting(X[:6000], y[:6000], X_test)
+    rates = np.tile(y.mean().to_numpy(), (len(y_test), 1))
+    predicted = {"boosting": boosted, "base rate": rates, "truth": truth}
+    table = demo.scores(y_test, predicted)
+    assert table[("", "rows")].tolist() == y_test.notna().sum().tolist()
+    for task in table.index:
+        losses = table.loc[task, "log loss"]
+        assert losses["truth"] < min(losses["boosting"], losses["base rate"])
+        assert table.loc[task, ("AUC", "truth")] > table.loc[task, ("AUC", "boosting")]
+    assert ("AUC", "truth") not in demo.scores(y_test, predicted | {"truth": None})
