@@ -44,11 +44,8 @@ from dephn_sk.metrics import task_log_loss, task_roc_auc
 class EpochBar(Callback):
     """A progress bar over epochs; early stopping may end it sooner."""
 
-    def __init__(self, total):
-        self.total = total
-
     def on_train_begin(self, net, **kwargs):
-        self.bar = tqdm(total=self.total, unit="epoch")
+        self.bar = tqdm(total=net.max_epochs, unit="epoch")
 
     def on_epoch_end(self, net, **kwargs):
         last = net.history[-1]
@@ -141,8 +138,7 @@ def main() -> None:
     print(f"Data: {what}; {len(X_train):,} rows to train, {len(X_test):,} to test.")
     tasks = list(y_train)
 
-    model = DEPHNMultiTaskClassifier(random_state=0)
-    model.set_params(callbacks=[("bar", EpochBar(model.max_epochs))])
+    model = DEPHNMultiTaskClassifier(callbacks=[("bar", EpochBar())], random_state=0)
     start = time.perf_counter()
     model.fit(X_train, y_train)
     seconds = time.perf_counter() - start

@@ -208,6 +208,7 @@ default=None
         with training.threads(self.n_threads):
             how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)
+            plan = training.cross_validated(plan)
             trainer = training.Trainer(keeper.begin(plan), plan)
             try:
                 with training.reported_epochs(self, trainer, X, y, sample_weight):
@@ -217,6 +218,7 @@ default=None
                 self._keep_interrupted(trainer.interrupted())
                 raise
             self._commit(trainer.fitted())
+        trainer.warn_of_limit()
         return self
 
     def _commit(self, fitted: training.FittedModel) -> None:

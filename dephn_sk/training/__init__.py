@@ -1,6 +1,7 @@
 """How a network learns: a plan, epochs and steps, and the state that they change."""
 
 from ._callbacks import CallbackParameters as CallbackParameters
+from ._cross_validation import cross_validated as cross_validated
 from ._evaluation import predict_logits as predict_logits
 from ._fitted import FittedAttributes as FittedAttributes
 from ._fitted import FittedModel as FittedModel

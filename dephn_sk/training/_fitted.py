@@ -21,6 +21,7 @@ from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
 from ._parameters import MOST_THREADS
 from ._state import TrainingState, under
+from ._stopping import LEAST_PATIENCE
 from ._threads import threads
 
 
@@ -107,7 +108,8 @@ class FittedModel:
                 network,
                 {},
                 seed=training["seed"],
-                stops=kept["stops"],
+                stops=LEAST_PATIENCE if kept["stops"] else None,  # a plan has its own
+                epochs=training["epoch"],
                 batch_size=kept["batch_size"],
                 device=device,
                 averages=not trimmed,

@@ -181,13 +181,15 @@ class Learned:
         kept: dict[str, Any],
         *,
         seed: int,
-        stops: bool,
+        stops: int | None,
+        epochs: int,
         batch_size: int,
         device: torch.device,
         averages: bool = True,
     ) -> TrainingState:
-        """A state at its beginning, around a network; `stops`: early stopping may.
+        """A state at its beginning, around a network.
 
+        It `stops` after so many epochs without improvement; None is never.
         Callbacks that are `kept` take the place of new ones of their names. Without
         `averages` there are none before training goes on.
         """
@@ -201,7 +203,7 @@ class Learned:
             optimizer__fused=True,
             lr=template.learning_rate,
             batch_size=batch_size,
-            max_epochs=template.max_epochs,
+            max_epochs=epochs,
             callbacks=[(k, one) for k, one in callbacks.items() if k not in kept],
             device=str(device),
             verbose=int(template.verbose),
@@ -210,7 +212,7 @@ class Learned:
         names = ("epoch_timer", *callbacks, "print_log")
         net.callbacks_ = [(name, held[name]) for name in names]
         lower = template._monitored(tasks)[0] == "loss"
-        stopping = BestEpoch(template.n_epochs_no_change, lower) if stops else None
+        stopping = None if stops is None else BestEpoch(stops, lower)
         if template.weight_averaging and averages:
             average = WeightAverage(network, template.weight_averaging)
         return TrainingState(net, network, seed, average, stopping)

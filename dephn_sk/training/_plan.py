@@ -18,14 +18,17 @@ from ._fitted import FittedModel
 from ._learned import Learned, device_of
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
-from ._rows import Rows, check_call
+from ._rows import CROSS_VALIDATED, Rows, check_call
 from ._source import Source
 from ._state import TrainingState
+from ._stopping import LEAST_PATIENCE, PATIENCE_STEPS
 
 if TYPE_CHECKING:
     from ._keeper import Keeper
 
-AUTO_BATCH_SIZES, AUTO_STEPS = (256, 1024), 64
+AUTO_BATCH_SIZES, AUTO_STEPS = (64, 1024), 64
+# as many epochs as early stopping lets through, or as training without it has
+MOST_EPOCHS, UNWATCHED_EPOCHS = 60, 20
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class FitPlan:
         ``"loss"`` or ``"score"``, and the index of a task or None for all.
     before : FittedModel or None
         From which training goes on.
+    rows : Rows or None
+        Few rows, whose cross-validation is to say how many epochs there are to be.
     """
 
     learned: Learned
@@ -53,6 +58,7 @@ class FitPlan:
     seed: int
     monitor: tuple[str, int | None]
     before: FittedModel | None = None
+    rows: Rows | None = None
 
     @classmethod
     def of(
@@ -62,7 +68,7 @@ class FitPlan:
         y: Any,
         sample_weight: Any = None,
         *,
-        epochs: int,
+        epochs: int | str,
         before: FittedModel | None = None,
         classes: Any = None,
         validation: tuple[Any, Any] = (None, None),
@@ -94,9 +100,37 @@ class FitPlan:
         monitor = template._monitored(rows.tasks)
         learned, fields = _learned(template, rows, before, grows, seed)
         train, valid = _sources(learned, fields, rows, *validation)
-        watched = valid is not None and bool(template.early_stopping)
-        batch_size = _rows_in_batch(template.batch_size, len(rows.train), watched)
-        return cls(learned, train, valid, epochs, batch_size, seed, monitor, before)
+        batch_size = _rows_in_batch(template.batch_size, len(rows.train))
+        plan = cls(learned, train, valid, 0, batch_size, seed, monitor, before)
+        if epochs != AUTO:
+            return replace(plan, epochs=int(epochs))
+        few = len(rows.train) in CROSS_VALIDATED and template.early_stopping == AUTO
+        plan = replace(plan, rows=rows if few and valid is None else None)
+        return replace(plan, epochs=MOST_EPOCHS if plan.stops else UNWATCHED_EPOCHS)
+
+    @property
+    def stops(self) -> bool:
+        """Whether early stopping may end training."""
+        return self.valid is not None and bool(self.learned.template.early_stopping)
+
+    @property
+    def patience(self) -> int:
+        """Epochs without improvement after which early stopping ends training."""
+        given = self.learned.template.n_epochs_no_change
+        if given != AUTO:
+            return int(given)
+        n_steps = -(-self.train.n_rows // self.batch_size)
+        return max(LEAST_PATIENCE, -(-PATIENCE_STEPS // n_steps))
+
+    def fold(self, rows: Rows, seed: int) -> FitPlan:
+        """A plan for some of the rows, beside others that validate, heard by nobody."""
+        template = self.learned.template
+        quiet = {"callbacks": None, "verbose": 0, "early_stopping": False}
+        template = type(template)(**{**template.get_params(deep=False), **quiet})
+        learned, fields = _learned(template, rows, None, False, seed)
+        sources = _sources(learned, fields, rows, None, None)
+        loss = "loss", None
+        return FitPlan(learned, *sources, MOST_EPOCHS, self.batch_size, seed, loss)
 
     @property
     def until(self) -> int:
@@ -116,7 +150,8 @@ class FitPlan:
             network,
             kept,
             seed=self.seed,
-            stops=self.valid is not None and bool(template.early_stopping),
+            stops=self.patience if self.stops else None,
+            epochs=self.epochs,
             batch_size=self.batch_size,
             device=self.train.device,
         )
@@ -227,13 +262,10 @@ def _sources(
     return train, valid.part(None, *learned.kept(labels, weights))
 
 
-def _rows_in_batch(batch_size: Any, n_rows: int, stops_early: bool) -> int:
-    """`batch_size`, or what few rows need where validation ends training in time.
-
-    Otherwise more steps would only fit the rows more closely.
-    """
-    if batch_size != "auto":
+def _rows_in_batch(batch_size: Any, n_rows: int) -> int:
+    """`batch_size`, or so many rows that an epoch has about as many steps."""
+    if batch_size != AUTO:
         return int(batch_size)
     least, most = AUTO_BATCH_SIZES
-    power = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
-    return min(most, max(least, power)) if stops_early else most
+    power: int = 2 ** int(np.log2(max(1, n_rows // AUTO_STEPS)))
+    return min(most, max(least, power))

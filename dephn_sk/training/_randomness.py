@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import torch
 
-STREAMS = ("initial values", "shuffle", "dropout", "growth", "folds")
+STREAMS = ("initial values", "shuffle", "dropout", "growth", "folds", "validation")
 
 
 def seed_of(seed: int, stream: str, epoch: int = 0, step: int = 0) -> int:

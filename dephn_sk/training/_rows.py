@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
@@ -19,9 +21,12 @@ from ..tasks import (
     read_columns,
 )
 from ._learned import Learned
+from ._parameters import AUTO
 from ._source import row_type
 
 AUTO_EARLY_STOPPING = 2_000
+# so few rows are cross-validated, where they say how many epochs there are to be
+CROSS_VALIDATED = range(50, 4_001)
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,8 @@ class Rows:
         With those of classes; 0 where a label was not observed.
     train, valid : ndarray of int
         Which of them train, and which are set aside.
+    groups : array-like of shape (n_rows,) or None
+        Rows of one group are kept together.
     """
 
     X: Any
@@ -49,6 +56,7 @@ class Rows:
     weights: NDArray
     train: NDArray
     valid: NDArray
+    groups: Any = None
 
     @classmethod
     def read(
@@ -83,17 +91,41 @@ class Rows:
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
-        stops = n_rows > AUTO_EARLY_STOPPING if stops == "auto" else stops
+        if stops == AUTO:
+            few = CROSS_VALIDATED.stop - 1, AUTO_EARLY_STOPPING
+            stops = n_rows > few[template.max_epochs != AUTO]
         if sets_aside and stops:
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
-        rates = labels.take(train), None if given is None else given[train]
-        weights = combine(labels, tasks, given, template.class_weight, rates)
+        read = cls(X, y, tasks, labels, given, labels.values, train, valid, groups)
+        read = read.divided(train, valid, template.class_weight)
         if first:
-            check_observed(weights, tasks)
+            check_observed(read.weights, tasks)
             if len(valid):
-                check_observed(weights[train], tasks, "among the rows to train on")
-        return cls(X, y, tasks, labels, given, weights, train, valid)
+                check_observed(read.weights[train], tasks, "among the rows to train on")
+        return read
+
+    def divided(self, train: NDArray, valid: NDArray, class_weight: Any) -> Self:
+        """The same rows, some of which train and others validate."""
+        rows = replace(self, train=train, valid=valid)
+        weights = combine(self.labels, self.tasks, self.given, class_weight, rows.rates)
+        return replace(rows, weights=weights)
+
+    def folds(self, n_folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
+        """Rows that train and that validate, each once; groups are kept whole.
+
+        Fewer groups make fewer folds, and one makes none.
+        """
+        kind_of = KFold
+        if self.groups is not None:
+            kind_of, n_groups = GroupKFold, len(np.unique(np.asarray(self.groups)))
+            n_folds = min(n_folds, n_groups)
+        if n_folds < 2:
+            return
+        splitter = kind_of(n_folds, shuffle=True, random_state=seed % 2**32)
+        values, kind = self.labels.values, row_type(len(self.labels))
+        for train, valid in splitter.split(values, None, self.groups):
+            yield train.astype(kind), valid.astype(kind)
 
     @property
     def rates(self) -> tuple[Labels, NDArray | None]:

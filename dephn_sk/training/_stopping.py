@@ -6,6 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+# epochs, or as many as have so many steps
+LEAST_PATIENCE, PATIENCE_STEPS = 3, 300
+
 
 @dataclass
 class BestEpoch:

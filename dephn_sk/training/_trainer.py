@@ -1,11 +1,13 @@
 """Epochs and steps of training."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
@@ -39,7 +41,7 @@ class Trainer:
 
     def run(
         self, after_step: Callable[[TrainingState], Any] | None = None
-    ) -> Iterator[dict[str, Any]]:
+    ) -> Generator[dict[str, Any]]:
         """Train for the plan's epochs, at most; yield the record of each.
 
         As in skorch, a KeyboardInterrupt that a callback raises between epochs is its
@@ -70,6 +72,21 @@ class Trainer:
                 self._epoch(after_step)
                 yield net.history[-1]
         self._finish()
+
+    def warn_of_limit(self) -> None:
+        """Say that training was ended before early stopping could."""
+        state, names = self.state, self.plan.learned.template
+        best = state.stopping
+        if best is None or state.stopped or state.epoch < self.plan.until:
+            return
+        if best.epoch == state.epoch:
+            warnings.warn(
+                f"max_epochs={names.max_epochs} ended training in epoch {state.epoch}, "
+                f"which was the best so far by monitor={names.monitor!r}. Raise "
+                "max_epochs, or learning_rate.",
+                ConvergenceWarning,
+                stacklevel=6,
+            )
 
     def _epoch(self, after_step: Callable[[TrainingState], Any] | None) -> None:
         """One epoch, or what is left of it."""

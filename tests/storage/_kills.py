@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from skorch.callbacks import (
@@ -242,6 +243,7 @@ def child(configuration, folder, *, target=None, traced=False, keeps=True):
         os.close(told)
         _archive._CHUNK = 2**12  # so that there are lines within a file
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         if not keeps:
             storage.keeper_of = lambda *_: Keeper()
         instants = Instants(target)

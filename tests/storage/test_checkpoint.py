@@ -17,6 +17,7 @@ import torch
 from _logs import SMALL, assert_same_learned, make_log
 from numpy.testing import assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -487,6 +488,7 @@ def test_where_there_is_no_room_training_goes_on(epoch, n_bytes, path):
     with no_room(n_bytes), warned as said:
         model = make(**WATCHED).fit(**FIT, checkpoint=path)
     assert_same_learned(model, make(**WATCHED).fit(**FIT))
+    said = [one for one in said if one.category is not ConvergenceWarning]
     assert len(said) <= 2  # once for each of the two files
     assert files(path) == before
     with trained_steps() as taken:
@@ -747,5 +749,6 @@ def test_a_model_is_no_checkpoint(path):
 def test_no_warning_comes_of_a_run_that_is_well(path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
         left_in(path)
         make(**WATCHED).fit(**FIT, checkpoint=path)
