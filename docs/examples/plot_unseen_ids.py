@@ -68,8 +68,8 @@ table.round(4)
 # ``min_frequency`` asks, and a search can answer it.
 
 # %%
-# The encoder says what became of the columns. A column with statistics keeps its vectors
-# and has numbers beside them; the rules say what they have found.
+# The encoder says what became of the columns. A column with statistics keeps its
+# vectors and has numbers beside them; the rules say what they have found.
 
 print(models["rare ids share one"].encoder_.report_)
 
