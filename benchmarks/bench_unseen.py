@@ -24,8 +24,8 @@ from dephn_sk.preprocessing import FieldEncoder
 IDS = ["user_id", "video_id", "author_id", "tab"]
 RARE = {"user_id": 50, "video_id": 50, "author_id": 50}
 VARIANTS = {
-    "untrained": {"unseen_rate": 0.0},
-    "masked, 2 % (default)": {},
+    "untrained": {"unseen_rate": 0.0, "target_statistics": None},
+    "masked, 2 % (default)": {"target_statistics": None},
     "masked, and rare ids share it": {"encoder": FieldEncoder(min_frequency=RARE)},
     "masked, target statistics": {
         "encoder": FieldEncoder(target_statistics=IDS, random_state=0)

@@ -155,8 +155,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         Embedding 16, three public DNN experts (128, 64), private cross and field
         experts, three layers everywhere, full-rank cross, soft selection with two
         heads, raw and sin, trainable gates, additive square root with Pearson and the
-        product, linear towers, no dropout. The paper gives no sizes: these are our
-        reading.
+        product, linear towers, no dropout, no statistics; sizes are our reading.
 
         Parameters
         ----------
@@ -197,6 +196,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
             "batch_size": 1024,
             "learning_rate": 1e-3,
             "weight_averaging": 0.0,
+            "target_statistics": None,
         }
         return cls(**{**paper, **changes})
 

@@ -174,9 +174,10 @@ default=None
         """Train for one epoch on the given rows, and go on from there the next time.
 
         The first call learns the columns, the tasks and the network's sizes. Categories
-        that come later get rows of their own in the tables, which grow; what was
-        learned stays. Early stopping has no part in it. Weights, "balanced" class
-        weights included, are relative to the rows of each call.
+        that come later get rows of their own in the tables, which grow; of columns of
+        many values, once they are frequent. What was learned stays. Early stopping has
+        no part in it. Weights, "balanced" class weights included, are relative to the
+        rows of each call.
 
         Parameters
         ----------

@@ -401,6 +401,7 @@ OPTIONS = {
         [0, 1],
         [True, True, False, False],
     ],
+    "target_statistics": ["auto", None],
 }
 
 

@@ -316,8 +316,15 @@ COMMON = {
             (None, 0),
         ],
     ),
+    "target_statistics": row(
+        lambda s: (
+            s.plan.learned.encoder.target_statistics,
+            s.plan.learned.encoder.min_frequency,
+        ),
+        *[("auto", ("auto", "auto")), (None, (None, None))],
+    ),
     "encoder": row(
-        scaled_by, (None, (None, True)), (FieldEncoder(min_frequency=3), (3, True))
+        scaled_by, (None, ("auto", True)), (FieldEncoder(min_frequency=3), (3, True))
     ),
 }
 DEEP = {  # feed-forward layers of a network for each task

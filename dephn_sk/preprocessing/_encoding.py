@@ -15,8 +15,10 @@ from ._codes import Coded, Coder
 from ._columns import CodedBag, Codes, Column
 from ._dates import DateParts
 from ._hashing import Hashing
+from ._high_cardinality import ManyValues, decisions
 from ._kind import ColumnKind, Field, Table
 from ._numbers import Duration, Number, NumericKind
+from ._plain import from_plain, to_plain
 from ._settings import Settings
 from ._target_statistics import TargetStatistics, find_folds
 from ._vocabulary import Vocabulary
@@ -52,12 +54,15 @@ class TableEncoding:
         Of each column that has them.
     tasks : Tasks or None
         What the statistics are of, if y was raw.
+    many_values : tuple of ManyValues
+        What was decided of columns of many values, where that was left to the rules.
     """
 
     settings: Settings
     kinds: dict[str, ColumnKind]
     statistics: dict[str, TargetStatistics] = field(default_factory=dict)
     tasks: Tasks | None = None
+    many_values: tuple[ManyValues, ...] = ()
 
     @classmethod
     def of(cls, columns: Table, settings: Settings) -> Self:
@@ -109,7 +114,8 @@ class TableEncoding:
         Where it grows, codes once given stay, and so do the scales, so that what a
         network has learned stays true.
         """
-        new, crossed = self._counted(columns, weight, grow), None
+        new, crossed = self if grow else self._decided(columns, weight, y), None
+        new = new._counted(columns, weight, grow)
         for name, kind in new.kinds.items():
             if kind.learner.is_empty and not grow:
                 warnings.warn(
@@ -118,10 +124,26 @@ class TableEncoding:
                     UserWarning,
                     stacklevel=6,
                 )
-        if self.settings.statistics:
+        if new.settings.statistics:
             new, crossed = new._with_statistics(columns, weight, y, cross_fit)
         new._check_names()
         return new, crossed
+
+    def _decided(self, columns: Table, weight: NDArray | None, y: Any) -> Self:
+        """With what the rules say of columns of many values in the place of "auto"."""
+        settings, labels = self.settings, None
+        if settings.is_auto("target_statistics"):
+            labels, _ = self._read(y, height(columns))
+        many = decisions(self.kinds, columns, weight, labels, settings)
+        kinds: dict[str, Any] = dict(self.kinds)
+        for one in many:
+            if one.min_frequency is not None:
+                kinds[one.name] = replace(
+                    kinds[one.name], min_frequency=one.min_frequency
+                )
+        if labels is not None:
+            settings = settings.with_statistics([m.name for m in many if m.statistics])
+        return replace(self, settings=settings, kinds=kinds, many_values=many)
 
     def _counted(self, columns: Table, weight: NDArray | None, grow: bool) -> Self:
         """Count each column, add what shares a table, and learn."""
@@ -152,12 +174,7 @@ class TableEncoding:
         statistics, crossed = {}, Statistics()
         for name in settings.statistics:
             column, old = columns[name], self.statistics.get(name)
-            new = old or TargetStatistics(
-                name,
-                rate_names=labels.rate_names,
-                smoothing=settings.params["target_smoothing"],
-                scaling=settings.of("scaling", name, "standard"),
-            )
+            new = old or TargetStatistics.new(name, labels, settings)
             counts = new.count(column, weight, rates, folds)
             statistics[name] = new = new.grow(counts) if old else new.finish(counts)
             if folds is not None:
@@ -217,6 +234,7 @@ class TableEncoding:
             "kinds": {k: [type(v).__name__, v.state()] for k, v in self.kinds.items()},
             "statistics": {k: v.state() for k, v in self.statistics.items()},
             "tasks": None if self.tasks is None else self.tasks.state(),
+            "many_values": [to_plain(one) for one in self.many_values],
         }
 
     @classmethod
@@ -232,7 +250,8 @@ class TableEncoding:
             for name, own in state["statistics"].items()
         }
         tasks = None if state["tasks"] is None else Tasks.from_state(state["tasks"])
-        new = cls(settings, kinds, statistics, tasks)
+        many = from_plain(state.get("many_values", ()), [ManyValues])
+        new = cls(settings, kinds, statistics, tasks, tuple(many))
         read = {one for name, kind in kinds.items() for one in kind.read_columns(name)}
         if not {*read, *statistics} <= {*settings.names}:
             raise ValueError(f"There are columns beyond {settings.names}.")

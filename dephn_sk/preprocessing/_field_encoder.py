@@ -27,7 +27,7 @@ from ._input import check_by_column, checked_weight, read_table
 from ._kind import Table
 from ._output import write_array, write_pandas, write_polars, write_raw
 from ._report import FieldReport
-from ._settings import Settings
+from ._settings import AUTO, Settings
 from ._vocabulary import Vocabulary
 
 # what `_describe` says of an encoding
@@ -77,9 +77,12 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         takes text, objects, categories and booleans in a frame, and the columns that
         do not convert to numbers in an array of objects. Objects that are all numbers,
         and not all whole, are numbers. None: no column.
-    min_frequency : int, float or dict
+    min_frequency : int, float, "auto" or dict
         Values in fewer rows than this (a share of all rows if it is a float) get code
-        0. Rows count by their weight, and lists by their members.
+        0. Rows count by their weight, and lists by their members. ``"auto"`` is 200, or
+        2 % of the rows if that is less, for columns of more than 20 values in fewer
+        than 200 rows each on average, among 2,000 rows or more; and no limit for
+        others, and where vocabularies are shared.
     max_categories : int or dict
         Largest number of codes of a column, code 0 included. The most frequent values
         get one.
@@ -115,11 +118,13 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     date_reference : datetime-like or dict
         When the age of dates is 0; without a time zone, as the clocks of the column's
         zone show it. None: the latest date seen in `fit`.
-    target_statistics : array-like of bool, int or str
+    target_statistics : array-like of bool, int or str, or "auto"
         Columns, best of high cardinality, to which numeric fields are added: the log
         count of the value and, for each task, the smoothed rate of its labels. Missing
         labels (NaN) do not count. `fit_transform` and `fit_encode` take each row's
         statistics from other folds only, all other methods from all rows of `fit`.
+        ``"auto"``: those of many values, as above, whose rates say something of the
+        labels of other folds; see :ref:`many_values`.
     target_smoothing : float
         The weight of the overall rate in each rate, in rows.
     target_folds : int or splitter
@@ -154,7 +159,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     mean_, scale_ : ndarray of shape (n_numeric,)
         What is subtracted from each numeric field, and what it is then divided by.
     report_ : FieldReport
-        A table of the fields: kind, number of codes, shares of rare and missing.
+        A table of the fields: kind, number of codes, shares of rare and missing; and
+        what ``"auto"`` has decided of which column, and why.
     n_features_in_ : int
         Number of columns seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -205,7 +211,11 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
     )
     min_frequency: Any = parameter(
-        None, [*AT_LEAST_ONE, Interval(Real, 0, 1, closed="neither"), dict, None]
+        None,
+        [
+            *(*AT_LEAST_ONE, Interval(Real, 0, 1, closed="neither")),
+            *(StrOptions({AUTO}), dict, None),
+        ],
     )
     max_categories: Any = parameter(None, [*AT_LEAST_ONE, dict, None])
     missing_category: bool = parameter(False, ["boolean"])
@@ -225,7 +235,7 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     )
     infinite: str = parameter("error", [StrOptions({"error", "missing"})])
     date_reference: Any = parameter(None, "no_validation")
-    target_statistics: Any = parameter(None, ["array-like", None])
+    target_statistics: Any = parameter(None, [StrOptions({AUTO}), "array-like", None])
     target_smoothing: float = parameter(20.0, [Interval(Real, 0, None, closed="left")])
     target_folds: Any = parameter(
         5, [Interval(Integral, 2, None, closed="left"), HasMethods(["split"])]
@@ -372,7 +382,7 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     def encode_cross_fitted(
         self,
         X: Any,
-        y: ArrayLike | None = None,
+        y: Any = None,
         sample_weight: ArrayLike | None = None,
         dtype: Any = np.float32,
     ) -> Fields:
@@ -600,7 +610,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         self.tables_ = learned.tables(self.categorical_names_ + self.bag_names_)
         self.mean_ = np.array([mean for kind in numeric for mean in kind.means])
         self.scale_ = np.array([scale.scale for scale in scales.values()])
-        self.report_ = FieldReport(tuple(learned.report()))
+        decisions = tuple(map(str, learned.many_values))
+        self.report_ = FieldReport(tuple(learned.report()), decisions)
         return self
 
     def _state(self) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """FieldEncoder's parameters, as each column of a table has them."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
 from ._choice import chosen, column_name
 from ._columns import CodedBag, Column
 
+AUTO = "auto"  # what a rule decides: see `_high_cardinality`
 # parameters whose dicts may name categorical and multi-valued columns only
 _OF_CODES = ("min_frequency", "max_categories", "n_buckets", "n_hashes")
 
@@ -58,7 +60,9 @@ class Settings:
 
     def _chosen(self, parameter: str) -> list[str]:
         given = self.params[parameter]
-        return [] if given is None else chosen(given, self.names, parameter)
+        if given is None or self.is_auto(parameter):
+            return []
+        return chosen(given, self.names, parameter)
 
     def of(self, parameter: str, name: str, default: Any = None) -> Any:
         """A parameter for one column; the default where it is None."""
@@ -66,6 +70,18 @@ class Settings:
         if isinstance(value, dict):
             value = self._by_column[parameter].get(name)
         return default if value is None else value
+
+    def is_auto(self, parameter: str, name: str | None = None) -> bool:
+        """Whether a rule is to decide, of one column or of all of them."""
+        value = self.params[parameter] if name is None else self.of(parameter, name)
+        return isinstance(value, str) and value == AUTO
+
+    def with_statistics(self, names: list[str]) -> Self:
+        """The same, with target statistics of these columns."""
+        new = copy(self)
+        new.params = self.params | {"target_statistics": names}
+        new.statistics = names
+        return new
 
     def makes_no_field(self, name: str) -> bool:
         """Whether a column only serves others: weights of members, or times."""

@@ -17,6 +17,8 @@ from ._numbers import NumberCounts, NumericKind, Scale
 from ._settings import Settings
 from ._value_counts import NOTHING, ValueCounts
 
+LEAST_RATE = 1e-9  # whose logarithm is taken
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class TargetStatistics(NumericKind):
@@ -47,6 +49,16 @@ class TargetStatistics(NumericKind):
     def of(cls, column: Column, settings: Settings) -> Self | None:
         """None: statistics are added to a column of another kind."""
         return None
+
+    @classmethod
+    def new(cls, name: str, labels: Labels, settings: Settings) -> Self:
+        """Those of a column, before any row was counted."""
+        return cls(
+            name,
+            rate_names=labels.rate_names,
+            smoothing=settings.params["target_smoothing"],
+            scaling=settings.of("scaling", name, "standard"),
+        )
 
     def check(self) -> None:
         super().check()
@@ -150,6 +162,26 @@ class TargetStatistics(NumericKind):
         scale = totals[-1] / np.where(totals > 0, totals, 1)
         totals = [one.sum(axis=1, keepdims=True) for one in sums]
         return self._fields(rows * scale, sums, totals)
+
+    def evidence(self, counts: ValueCounts) -> NDArray:
+        """What each rate says of rows that it does not know, in standard errors.
+
+        Of each fold's rows, with the rates of the other folds: how much lower their log
+        loss is by the rate of their value than by the overall rate. `counts` are
+        divided by folds; rows without a value have no part in it.
+        """
+        found = []
+        inside = self._by_fold(counts)[1:, :, :-1]
+        rates = self.cross_fitted(counts)[1:]
+        for labels, weights, rate in zip(inside[::2], inside[1::2], rates, strict=True):
+            rate = np.clip(rate[:-1], LEAST_RATE, 1 - LEAST_RATE)
+            by_value, overall = rate[:, :-2], rate[:, -1:]
+            ones = np.log(by_value / overall)
+            zeros = np.log((1 - by_value) / (1 - overall))
+            gain = np.sum(labels * ones + (weights - labels) * zeros)
+            square = np.sum(labels * ones**2 + (weights - labels) * zeros**2)
+            found.append(gain / np.sqrt(square) if square > 0 else 0.0)
+        return np.array(found)
 
     def _by_fold(self, counts: ValueCounts) -> NDArray:
         n_sums = 1 + 2 * len(self.rate_names)

@@ -56,9 +56,10 @@ class Vocabulary(Coder):
         if not settings.is_category(column):
             return None
         head = settings.head(column.name)
+        left_open = settings.is_auto("min_frequency", head)  # until it is decided
         return cls(
             head,
-            min_frequency=settings.of("min_frequency", head),
+            min_frequency=None if left_open else settings.of("min_frequency", head),
             max_categories=settings.of("max_categories", head),
             missing=settings.of("missing_category", head),
             max_bytes=settings.of("max_vocabulary_bytes", head),

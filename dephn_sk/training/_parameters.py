@@ -144,10 +144,16 @@ class TrainingParameters(ParameterTable):
         Which columns are categorical. ``"from_dtype"``: strings, objects, categories
         and booleans of a data frame, and columns of an object array that are no
         numbers; or a boolean mask, indices or column names; None: none.
+    target_statistics : "auto" or None
+        How the estimator's own encoder takes columns of many values: ``"auto"`` adds
+        statistics of the labels where these say something, and gives rows of their own
+        to frequent values alone (see :ref:`many_values`); None adds none, and all
+        values have rows. An `encoder` that is given decides for itself.
     encoder : FieldEncoder or None
         How columns become fields: an unfitted encoder with settings of its own, such as
         frequency limits or target statistics, which is copied and fitted within `fit`,
-        cross-fitting included. None: a FieldEncoder with its defaults.
+        cross-fitting included. None: a FieldEncoder with `categorical_features` and
+        `target_statistics`.
     """
 
     # whether the network reads one vector for each field, and not only a flat row
@@ -191,6 +197,7 @@ class TrainingParameters(ParameterTable):
     categorical_features: Any = parameter(
         "from_dtype", [StrOptions({"from_dtype"}), "array-like", None]
     )
+    target_statistics: str | None = parameter("auto", [StrOptions({"auto"}), None])
     encoder: Any = parameter(None, [HasMethods(["fit_encode", "encode"]), None])
 
     def check_parameters(self) -> None:

@@ -213,7 +213,8 @@ def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
-    given = rows.X, rows.y, rows.counted, np.dtype(template.dtype)
+    y = rows.labels if template.encoder is None else rows.y
+    given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder
         if grows:
@@ -223,6 +224,8 @@ def _learned(
         return replace(before.learned, template=template, encoder=encoder), fields
     encoder = _new_encoder(template, seed)
     fields = encoder.fit_encode(*given)
+    if template.verbose and encoder.report_.decisions:
+        print("; ".join(encoder.report_.decisions))
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
@@ -230,10 +233,16 @@ def _learned(
 
 
 def _new_encoder(template: Any, seed: int) -> FieldEncoder:
-    """A copy of the given encoder, or one with defaults; its folds have a seed."""
+    """A copy of the given encoder, or one of our own; its folds have a seed."""
     if template.encoder is None:
-        return FieldEncoder(categorical_features=template.categorical_features)
-    encoder = clone(template.encoder)
+        auto = template.target_statistics
+        encoder = FieldEncoder(
+            categorical_features=template.categorical_features,
+            target_statistics=auto,
+            min_frequency=auto,
+        )
+    else:
+        encoder = clone(template.encoder)
     given = encoder.random_state
     folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
     encoder.set_params(random_state=folds)  # the same folds whenever it goes on

@@ -24,13 +24,13 @@ print(f"items seen once or twice: {seen[seen > 0].le(2).mean():.0%} of those see
 print(f"test rows with an item that was never seen: {unseen.mean():.1%}")
 
 # %%
-# Four encodings
+# Five encodings
 # --------------
 # Every id has a vector of its own, and ids never seen share one, which nothing trains
 # unless it is given to the rare ids (``min_frequency``), or to ids that are hidden at
 # random (``unseen_rate``). Target statistics add numbers: how often an id was seen, and
 # the smoothed rate of each task's labels among its rows, taken from other rows than the
-# one that is encoded.
+# one that is encoded. By default :ref:`rules <many_values>` decide on both.
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.metrics import task_roc_auc
@@ -39,12 +39,13 @@ from dephn_sk.preprocessing import FieldEncoder
 IDS = ["user_id", "item_id"]
 rare = {"user_id": 5, "item_id": 5}
 variants = {
-    "a vector for each id": {},
+    "a vector for each id": {"target_statistics": None},
     "rare ids share one": {"encoder": FieldEncoder(min_frequency=rare)},
-    "ids hidden at random": {"unseen_rate": 0.05},
+    "ids hidden at random": {"target_statistics": None, "unseen_rate": 0.05},
     "target statistics": {
         "encoder": FieldEncoder(target_statistics=IDS, random_state=0)
     },
+    "by rule": {},
 }
 rows, models = [], {}
 for name, changes in variants.items():
@@ -67,14 +68,18 @@ table.round(4)
 # ``min_frequency`` asks, and a search can answer it.
 
 # %%
-# The encoder says what became of the columns. A column with statistics keeps its vector
-# and has numbers beside it.
+# The encoder says what became of the columns. A column with statistics keeps its
+# vectors and has numbers beside them; the rules say what they have found.
 
 print(models["rare ids share one"].encoder_.report_)
 
 # %%
 
 print(models["target statistics"].encoder_.numeric_names_)
+
+# %%
+
+print(*models["by rule"].encoder_.report_.decisions, sep="\n")
 
 # %%
 # In a picture

@@ -231,6 +231,18 @@ def test_target_statistics(kind, rng):
     assert_encodes_alike(encoder, rows)
 
 
+def test_statistics_of_codes(rng):
+    """As an estimator's own encoder makes them, behind another one."""
+    shop = rng.integers(0, 30, 2000)
+    X = pd.DataFrame({"shop": shop.astype(str)}).astype("category")
+    y = (rng.random(2000) < shop % 2).astype(int)
+    coded = FieldEncoder().fit(X).transform(X)
+    encoder = FieldEncoder(target_statistics="auto", random_state=0).fit(coded, y)
+    assert encoder.numeric_names_ == ("shop_count", "shop_rate")
+    rows = FieldEncoder().fit(X).transform(X.assign(shop=X["shop"].where(shop > 5)))
+    assert_encodes_alike(encoder, rows)
+
+
 def test_shared_vocabularies_are_stored_once(rng):
     names = np.array([f"item {i}" for i in range(50)], dtype=object)
     X = pd.DataFrame({"seen": rng.choice(names, 200), "now": rng.choice(names, 200)})

@@ -226,7 +226,8 @@ def test_without_training_it_goes_on_as_after_trim(options, tmp_path):
 
 def test_a_mapped_model_is_trained_in_memory_alone(fitted, tmp_path):
     path = tmp_path / "model.zip"
-    big = DEPHNMultiTaskClassifier(**{**SMALL, "embedding_dim": 64, "batch_size": 999})
+    wide = {"embedding_dim": 64, "batch_size": 999, "target_statistics": None}
+    big = DEPHNMultiTaskClassifier(**{**SMALL, **wide})
     ids = X.assign(id=[f"user {i}" for i in range(len(X))])
     ids = ids.loc[ids.index.repeat(60)].reset_index(drop=True)
     ids["id"] = [f"user {i}" for i in range(len(ids))]

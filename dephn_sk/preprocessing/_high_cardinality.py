@@ -1,0 +1,151 @@
+"""Columns of many values: which get target statistics, and which values rows.
+
+Where there are `LEAST_ROWS` rows to tell, a column of more than `FEW_VALUES` values, in
+fewer than `OWN_ROWS` rows each on average, is one of many. It gets statistics if the
+rates of its values say something of rows that they do not know, by more than `SURE`
+standard errors. Those of its values that are in fewer than `OWN_ROWS` rows, and in less
+than `OWN_SHARE` of them, share a row of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..tasks import Labels
+from ._columns import Column
+from ._kind import ColumnKind, Table
+from ._settings import Settings
+from ._target_statistics import TargetStatistics, find_folds
+from ._vocabulary import Vocabulary
+
+FEW_VALUES = 20
+SURE = 3.0
+OWN_ROWS = 200
+OWN_SHARE = 0.02
+LEAST_ROWS = 2000
+
+
+@dataclass(frozen=True)
+class ManyValues:
+    """A column of many values, and what was decided of it.
+
+    Attributes
+    ----------
+    name : str
+    n_values : int
+        Number of distinct values, in rows that count.
+    rows : float
+        Mean number of rows of a value.
+    evidence : float or None
+        By how many standard errors the rate of their value lowers the log loss of rows
+        of other folds, for the task where that is most; None if it was not asked.
+    statistics : bool
+        Whether target statistics are added to it.
+    min_frequency : int, float or None
+        Rows that a value must be in to have a row of its own in the table, or their
+        share of all; None if that was not decided here.
+    """
+
+    name: str
+    n_values: int
+    rows: float
+    evidence: float | None = None
+    statistics: bool = False
+    min_frequency: float | None = None
+
+    @classmethod
+    def of(cls, column: Column, weight: NDArray | None, unit: float) -> Self | None:
+        """A column of which nothing is decided; None if it is none of many values.
+
+        `unit` is what a row weighs.
+        """
+        distinct = column.distinct
+        cells = np.ascontiguousarray(distinct.positions) + np.intp(1)
+        counts = np.bincount(cells, weight, len(distinct.values) + 1)[1:]
+        counts = counts[counts > 0]
+        if len(counts) <= FEW_VALUES or counts.mean() >= OWN_ROWS * unit:
+            return None
+        return cls(column.name, len(counts), float(counts.mean() / unit))
+
+    def __str__(self) -> str:
+        said = []
+        if self.evidence is not None:
+            has = "statistics" if self.statistics else "no statistics"
+            said.append(f"{has} (evidence {self.evidence:.1f})")
+        if self.min_frequency is not None:
+            whole = isinstance(self.min_frequency, int)
+            least = f"{self.min_frequency}" if whole else f"{self.min_frequency:.1%} of"
+            said.append(f"own vectors from {least} rows")
+        column = f"{self.name}: {self.n_values:,} values, in {self.rows:,.1f} rows each"
+        return f"{column}: {', '.join(said)}"
+
+
+def decisions(
+    kinds: Mapping[str, ColumnKind],
+    columns: Table,
+    weight: NDArray | None,
+    labels: Labels | None,
+    settings: Settings,
+) -> tuple[ManyValues, ...]:
+    """What becomes of the columns of many values that are left to the rules.
+
+    With `labels`, these say which columns get statistics.
+    """
+    unit, n_rows = _rows(columns, weight)
+    if n_rows < LEAST_ROWS:
+        return ()
+    least: float = min(OWN_ROWS, int(OWN_SHARE * n_rows))
+    if unit < 1:  # a weight is no number of rows
+        least /= n_rows
+    many = []
+    for name, kind in kinds.items():
+        own_table = isinstance(kind, Vocabulary) and kind.table is None
+        limited = own_table and settings.is_auto("min_frequency", name)
+        single = kind.has_codes and kind.one_value
+        if not (single and (limited or labels is not None)):
+            continue
+        one = ManyValues.of(columns[name], weight, unit)
+        if one is not None:
+            many.append(replace(one, min_frequency=least if limited else None))
+    if many and labels is not None:
+        many = [*_asked(many, kinds, columns, weight, labels, settings)]
+    return tuple(many)
+
+
+def _asked(
+    many: list[ManyValues],
+    kinds: Mapping[str, ColumnKind],
+    columns: Table,
+    weight: NDArray | None,
+    labels: Labels,
+    settings: Settings,
+) -> Iterator[ManyValues]:
+    """What the labels say of each column."""
+    rates, folds = labels.rates(), find_folds(columns, weight, labels, settings)
+    for one in many:
+        if one.rows == 1:  # no fold knows a value of another, and counting takes long
+            yield replace(one, evidence=0.0)
+            continue
+        learner = TargetStatistics.new(one.name, labels, settings)
+        counts = learner.count(columns[one.name], weight, rates, folds)
+        evidence = float(learner.evidence(counts).max())
+        are_free = kinds.keys().isdisjoint(learner.fields)
+        yield replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+
+
+def _rows(columns: Table, weight: NDArray | None) -> tuple[float, float]:
+    """What a row weighs, and how many rows there are.
+
+    An integer weight is as many equal rows; but weights may sum to 1 as well, and then
+    say nothing of numbers of rows.
+    """
+    if weight is None:
+        return 1.0, len(next(iter(columns.values())))
+    counted = weight[weight > 0]
+    unit = min(1.0, float(counted.mean()))
+    return unit, float(counted.sum()) / unit
