@@ -18,7 +18,8 @@ class MultiTaskLoss(nn.Module):
     :math:`L = \sum_t e^{-s_t} L_t + s_t / 2` with trainable :math:`s_t` [1]_.
 
     Shape: ``logits (batch, sum(n_outputs))``, ``labels (batch, n_tasks)``,
-    ``weights (batch, n_tasks)`` or None -> ``(n_tasks,)``
+    ``weights (batch, n_tasks)`` or None -> ``(n_tasks,)``; of logits ``(n_members,
+    batch, sum(n_outputs))`` the mean over the members
 
     Parameters
     ----------
@@ -56,6 +57,10 @@ class MultiTaskLoss(nn.Module):
         self.register_buffer("task_weights", given)
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        if logits.dim() == 3:  # each member has a loss; all learn from the same rows
+            n, logits = len(logits), logits.flatten(0, 1)
+            labels = labels.repeat(n, 1)
+            weights = None if weights is None else weights.repeat(n, 1)
         losses = self.tasks.loss(logits, labels)
         if weights is not None:
             losses = losses * weights

@@ -202,7 +202,9 @@ class Trainer:
             optimizer.zero_grad()
         step = self._losses(batch._replace(inputs=self._inputs(batch)))
         penalty = state.network.penalty()
-        (step["loss"] if penalty is None else step["loss"] + penalty).backward()
+        # the mean over members, each of which learns from a loss of its own
+        loss = step["loss"] * state.network.n_members
+        (loss if penalty is None else loss + penalty).backward()
         if net.hears("on_grad_computed"):
             named = list(net.parameters_with_gradients())
             net.notify(
