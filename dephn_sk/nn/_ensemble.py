@@ -51,12 +51,14 @@ class NetworkEnsemble(TaskNetwork):
 
     def __init__(self, networks: Sequence[TaskNetwork], pool: Pool) -> None:
         super().__init__()
-        self.networks = nn.ModuleList(networks)
         self.pool = pool
-        first = networks[0]
         self.n_members = len(networks)
-        self.wants_label_similarity = first.wants_label_similarity
-        self.virtual_gradient = first.virtual_gradient
+        self.wants_label_similarity = networks[0].wants_label_similarity
+        self.virtual_gradient = networks[0].virtual_gradient
+        self._hold(networks)
+
+    def _hold(self, networks: Sequence[Any]) -> None:
+        self.networks = nn.ModuleList(networks)
 
     def forward(self, codes: Tensor, *rest: Any, **named: Any) -> Tensor:
         logits = torch.stack([one(codes, *rest, **named) for one in self.members])
