@@ -1,0 +1,181 @@
+"""Members in one network are what they are alone, and predict their mean together."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+from torch.testing import assert_close
+
+from dephn_sk import DEPHNMultiTaskClassifier, baselines
+from dephn_sk.nn import (
+    DEPHN,
+    DEPHNEnsemble,
+    FieldEmbedding,
+    Members,
+    NetworkEnsemble,
+    NumericEmbedding,
+    side_by_side,
+)
+from dephn_sk.nn._dephn_ensemble import _axis
+from dephn_sk.tasks import Binary, MultiClass, Tasks
+
+N = 3
+CLASSIFIERS = [getattr(baselines, n) for n in baselines.__all__ if "Classifier" in n]
+SIDE_BY_SIDE = {
+    "default": {"public_experts": ("dnn",) * 3, "private_experts": ()},
+    "one of each": {"public_experts": ("dnn", "cross", "field"), "private_experts": ()},
+    "several of each": {
+        "public_experts": ("dnn", "cross", "dnn", "cross", "field"),
+        "private_experts": ("field", "dnn", "cross", "field"),
+        "tower_hidden": (5, 3),
+        "cross_rank": 3,
+    },
+    "private alone": {"public_experts": (), "private_experts": ("dnn",)},
+    "no width changes": {"expert_hidden": (32,), "private_experts": ("dnn", "dnn")},
+    "gates as the rest": {"residual": False, "gate_optimizer": "adam"},
+}
+APART = {
+    "attention": {"selection": "soft"},
+    "mapped": {"selection": None, "gate": "mapped"},
+}
+
+
+def embedding_of(generator, kind="linear+bins+piecewise-linear"):
+    edges = [torch.tensor([0.0, 1.0, 2.0]), torch.tensor([0.0, 1.0])]
+    numeric = NumericEmbedding(edges, 4, kind=kind, generator=generator)
+    options = {"numeric": numeric, "bag_cardinalities": [5], "generator": generator}
+    return FieldEmbedding([4, 6, 9], 4, **options)
+
+
+def members_of(n_outputs, **options):
+    networks = []
+    for seed in range(N):
+        generator = torch.Generator().manual_seed(seed)
+        given = {"selection": None, "n_layers": 2, "generator": generator, **options}
+        networks.append(DEPHN(embedding_of(generator), n_outputs, **given).double())
+        for p in networks[-1].parameters():
+            torch.nn.init.normal_(p, std=0.4)
+    return networks
+
+
+def batch_of(size, n_tasks):
+    codes = torch.stack([torch.randint(0, n, (size,)) for n in (4, 6, 9)], 1)
+    ends = torch.arange(size + 1) * 2
+    bags = [Members(torch.randint(0, 5, (2 * size,)), ends)]
+    alike = torch.rand(n_tasks, n_tasks, dtype=torch.float64)
+    return {
+        "codes": codes,
+        "numbers": torch.randn(size, 2, dtype=torch.float64),
+        "bags": bags,
+        "label_similarity": (alike + alike.T) / 2,
+    }
+
+
+@pytest.mark.parametrize("size", [1, 64])
+@pytest.mark.parametrize("n_outputs", [[1, 1], [1, 3, 4], [3]], ids=str)
+@pytest.mark.parametrize("options", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
+def test_side_by_side_is_each_alone(options, n_outputs, size):
+    torch.manual_seed(0)
+    alone = members_of(n_outputs, **options)
+    together = side_by_side(alone, lambda logits: logits.mean(0))
+    assert isinstance(together, DEPHNEnsemble)
+    batch = batch_of(size, len(n_outputs))
+    logits = together.train()(**batch)
+    expected = torch.stack([network(**batch) for network in alone])
+    assert_close(logits, expected, rtol=1e-10, atol=1e-10)
+    above = torch.randn_like(logits)
+    (logits * above).sum().backward()
+    (expected * above).sum().backward()
+    named = [dict(network.named_parameters()) for network in alone]
+    for name, wide in together.wide.named_parameters():
+        for own, member in zip(wide.chunk(N, _axis(name)), named, strict=True):
+            assert torch.equal(own, member[name])
+        gradients = [member[name].grad for member in named]
+        if wide.grad is None:
+            assert gradients == [None] * N
+            continue
+        for own, gradient in zip(wide.grad.chunk(N, _axis(name)), gradients, strict=True):
+            assert_close(own, gradient, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("options", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
+def test_members_are_found_again(options):
+    alone = members_of([1, 3], **options)
+    together = DEPHNEnsemble(alone, lambda logits: logits.mean(0))
+    start = torch.randn(4, dtype=torch.float64)
+    together.start_from(start)
+    for network, member in zip(alone, together.members, strict=True):
+        network.start_from(start)
+        state = member.state_dict()
+        assert state.keys() == network.state_dict().keys()
+        for name, value in network.state_dict().items():
+            assert torch.equal(value, state[name])
+        batch = batch_of(5, 2)
+        assert_close(member(**batch), network(**batch), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", APART.values(), ids=APART)
+def test_what_cannot_stand_side_by_side_stands_apart(options):
+    networks = members_of([1, 1], **options)
+    together = side_by_side(networks, lambda logits: logits.mean(0))
+    assert type(together) is NetworkEnsemble
+    assert together.members == tuple(networks)
+    batch = batch_of(7, 2)
+    expected = torch.stack([network(**batch) for network in networks])
+    assert torch.equal(together.train()(**batch), expected)
+
+
+def test_waves_and_other_networks_stand_apart():
+    waves = DEPHN(embedding_of(None, "periodic"), [1], selection=None)
+    assert not DEPHNEnsemble.holds(waves)
+    assert not DEPHNEnsemble.holds(NetworkEnsemble([waves], lambda logits: logits[0]))
+
+
+def test_probabilities_are_the_mean_however_far_from_one_half():
+    tasks = Tasks(
+        (
+            Binary("a", np.array([0, 1])),
+            Binary("b", np.array([0, 1])),
+            MultiClass("c", np.arange(3)),
+        ),
+        single=False,
+    )
+    logits = 20 * torch.randn(N, 50, 5, dtype=torch.float64)
+    logits[:, 0] = 300.0
+    logits[:, 1] = -300.0
+    pooled = tasks.pool(logits).numpy()
+    assert np.isfinite(pooled).all()
+    z = logits.numpy()
+    np.testing.assert_allclose(expit(pooled[:, :2]), expit(z[..., :2]).mean(0), rtol=1e-9)
+    np.testing.assert_allclose(expit(-pooled[:, :2]), expit(-z[..., :2]).mean(0), rtol=1e-9)
+    classes = softmax(z[..., 2:], axis=-1).mean(0)
+    np.testing.assert_allclose(softmax(pooled[:, 2:], axis=-1), classes, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cls", [DEPHNMultiTaskClassifier, *CLASSIFIERS])
+def test_every_network_has_members(cls):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, (200, 2))
+    y[:, 1] = rng.integers(0, 3, 200)
+    model = cls(n_networks=N, max_epochs=2, random_state=0, device="cpu").fit(X, y)
+    network = model.network_
+    assert network.n_members == len(network.members) == N
+    batch = next(model._learned().learned.source(model.encoder_.encode(X), "cpu").batches(200))
+    with torch.no_grad():
+        one_by_one = [member.eval()(**batch.inputs).double() for member in network.members]
+    z = torch.stack(one_by_one).numpy()
+    click, kind = model.predict_proba(X)
+    np.testing.assert_allclose(click[:, 1], expit(z[..., 0]).mean(0), atol=1e-6)
+    np.testing.assert_allclose(kind, softmax(z[..., 1:], axis=-1).mean(0), atol=1e-6)
+    assert np.abs(z[0] - z[1]).max() > 1e-3
+    alone = cls(max_epochs=2, random_state=0, device="cpu").fit(X, y)
+    first = network.members[0]
+    assert first.state_dict().keys() == alone.network_.state_dict().keys()
+    parameters = [p for group in network.parameter_groups() for p in group["params"]]
+    assert len(parameters) == len({*map(id, parameters)}) == len([*network.parameters()])
+    copied = copy.deepcopy(model).partial_fit(X + 1, y)
+    assert copied.n_iter_ == 3
