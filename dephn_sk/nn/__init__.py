@@ -5,7 +5,7 @@ such as [DEPHN] and [PHN], are those of ``docs/references.md``.
 """
 
 from ._dephn import DEPHN, HeterogeneousInteraction
-from ._dephn_ensemble import DEPHNEnsemble, side_by_side
+from ._dephn_ensemble import DEPHNEnsemble
 from ._dropout import Dropout, UnseenMask, use_generator
 from ._embedding import FieldEmbedding, Members, PaddedMembers
 from ._ensemble import NetworkEnsemble
@@ -58,6 +58,5 @@ __all__ = [
     "coefficient",
     "label_similarity",
     "scale_gradient",
-    "side_by_side",
     "use_generator",
 ]

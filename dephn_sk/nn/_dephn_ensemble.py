@@ -96,6 +96,10 @@ class DEPHNEnsemble(NetworkEnsemble):
         """Copies of the members, on weights of their own."""
         return tuple(self._member(i) for i in range(self.n_members))
 
+    @property
+    def _named(self) -> DEPHN:
+        return self.wide
+
     def _member(self, i: int) -> DEPHN:
         n = self.n_members
         shared = {

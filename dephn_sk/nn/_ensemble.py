@@ -68,6 +68,11 @@ class NetworkEnsemble(TaskNetwork):
     def members(self) -> tuple[TaskNetwork, ...]:
         return tuple(cast(TaskNetwork, one) for one in self.networks)
 
+    @property
+    def _named(self) -> TaskNetwork:
+        """A network with the names of a member's parts."""
+        return self.members[0]
+
     def start_from(self, logits: Tensor) -> None:
         """Let every row of every member start near the given logits."""
         for one in self.members:
@@ -96,7 +101,7 @@ class NetworkEnsemble(TaskNetwork):
     @property
     def branch_names(self) -> tuple[str, ...]:
         """A name for each branch that the tasks have gates on."""
-        return self.members[0].branch_names
+        return self._named.branch_names
 
     def mapped_gates(
         self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
@@ -111,7 +116,7 @@ class NetworkEnsemble(TaskNetwork):
 
     def structure_names(self, task_names: Sequence[str]) -> tuple[str, ...]:
         """A name for each structure that has selection gates."""
-        return self.members[0].structure_names(task_names)
+        return self._named.structure_names(task_names)
 
     def contributions(
         self, codes: Tensor, numbers: Tensor | None = None, bags: Sequence[Members] = ()
@@ -133,7 +138,7 @@ class NetworkEnsemble(TaskNetwork):
     @property
     def expert_names(self) -> tuple[str, ...]:
         """Those of a member, and ``"pooling"``, where members have contributions."""
-        names = self.members[0].expert_names
+        names = self._named.expert_names
         return (*names, "pooling") if names else ()
 
 

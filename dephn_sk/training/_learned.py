@@ -15,8 +15,8 @@ from ..nn import (
     NumericEmbedding,
     PlainNumbers,
     TaskNetwork,
-    side_by_side,
 )
+from ..nn._dephn_ensemble import side_by_side
 from ..nn._skeleton import without_memory
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised

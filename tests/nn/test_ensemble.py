@@ -18,9 +18,8 @@ from dephn_sk.nn import (
     Members,
     NetworkEnsemble,
     NumericEmbedding,
-    side_by_side,
 )
-from dephn_sk.nn._dephn_ensemble import _axis
+from dephn_sk.nn._dephn_ensemble import _axis, side_by_side
 from dephn_sk.tasks import Binary, MultiClass, Tasks
 
 N = 3
