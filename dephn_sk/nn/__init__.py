@@ -28,9 +28,9 @@ from ._virtual_gradient import coefficient, label_similarity, scale_gradient
 
 __all__ = [
     "DEPHN",
-    "DEPHNEnsemble",
     "CrossInteraction",
     "CrossLayer",
+    "DEPHNEnsemble",
     "DNNExpert",
     "DNNLayer",
     "Dropout",

@@ -59,10 +59,12 @@ class DEPHNEnsemble(NetworkEnsemble):
     def holds(network: TaskNetwork) -> bool:
         """Whether networks such as this one can stand side by side.
 
-        Attention and mapped gates have products that mix members' axes, waves have
-        frequencies of their own.
+        Attention and mapped gates are products of other shapes, waves have frequencies
+        of their own, and nobody knows what a subclass or a user's coefficient does.
         """
-        if not isinstance(network, DEPHN) or not isinstance(network.gating, TaskGates):
+        if type(network) is not DEPHN or not isinstance(network.gating, TaskGates):
+            return False
+        if callable(network.virtual_gradient):
             return False
         numeric = network.embedding.numeric
         narrow = isinstance(numeric, PlainNumbers) or (
@@ -84,7 +86,7 @@ class DEPHNEnsemble(NetworkEnsemble):
         own = [by_member] * len(wide.interaction.private)
         public, private = wide.interaction(by_member, own, n)
         branches = wide.mapping(public)
-        gates = wide.gating.values
+        gates: Tensor = cast(TaskGates, wide.gating).values
         if label_similarity is not None:
             # branches do not meet in it, members' as little as one member's
             gates = wide._virtual_gradient(gates, label_similarity)
@@ -106,7 +108,7 @@ class DEPHNEnsemble(NetworkEnsemble):
             id(p): nn.Parameter(p.detach().chunk(n, _axis(name))[i].clone())
             for name, p in self.wide.named_parameters()
         }
-        member = cast(DEPHN, copy.deepcopy(self.wide, shared))
+        member = copy.deepcopy(self.wide, shared)
         _resize(member, lambda size: size // n)
         return member
 

@@ -80,7 +80,9 @@ class NetworkEnsemble(TaskNetwork):
 
     def penalty(self) -> Tensor | None:
         """The sum over the members, each of which adds its own to its own loss."""
-        penalties = [p for p in (one.penalty() for one in self.members) if p is not None]
+        penalties = [
+            p for p in (one.penalty() for one in self.members) if p is not None
+        ]
         return torch.stack(penalties).sum() if penalties else None
 
     def parameter_groups(self) -> list[dict[str, Any]]:

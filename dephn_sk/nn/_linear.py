@@ -35,8 +35,8 @@ class GroupedLinear(nn.Module):
     r"""One affine map for each group (expert, task), :math:`y_g = x_g W_g + b_g`.
 
     Shape: ``(n_groups, batch, in_features)``, or ``(batch, in_features)`` shared by
-    all groups, or ``(n_inputs, batch, in_features)``, each shared by as many groups that
-    stand together, -> ``(n_groups, batch, out_features)``
+    all groups, or ``(n_inputs, batch, in_features)``, each shared by as many groups
+    that stand together, -> ``(n_groups, batch, out_features)``
 
     Parameters
     ----------

@@ -149,7 +149,9 @@ class GatedLinear(nn.Module):
         if len(self.public):
             weight = self.public * gates.T[:, None, :, None]
             weight = weight.view(n, -1, self.n_tasks * weight.shape[-1])
-            y = torch.bmm(branches.unflatten(1, (n, -1)).flatten(2).transpose(0, 1), weight)
+            y = torch.bmm(
+                branches.unflatten(1, (n, -1)).flatten(2).transpose(0, 1), weight
+            )
             y = y.unflatten(2, (self.n_tasks, -1)).transpose(1, 2).flatten(0, 1)
             x = y + x
         for own in self._private_terms(private, n):

@@ -97,7 +97,9 @@ def test_side_by_side_is_each_alone(options, n_outputs, size):
         if wide.grad is None:
             assert gradients == [None] * N
             continue
-        for own, gradient in zip(wide.grad.chunk(N, _axis(name)), gradients, strict=True):
+        for own, gradient in zip(
+            wide.grad.chunk(N, _axis(name)), gradients, strict=True
+        ):
             assert_close(own, gradient, rtol=1e-9, atol=1e-10)
 
 
@@ -149,8 +151,12 @@ def test_probabilities_are_the_mean_however_far_from_one_half():
     pooled = tasks.pool(logits).numpy()
     assert np.isfinite(pooled).all()
     z = logits.numpy()
-    np.testing.assert_allclose(expit(pooled[:, :2]), expit(z[..., :2]).mean(0), rtol=1e-9)
-    np.testing.assert_allclose(expit(-pooled[:, :2]), expit(-z[..., :2]).mean(0), rtol=1e-9)
+    np.testing.assert_allclose(
+        expit(pooled[:, :2]), expit(z[..., :2]).mean(0), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        expit(-pooled[:, :2]), expit(-z[..., :2]).mean(0), rtol=1e-9
+    )
     classes = softmax(z[..., 2:], axis=-1).mean(0)
     np.testing.assert_allclose(softmax(pooled[:, 2:], axis=-1), classes, rtol=1e-9)
 
@@ -163,9 +169,13 @@ def test_every_network_has_members(cls):
     model = cls(n_networks=N, max_epochs=2, random_state=0, device="cpu").fit(X, y)
     network = model.network_
     assert network.n_members == len(network.members) == N
-    batch = next(model._learned().learned.source(model.encoder_.encode(X), "cpu").batches(200))
+    batch = next(
+        model._learned().learned.source(model.encoder_.encode(X), "cpu").batches(200)
+    )
     with torch.no_grad():
-        one_by_one = [member.eval()(**batch.inputs).double() for member in network.members]
+        one_by_one = [
+            member.eval()(**batch.inputs).double() for member in network.members
+        ]
     z = torch.stack(one_by_one).numpy()
     click, kind = model.predict_proba(X)
     np.testing.assert_allclose(click[:, 1], expit(z[..., 0]).mean(0), atol=1e-6)
@@ -175,6 +185,8 @@ def test_every_network_has_members(cls):
     first = network.members[0]
     assert first.state_dict().keys() == alone.network_.state_dict().keys()
     parameters = [p for group in network.parameter_groups() for p in group["params"]]
-    assert len(parameters) == len({*map(id, parameters)}) == len([*network.parameters()])
+    assert (
+        len(parameters) == len({*map(id, parameters)}) == len([*network.parameters()])
+    )
     copied = copy.deepcopy(model).partial_fit(X + 1, y)
     assert copied.n_iter_ == 3
