@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from ._dephn import DEPHN
-from ._embedding import Members
-from ._ensemble import NetworkEnsemble, Pool
+from ._embedding import FieldEmbedding
+from ._ensemble import NetworkEnsemble, Pool, rows_of_members
 from ._experts import CrossInteraction, FieldInteraction
 from ._gates import TaskGates
 from ._network import TaskNetwork
-from ._numeric_embedding import NumericEmbedding, PlainNumbers
 
-# axis of the members in a parameter: rows of tables are as wide as all of them
-_AXES = {"weight": 1, "values": 1}
-_WIDE = "embedding."
+_AXES = {"weight": 1, "values": 1}  # of others, the first axis
+_OWN = "embedding."
 
 
 class DEPHNEnsemble(NetworkEnsemble):
     r"""DEPHN networks whose weights stand side by side in one wide network.
 
-    A row of the table holds the row of each member, so that all are read, and scattered
-    into, at once. Experts and towers of all members are groups of one product.
-
-    .. note::
-       DEVIATION from members apart: a code is taken for an unseen one in all members
-       or in none.
+    Experts and towers of all members are groups of one product. Each has its own
+    embedding, since each reads other rows.
 
     Shape and parameters: as :class:`NetworkEnsemble`
 
@@ -42,60 +36,63 @@ class DEPHNEnsemble(NetworkEnsemble):
 
     Attributes
     ----------
+    embeddings : ModuleList of FieldEmbedding
+        Of each member.
     wide : DEPHN
-        Each parameter holds those of all members, along one axis.
+        All else, each parameter being those of all members along one axis.
     """
 
     def _hold(self, networks: Sequence[DEPHN]) -> None:
+        self.embeddings = nn.ModuleList(network.embedding for network in networks)
         named = [dict(network.named_parameters()) for network in networks]
-        shared = {
+        joined: dict[int, Any] = {
             id(p): nn.Parameter(torch.cat([one[k].detach() for one in named], _axis(k)))
             for k, p in named[0].items()
+            if not k.startswith(_OWN)
         }
-        self.wide = copy.deepcopy(networks[0], shared)
+        self.wide = copy.deepcopy(networks[0], {**joined, **self._no_embedding()})
         _resize(self.wide, lambda n: n * self.n_members)
+
+    def _no_embedding(self) -> dict[int, Any]:
+        """What stands for the embedding in a copy of a network without one."""
+        return {id(self.embeddings[0]): nn.Identity()}
 
     @staticmethod
     def holds(network: TaskNetwork) -> bool:
         """Whether networks such as this one can stand side by side.
 
-        Attention and mapped gates are products of other shapes, waves have frequencies
-        of their own, and nobody knows what a subclass or a user's coefficient does.
+        Attention and mapped gates are products of other shapes, and nobody knows what a
+        subclass does.
         """
         if type(network) is not DEPHN or not isinstance(network.gating, TaskGates):
             return False
-        if callable(network.virtual_gradient):
-            return False
-        numeric = network.embedding.numeric
-        narrow = isinstance(numeric, PlainNumbers) or (
-            isinstance(numeric, NumericEmbedding) and "periodic" in numeric.parts
-        )
-        selects = len(network.selection.attention) + len(network.selection.gates)
-        return not narrow and not selects
+        return not len(network.selection.attention) + len(network.selection.gates)
 
     def forward(
         self,
         codes: Tensor,
         numbers: Tensor | None = None,
-        bags: Sequence[Members] = (),
+        bags: Sequence[Any] = (),
         label_similarity: Tensor | None = None,
     ) -> Tensor:
         wide, n = self.wide, self.n_members
-        fields = wide.embedding(codes, numbers, bags)
-        by_member = fields.unflatten(-1, (n, -1)).permute(2, 0, 1, 3).contiguous()
-        own = [by_member] * len(wide.interaction.private)
-        public, private = wide.interaction(by_member, own, n)
+        each = rows_of_members(n, codes, numbers, bags)
+        pairs = zip(self.embeddings, each, strict=True)
+        fields = torch.stack([embed(*rows) for embed, rows in pairs])
+        own = [fields] * len(wide.interaction.private)
+        public, private = wide.interaction(fields, own, n)
         branches = wide.mapping(public)
         gates: Tensor = cast(TaskGates, wide.gating).values
         if label_similarity is not None:
-            # branches do not meet in it, members' as little as one member's
-            gates = wide._virtual_gradient(gates, label_similarity)
+            alike = label_similarity.expand(n, -1, -1)
+            apart = zip(gates.chunk(n, 1), alike, strict=True)
+            gates = torch.cat([wide._virtual_gradient(*pair) for pair in apart], 1)
         logits = wide.towers.of_members(n, branches, gates, private)
         return logits if self.training else self.pool(logits)
 
     @property
     def members(self) -> tuple[TaskNetwork, ...]:
-        """Copies of the members, on weights of their own."""
+        """The members' embeddings, and copies of the rest."""
         return tuple(self._member(i) for i in range(self.n_members))
 
     @property
@@ -104,12 +101,13 @@ class DEPHNEnsemble(NetworkEnsemble):
 
     def _member(self, i: int) -> DEPHN:
         n = self.n_members
-        shared = {
+        own: dict[int, Any] = {
             id(p): nn.Parameter(p.detach().chunk(n, _axis(name))[i].clone())
             for name, p in self.wide.named_parameters()
         }
-        member = copy.deepcopy(self.wide, shared)
+        member = copy.deepcopy(self.wide, own)
         _resize(member, lambda size: size // n)
+        member.embedding = cast(FieldEmbedding, self.embeddings[i])
         return member
 
     @torch.no_grad()
@@ -120,9 +118,9 @@ class DEPHNEnsemble(NetworkEnsemble):
         """None, as of each member."""
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Those of the wide network; a row of a table has a moment for each member."""
-        groups = self.wide.parameter_groups()
-        return [{**group, "n_members": self.n_members} for group in groups]
+        first, *rest = self.wide.parameter_groups()
+        own = list(self.embeddings.parameters())
+        return [{**first, "params": [*own, *first["params"]]}, *rest]
 
     @property
     def gates(self) -> Tensor:
@@ -132,14 +130,12 @@ class DEPHNEnsemble(NetworkEnsemble):
 
 
 def _axis(name: str) -> int:
-    if name.startswith(_WIDE):
-        return -1
+    """Where members stand side by side in a parameter."""
     return _AXES.get(name.rpartition(".")[2], 0)
 
 
-def _resize(network: DEPHN, change: Any) -> None:
+def _resize(network: DEPHN, change: Callable[[int], int]) -> None:
     """Let sizes that modules keep be those of their parameters."""
-    network.embedding.dim = change(network.embedding.dim)
     for part in network.modules():
         if isinstance(part, CrossInteraction | FieldInteraction):
             part.n_experts = change(part.n_experts)

@@ -23,8 +23,10 @@ class NetworkEnsemble(TaskNetwork):
     .. note::
        DEVIATION[DEPHN]: the paper trains one network.
 
-    Shape: that of the networks -> ``(n_members, batch, sum(n_outputs))`` while
-    training, otherwise ``(batch, sum(n_outputs))``, the logits of the mean
+    Shape: that of the networks, or that with a leading axis of members where each has
+    rows of its own (`bags` being a sequence for each) -> ``(n_members, batch,
+    sum(n_outputs))`` while training, otherwise ``(batch, sum(n_outputs))``, the logits
+    of the mean
 
     Parameters
     ----------
@@ -60,9 +62,23 @@ class NetworkEnsemble(TaskNetwork):
     def _hold(self, networks: Sequence[Any]) -> None:
         self.networks = nn.ModuleList(networks)
 
-    def forward(self, codes: Tensor, *rest: Any, **named: Any) -> Tensor:
-        logits = torch.stack([one(codes, *rest, **named) for one in self.members])
-        return logits if self.training else self.pool(logits)
+    def forward(
+        self,
+        codes: Tensor,
+        numbers: Tensor | None = None,
+        bags: Sequence[Any] = (),
+        label_similarity: Tensor | None = None,
+    ) -> Tensor:
+        each = rows_of_members(self.n_members, codes, numbers, bags)
+        pairs = zip(self.members, each, strict=True)
+        if label_similarity is None:
+            logits = [one(*rows) for one, rows in pairs]
+        else:
+            alike = label_similarity.expand(self.n_members, -1, -1)
+            triples = zip(pairs, alike, strict=True)
+            logits = [one(*rows, own) for (one, rows), own in triples]
+        stacked = torch.stack(logits)
+        return stacked if self.training else self.pool(stacked)
 
     @property
     def members(self) -> tuple[TaskNetwork, ...]:
@@ -147,3 +163,13 @@ class NetworkEnsemble(TaskNetwork):
 def _mean(values: Iterator[Tensor | None]) -> Tensor | None:
     known = [value for value in values if value is not None]
     return torch.stack(known).mean(0) if known else None
+
+
+def rows_of_members(
+    n: int, codes: Tensor, numbers: Tensor | None, bags: Sequence[Any]
+) -> list[tuple[Tensor, Tensor | None, Sequence[Members]]]:
+    """What each member reads: the same rows, or its own, by the first axis."""
+    if codes.dim() == 2:
+        return [(codes, numbers, bags)] * n
+    own_numbers = [None] * n if numbers is None else numbers
+    return list(zip(codes, own_numbers, bags or [()] * n, strict=True))

@@ -24,8 +24,7 @@ class TableAdamW(AdamW):
 
     All other rows, their moments and their counts stay as they are: a row is decayed
     as often as it is met. One :math:`v` for a row instead of one for an entry halves
-    the memory of the moments. Where a group says ``"n_members"``, a row holds as many
-    rows side by side, and each has a :math:`v` of its own.
+    the memory of the moments.
 
     Parameters
     ----------
@@ -67,39 +66,31 @@ class TableAdamW(AdamW):
         return loss
 
     def _step_rows(self, table: Tensor, gradient: Tensor, group: dict) -> None:
-        n_members, width = group.get("n_members", 1), table.shape[1]
-        moments = self._moments(table, n_members)
+        moments = self._moments(table)
         beta1, beta2 = group["betas"]
         kept = 1 - group["lr"] * group["weight_decay"]
         blocks = (a.split(_BLOCK) for a in (gradient.indices()[0], gradient.values()))
         for rows, g in zip(*blocks, strict=True):
             touched = moments.index_select(0, rows)
-            m, v, n = touched.tensor_split((width, width + n_members), dim=1)
+            m, v, n = touched.tensor_split((table.shape[1], table.shape[1] + 1), dim=1)
             m.lerp_(g, 1 - beta1)
-            v.lerp_(_by_member(g.square(), n_members), 1 - beta2)
+            v.lerp_(g.square().mean(1, keepdim=True), 1 - beta2)
             n.add_(1)
             moments.index_copy_(0, rows, touched)
             scale = (v / (1 - beta2**n)).sqrt_().add_(group["eps"])
             scale.mul_(1 - beta1**n).reciprocal_().mul_(-group["lr"])
-            if n_members > 1:
-                scale = scale.repeat_interleave(width // n_members, dim=1)
             w = table.index_select(0, rows).mul_(kept).addcmul_(m, scale)
             table.index_copy_(0, rows, w)
 
-    def _moments(self, table: Tensor, n_members: int) -> Tensor:
+    def _moments(self, table: Tensor) -> Tensor:
         """m, v and n of each row side by side; moments of AdamW are taken over."""
-        state, width = self.state[table], table.shape[1]
+        state = self.state[table]
         if "moments" not in state:
-            moments = table.new_zeros(len(table), width + n_members + 1)
+            moments = table.new_zeros(len(table), table.shape[1] + 2)
             if "exp_avg" in state:
-                moments[:, :width] = state.pop("exp_avg")
-                moments[:, width:-1] = _by_member(state.pop("exp_avg_sq"), n_members)
+                moments[:, :-2] = state.pop("exp_avg")
+                moments[:, -2] = state.pop("exp_avg_sq").mean(1)
                 moments[:, -1] = state["step"]
             state["moments"] = moments
             state.setdefault("step", torch.zeros(()))  # Adam unpickles none without
         return state["moments"]
-
-
-def _by_member(values: Tensor, n_members: int) -> Tensor:
-    """The mean of each member's entries of a row, (n_rows, n_members)."""
-    return values.unflatten(1, (n_members, -1)).mean(2)

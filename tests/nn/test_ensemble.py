@@ -74,6 +74,16 @@ def batch_of(size, n_tasks):
     }
 
 
+def stacked(batches):
+    """Batches of members as one."""
+    return {
+        name: [one[name] for one in batches]
+        if name == "bags"
+        else torch.stack([one[name] for one in batches])
+        for name in batches[0]
+    }
+
+
 @pytest.mark.parametrize("size", [1, 64])
 @pytest.mark.parametrize("n_outputs", [[1, 1], [1, 3, 4], [3]], ids=str)
 @pytest.mark.parametrize("options", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
@@ -83,13 +93,19 @@ def test_side_by_side_is_each_alone(options, n_outputs, size):
     together = side_by_side(alone, lambda logits: logits.mean(0))
     assert isinstance(together, DEPHNEnsemble)
     batch = batch_of(size, len(n_outputs))
-    logits = together.train()(**batch)
     expected = torch.stack([network(**batch) for network in alone])
+    assert_close(together.train()(**batch), expected, rtol=1e-10, atol=1e-10)
+    batches = [batch_of(size, len(n_outputs)) for _ in range(N)]
+    pairs = zip(alone, batches, strict=True)
+    expected = torch.stack([network(**own) for network, own in pairs])
+    logits = together(**stacked(batches))
     assert_close(logits, expected, rtol=1e-10, atol=1e-10)
     above = torch.randn_like(logits)
     (logits * above).sum().backward()
     (expected * above).sum().backward()
     named = [dict(network.named_parameters()) for network in alone]
+    for embedding, network in zip(together.embeddings, alone, strict=True):
+        assert embedding is network.embedding
     for name, wide in together.wide.named_parameters():
         for own, member in zip(wide.chunk(N, _axis(name)), named, strict=True):
             assert torch.equal(own, member[name])
@@ -128,12 +144,19 @@ def test_what_cannot_stand_side_by_side_stands_apart(options):
     batch = batch_of(7, 2)
     expected = torch.stack([network(**batch) for network in networks])
     assert torch.equal(together.train()(**batch), expected)
+    batches = [batch_of(7, 2) for _ in range(N)]
+    pairs = zip(networks, batches, strict=True)
+    expected = torch.stack([network(**own) for network, own in pairs])
+    assert torch.equal(together(**stacked(batches)), expected)
 
 
-def test_waves_and_other_networks_stand_apart():
-    waves = DEPHN(embedding_of(None, "periodic"), [1], selection=None)
-    assert not DEPHNEnsemble.holds(waves)
-    assert not DEPHNEnsemble.holds(NetworkEnsemble([waves], lambda logits: logits[0]))
+def test_subclasses_stand_apart():
+    class Other(DEPHN):
+        pass
+
+    for cls, alike in ((DEPHN, True), (Other, False)):
+        network = cls(embedding_of(None), [1], selection=None)
+        assert DEPHNEnsemble.holds(network) is alike
 
 
 def test_probabilities_are_the_mean_however_far_from_one_half():

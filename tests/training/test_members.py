@@ -14,7 +14,8 @@ from torch.testing import assert_close
 import dephn_sk
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.nn import _table
-from dephn_sk.training import _learned
+from dephn_sk.training import _learned, _source, _trainer
+from dephn_sk.training._randomness import member_seed
 
 X, Y = make_log(200)
 STILL = {"dropout": 0.0, "embedding_dropout": 0.0, "unseen_rate": 0.0}
@@ -38,10 +39,15 @@ def make(cls=DEPHNMultiTaskClassifier, **options):
 
 
 def starting_as(member, monkeypatch):
-    """Let a network alone start with the values of a member."""
+    """Let a network alone start with a member's values, and see rows in its order."""
     drawn = _learned.generator_of
     monkeypatch.setattr(
         _learned, "generator_of", lambda seed, stream, *_: drawn(seed, stream, member)
+    )
+    monkeypatch.setattr(
+        _source,
+        "generator_of",
+        lambda seed, *rest: drawn(member_seed(seed, member), *rest),
     )
 
 
@@ -76,8 +82,9 @@ def test_members_with_large_tables_learn_as_alone(monkeypatch):
 
 
 def test_each_has_dropout_of_its_own(monkeypatch):
-    """From the same values, members go apart."""
+    """From the same values, and on the same rows, members go apart."""
     drawn = _learned.generator_of
+    monkeypatch.setattr(_trainer, "member_seed", lambda seed, member: seed)
     monkeypatch.setattr(_learned, "generator_of", lambda *a: drawn(*a[:2]))
     for dropout, alike in ((0.0, True), (0.3, False)):
         first, second = make(n_networks=2, dropout=dropout).fit(X, Y).network_.members
