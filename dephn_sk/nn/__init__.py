@@ -5,7 +5,6 @@ such as [DEPHN] and [PHN], are those of ``docs/references.md``.
 """
 
 from ._dephn import DEPHN, HeterogeneousInteraction
-from ._dephn_ensemble import DEPHNEnsemble
 from ._dropout import Dropout, UnseenMask, use_generator
 from ._embedding import FieldEmbedding, Members, PaddedMembers
 from ._ensemble import NetworkEnsemble
@@ -30,7 +29,6 @@ __all__ = [
     "DEPHN",
     "CrossInteraction",
     "CrossLayer",
-    "DEPHNEnsemble",
     "DNNExpert",
     "DNNLayer",
     "Dropout",

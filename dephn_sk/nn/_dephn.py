@@ -102,18 +102,14 @@ class HeterogeneousInteraction(nn.Module):
         return list(zip(self.private_kinds.values(), widths, strict=True))
 
     def forward(
-        self, public: Tensor, private: Sequence[Tensor], n_members: int = 1
+        self, public: Tensor, private: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
         pairs = zip(self.public, self.projections, strict=True)
         shared = [project(experts(public)) for experts, project in pairs]
         if not shared:
-            shared = [public.new_zeros(0, public.shape[-3], self.width)]
+            shared = [public.new_zeros(0, public.shape[0], self.width)]
         own = [experts(x) for experts, x in zip(self.private, private, strict=True)]
-        if len(shared) == 1:
-            return shared[0], own
-        # kinds of one member, one of several networks side by side, stand together
-        kinds = [one.unflatten(0, (n_members, -1)) for one in shared]
-        return torch.cat(kinds, dim=1).flatten(0, 1), own
+        return shared[0] if len(shared) == 1 else torch.cat(shared), own
 
 
 class DEPHN(TaskNetwork):

@@ -112,6 +112,7 @@ class FieldEmbedding(nn.Module):
         self.n_categorical = len(cardinalities)
         self.n_numeric = 0 if numeric is None else numeric.n_vectors
         self.n_fields = self.n_categorical + self.n_numeric + n_bags
+        self._numeric_dim = 1 if isinstance(numeric, PlainNumbers) else dim
         rows = [*cardinalities, *bag_cardinalities]
         self.tables = tuple(range(len(rows)) if tables is None else tables)
         self.sizes = _table_sizes(rows, self.tables)
@@ -121,10 +122,6 @@ class FieldEmbedding(nn.Module):
         self.numeric = numeric
         self.unseen = UnseenMask(unseen_rate)
         self.dropout = Dropout(dropout)
-
-    @property
-    def _numeric_dim(self) -> int:
-        return 1 if isinstance(self.numeric, PlainNumbers) else self.dim
 
     @property
     def width(self) -> int:

@@ -2,8 +2,7 @@
 
 Each class holds `n_experts` experts of one kind side by side and computes them in
 batched products. They take the fields either shared, ``(batch, n_fields, dim)``, or
-one version for each expert, ``(n_experts, batch, n_fields, dim)``, or one for as many
-experts that stand together, ``(n_versions, batch, n_fields, dim)``, and give
+one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
 ``(n_experts, batch, width)``.
 """
 
@@ -19,14 +18,7 @@ from torch.compiler import is_compiling
 from ._cross_stack import CrossStack
 from ._dropout import Dropout
 from ._field_stack import FieldStack
-from ._linear import GroupedLinear, for_each_group, layer_widths, uniform
-
-
-def _for_each_expert(fields: Tensor, n_experts: int) -> Tensor:
-    """Shared fields, or some versions, as a version for each expert."""
-    if fields.dim() == 3:
-        return fields.expand(n_experts, -1, -1, -1)
-    return for_each_group(fields, n_experts)
+from ._linear import GroupedLinear, layer_widths, uniform
 
 
 def _ones(*shape: int) -> nn.Parameter:
@@ -69,8 +61,6 @@ class DNNLayer(nn.Module):
         if self.residual is None:
             return hidden
         link = x if self.projection is None else self.projection(x)
-        if link.dim() == 3:
-            link = for_each_group(link, len(hidden))
         return torch.addcmul(hidden, self.residual, link)
 
 
@@ -223,13 +213,13 @@ class CrossInteraction(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         if is_compiling():
             return self.reference(fields)
-        x0 = _for_each_expert(fields, self.n_experts).flatten(-2)
+        x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
         parameters = [p for x in self.layers for p in cast(CrossLayer, x).folded()]
         return CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""
-        x = x0 = _for_each_expert(fields, self.n_experts).flatten(-2)
+        x = x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
         for layer in self.layers:
             x = layer(x0, x)
         return x
@@ -290,13 +280,13 @@ class FieldInteraction(nn.Module):
     def forward(self, fields: Tensor) -> Tensor:
         if is_compiling():
             return self.reference(fields)
-        fields = _for_each_expert(fields, self.n_experts)
+        fields = fields.expand(self.n_experts, -1, -1, -1)
         parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
         return FieldStack.apply(fields, *parameters).flatten(2)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""
-        fields = _for_each_expert(fields, self.n_experts).transpose(1, 2)
+        fields = fields.expand(self.n_experts, -1, -1, -1).transpose(1, 2)
         v = v0 = fields.flatten(2)
         for layer in self.layers:
             v = layer(v0, v)

@@ -35,8 +35,7 @@ class GroupedLinear(nn.Module):
     r"""One affine map for each group (expert, task), :math:`y_g = x_g W_g + b_g`.
 
     Shape: ``(n_groups, batch, in_features)``, or ``(batch, in_features)`` shared by
-    all groups, or ``(n_inputs, batch, in_features)``, each shared by as many groups
-    that stand together, -> ``(n_groups, batch, out_features)``
+    all groups, -> ``(n_groups, batch, out_features)``
 
     Parameters
     ----------
@@ -74,19 +73,10 @@ class GroupedLinear(nn.Module):
             bias = None if self.bias is None else self.bias.reshape(-1)
             y = x @ weight if bias is None else torch.addmm(bias, x, weight)
             return y.reshape(x.shape[0], n_groups, out).transpose(0, 1)
-        # groups that share an input are one product
-        n = n_groups // len(x)
-        weight = self.weight.view(width, len(x), n * out).transpose(0, 1)
+        weight = self.weight.transpose(0, 1)
         if self.bias is None:
-            y = torch.bmm(x, weight)
-        else:
-            y = torch.baddbmm(self.bias.view(len(x), 1, n * out), x, weight)
-        return y if n == 1 else y.unflatten(2, (n, out)).transpose(1, 2).flatten(0, 1)
-
-
-def for_each_group(x: Tensor, n_groups: int) -> Tensor:
-    """Inputs ``(n_inputs, ...)``, each repeated for the groups that share it."""
-    return x if len(x) == n_groups else x.repeat_interleave(n_groups // len(x), dim=0)
+            return torch.bmm(x, weight)
+        return torch.baddbmm(self.bias.unsqueeze(1), x, weight)
 
 
 def shared_input(x: Tensor, maps: Sequence[GroupedLinear]) -> list[Tensor]:

@@ -66,23 +66,18 @@ class Towers(nn.Module):
         self.register_buffer("outputs", torch.tensor(rows), persistent=False)
 
     def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
-        x = self._deeper(self.first(*inputs))
-        return self._read(x.transpose(0, 1).flatten(1))
-
-    def _deeper(self, x: Tensor) -> Tensor:
+        x = self.first(*inputs)
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
-        return x
-
-    def _read(self, logits: Tensor) -> Tensor:
-        all_read = len(self.outputs) == logits.shape[-1]
-        return logits if all_read else logits[..., self.outputs]
+        logits = x.transpose(0, 1).flatten(1)
+        all_read = len(self.outputs) == logits.shape[1]
+        return logits if all_read else logits[:, self.outputs]
 
     @torch.no_grad()
-    def start_from(self, logits: Tensor, n_members: int = 1) -> None:
+    def start_from(self, logits: Tensor) -> None:
         """Start near the given logits, of shape (sum(n_outputs),), for every row."""
         bias = cast(Tensor, [self.first, *self.deeper][-1].bias)
-        bias.view(n_members, -1)[:, self.outputs] = logits.to(bias)
+        bias.view(-1)[self.outputs] = logits.to(bias)
 
 
 class GatedLinear(nn.Module):
@@ -137,34 +132,10 @@ class GatedLinear(nn.Module):
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)
 
-    def of_members(
-        self, n: int, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
-    ) -> Tensor:
-        """The same for members side by side, (n * n_tasks, batch, out_width).
-
-        Their branches stand behind one another, in `branches (batch, n * n_branches,
-        width)` as in `gates (n_tasks, n * n_branches)`.
-        """
-        x: Tensor = self.bias
-        if len(self.public):
-            weight = self.public * gates.T[:, None, :, None]
-            weight = weight.view(n, -1, self.n_tasks * weight.shape[-1])
-            y = torch.bmm(
-                branches.unflatten(1, (n, -1)).flatten(2).transpose(0, 1), weight
-            )
-            y = y.unflatten(2, (self.n_tasks, -1)).transpose(1, 2).flatten(0, 1)
-            x = y + x
-        for own in self._private_terms(private, n):
-            x = x + own.sum(1)
-        return x
-
-    def _private_terms(
-        self, private: Sequence[Tensor], n_members: int = 1
-    ) -> Iterator[Tensor]:
-        """For each kind, (n_members * n_tasks, n_experts, batch, out_width)."""
-        n_tasks = n_members * self.n_tasks
+    def _private_terms(self, private: Sequence[Tensor]) -> Iterator[Tensor]:
+        """For each kind, (n_tasks, n_experts, batch, out_width)."""
         for weight, experts in zip(self.private, private, strict=True):
-            yield torch.bmm(experts, weight).unflatten(0, (n_tasks, -1))
+            yield torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
 
     def terms(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
@@ -243,13 +214,6 @@ class TaskTowers(Towers):
         super().__init__(
             n_outputs, first, hidden=hidden, dropout=dropout, generator=generator
         )
-
-    def of_members(
-        self, n: int, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
-    ) -> Tensor:
-        """Logits of members side by side, (n, batch, sum(n_outputs))."""
-        x = self._deeper(self.first.of_members(n, branches, gates, private))
-        return self._read(x.unflatten(0, (n, -1)).transpose(1, 2).flatten(2))
 
     @torch.no_grad()
     def contributions(

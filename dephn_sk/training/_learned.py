@@ -12,11 +12,11 @@ from torch import Tensor
 from .._suggest import did_you_mean
 from ..nn import (
     FieldEmbedding,
+    NetworkEnsemble,
     NumericEmbedding,
     PlainNumbers,
     TaskNetwork,
 )
-from ..nn._dephn_ensemble import side_by_side
 from ..nn._skeleton import without_memory
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised
@@ -108,7 +108,7 @@ class Learned:
         # the first has the values that it would have alone
         streams = (generator_of(seed, "initial values", i) for i in range(n))
         members = [self._member(generator) for generator in streams]
-        return members[0] if n == 1 else side_by_side(members, self.tasks.pool)
+        return members[0] if n == 1 else NetworkEnsemble(members, self.tasks.pool)
 
     def _member(self, generator: torch.Generator) -> TaskNetwork:
         template, encoder = self.template, self.encoder

@@ -13,33 +13,23 @@ from torch.testing import assert_close
 from dephn_sk import DEPHNMultiTaskClassifier, baselines
 from dephn_sk.nn import (
     DEPHN,
-    DEPHNEnsemble,
     FieldEmbedding,
     Members,
     NetworkEnsemble,
     NumericEmbedding,
 )
-from dephn_sk.nn._dephn_ensemble import _axis, side_by_side
 from dephn_sk.tasks import Binary, MultiClass, Tasks
 
 N = 3
 CLASSIFIERS = [getattr(baselines, n) for n in baselines.__all__ if "Classifier" in n]
-SIDE_BY_SIDE = {
-    "default": {"public_experts": ("dnn",) * 3, "private_experts": ()},
-    "one of each": {"public_experts": ("dnn", "cross", "field"), "private_experts": ()},
-    "several of each": {
-        "public_experts": ("dnn", "cross", "dnn", "cross", "field"),
-        "private_experts": ("field", "dnn", "cross", "field"),
-        "tower_hidden": (5, 3),
-        "cross_rank": 3,
+OPTIONS = {
+    "default": {"private_experts": ()},
+    "one of each": {
+        "public_experts": ("dnn", "cross", "field"),
+        "private_experts": ("field", "dnn"),
     },
-    "private alone": {"public_experts": (), "private_experts": ("dnn",)},
-    "no width changes": {"expert_hidden": (32,), "private_experts": ("dnn", "dnn")},
-    "gates as the rest": {"residual": False, "gate_optimizer": "adam"},
-}
-APART = {
-    "attention": {"selection": "soft"},
-    "mapped": {"selection": None, "gate": "mapped"},
+    "attention": {"selection": "soft", "private_experts": ("cross",)},
+    "mapped": {"gate": "mapped"},
 }
 
 
@@ -54,8 +44,10 @@ def members_of(n_outputs, **options):
     networks = []
     for seed in range(N):
         generator = torch.Generator().manual_seed(seed)
-        given = {"selection": None, "n_layers": 2, "generator": generator, **options}
-        networks.append(DEPHN(embedding_of(generator), n_outputs, **given).double())
+        given = {"selection": None, "tower_hidden": (3,), "generator": generator}
+        networks.append(
+            DEPHN(embedding_of(generator), n_outputs, **{**given, **options}).double()
+        )
         for p in networks[-1].parameters():
             torch.nn.init.normal_(p, std=0.4)
     return networks
@@ -85,78 +77,38 @@ def stacked(batches):
 
 
 @pytest.mark.parametrize("size", [1, 64])
-@pytest.mark.parametrize("n_outputs", [[1, 1], [1, 3, 4], [3]], ids=str)
-@pytest.mark.parametrize("options", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
-def test_side_by_side_is_each_alone(options, n_outputs, size):
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_each_member_is_what_it_is_alone(options, size):
     torch.manual_seed(0)
-    alone = members_of(n_outputs, **options)
-    together = side_by_side(alone, lambda logits: logits.mean(0))
-    assert isinstance(together, DEPHNEnsemble)
-    batch = batch_of(size, len(n_outputs))
+    alone = members_of([1, 3], **options)
+    together = NetworkEnsemble(copy.deepcopy(alone), lambda logits: logits.mean(0))
+    batch = batch_of(size, 2)
     expected = torch.stack([network(**batch) for network in alone])
-    assert_close(together.train()(**batch), expected, rtol=1e-10, atol=1e-10)
-    batches = [batch_of(size, len(n_outputs)) for _ in range(N)]
+    assert torch.equal(together.train()(**batch), expected)
+    batches = [batch_of(size, 2) for _ in range(N)]
     pairs = zip(alone, batches, strict=True)
     expected = torch.stack([network(**own) for network, own in pairs])
     logits = together(**stacked(batches))
-    assert_close(logits, expected, rtol=1e-10, atol=1e-10)
+    assert torch.equal(logits, expected)
     above = torch.randn_like(logits)
     (logits * above).sum().backward()
     (expected * above).sum().backward()
-    named = [dict(network.named_parameters()) for network in alone]
-    for embedding, network in zip(together.embeddings, alone, strict=True):
-        assert embedding is network.embedding
-    for name, wide in together.wide.named_parameters():
-        for own, member in zip(wide.chunk(N, _axis(name)), named, strict=True):
-            assert torch.equal(own, member[name])
-        gradients = [member[name].grad for member in named]
-        if wide.grad is None:
-            assert gradients == [None] * N
-            continue
-        for own, gradient in zip(
-            wide.grad.chunk(N, _axis(name)), gradients, strict=True
-        ):
-            assert_close(own, gradient, rtol=1e-9, atol=1e-10)
+    for network, member in zip(alone, together.members, strict=True):
+        pairs = zip(network.parameters(), member.parameters(), strict=True)
+        for own, other in pairs:
+            assert (own.grad is None) == (other.grad is None)
+            assert own.grad is None or torch.equal(own.grad, other.grad)
 
 
-@pytest.mark.parametrize("options", SIDE_BY_SIDE.values(), ids=SIDE_BY_SIDE)
-def test_members_are_found_again(options):
-    alone = members_of([1, 3], **options)
-    together = DEPHNEnsemble(alone, lambda logits: logits.mean(0))
+def test_members_start_from_the_same_rates():
+    alone = members_of([1, 3])
+    together = NetworkEnsemble(alone, lambda logits: logits.mean(0))
     start = torch.randn(4, dtype=torch.float64)
     together.start_from(start)
-    for network, member in zip(alone, together.members, strict=True):
-        network.start_from(start)
-        state = member.state_dict()
-        assert state.keys() == network.state_dict().keys()
-        for name, value in network.state_dict().items():
-            assert torch.equal(value, state[name])
-        batch = batch_of(5, 2)
-        assert_close(member(**batch), network(**batch), rtol=1e-12, atol=1e-12)
-
-
-@pytest.mark.parametrize("options", APART.values(), ids=APART)
-def test_what_cannot_stand_side_by_side_stands_apart(options):
-    networks = members_of([1, 1], **options)
-    together = side_by_side(networks, lambda logits: logits.mean(0))
-    assert type(together) is NetworkEnsemble
-    assert together.members == tuple(networks)
-    batch = batch_of(7, 2)
-    expected = torch.stack([network(**batch) for network in networks])
-    assert torch.equal(together.train()(**batch), expected)
-    batches = [batch_of(7, 2) for _ in range(N)]
-    pairs = zip(networks, batches, strict=True)
-    expected = torch.stack([network(**own) for network, own in pairs])
-    assert torch.equal(together(**stacked(batches)), expected)
-
-
-def test_subclasses_stand_apart():
-    class Other(DEPHN):
-        pass
-
-    for cls, alike in ((DEPHN, True), (Other, False)):
-        network = cls(embedding_of(None), [1], selection=None)
-        assert DEPHNEnsemble.holds(network) is alike
+    for member in together.members:
+        for p in [*member.parameters()][1:]:
+            p.data.mul_(0 if p is not member.towers.deeper[-1].bias else 1)
+        assert_close(member(**batch_of(5, 2)), start.expand(5, -1))
 
 
 def test_probabilities_are_the_mean_however_far_from_one_half():
