@@ -168,8 +168,7 @@ class Trainer:
     def _shuffled(self, source: Source) -> Iterator[Batch]:
         """What is left of the epoch; each member has the rows in an order of its own.
 
-        Members that see the same rows at the same time err alike: half of what their
-        mean gains would be lost.
+        Members that see the same rows at the same time err more alike.
         """
         state, n = self.state, self.state.network.n_members
         order = {"epoch": state.epoch, "start": state.step}
