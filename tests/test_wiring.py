@@ -224,6 +224,7 @@ COMMON = {
         *[(0.0, {0.0}), (0.125, {0.125})],
     ),
     "dropout": row(dropouts, (0.125, {0.125}), (0.375, {0.375})),
+    "n_networks": as_given(lambda s: s.network.n_members, 1, 2, 5),
     "task_weights": row(
         task_weights,
         (None, None),

@@ -54,7 +54,9 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
             The tasks; for a multi-class task, ``"task=class"`` for each class.
         expert_names : tuple of str
             Public experts under mappings, such as ``"dnn0 sin"``, then private ones,
-            such as ``"private cross0"``.
+            such as ``"private cross0"``. With several networks, their means, and
+            ``"pooling"``: what the logit of the mean probability has beyond the mean of
+            the logits.
 
     References
     ----------

@@ -30,7 +30,8 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     Returns
     -------
     ndarray of shape (n_tasks, n_branches)
-        A branch is an expert under a mapping; for MMoE, an expert.
+        A branch is an expert under a mapping; for MMoE, an expert. Of several networks,
+        the mean.
 
     Examples
     --------
@@ -42,22 +43,29 @@ def gate_values(estimator: Any, X: Any = None) -> NDArray:
     >>> gate_values(model, log.data).sum(axis=1).round(3)
     array([1., 1., 1.])
     """
+    return gates_by_member(estimator, X).mean(axis=0)
+
+
+def gates_by_member(estimator: Any, X: Any = None) -> NDArray:
+    """The same of each of `n_networks`, (n_members, n_tasks, n_branches)."""
     final = final_estimator(estimator)
     if not final.network_.branch_names:
         raise TypeError(f"This {type(final).__name__} has no gates on shared experts.")
-    if (gates := final.network_.gates) is not None:
-        return gates.detach().cpu().numpy().copy()
+    known = [(m.gates, m) for m in own_network(estimator).members]
+    trained = [gates.numpy(force=True) for gates, _ in known if gates is not None]
+    if trained:
+        return np.stack(trained)
     if X is None:
         raise ValueError(
             "The gates are mapped from the input, and differ from row to row. Give X, "
             "the rows over which to average them."
         )
-    network, source = own_network(estimator), source_of(estimator, X)
+    source = source_of(estimator, X)
     total: Any = 0.0
     with torch.no_grad():
         for batch in source.batches(BLOCK):
-            by_row = network.mapped_gates(**batch.inputs)
-            total = total + by_row.cpu().double().sum(0)
+            by_row = [member.mapped_gates(**batch.inputs) for _, member in known]
+            total = total + torch.stack(by_row).cpu().double().sum(1)
     return (total / source.n_rows).numpy()
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from .._compat import StrOptions, validate_params
 from ._drawing import COLORS, TaskPanels, around, draw_legend, mark_epochs
 from ._fitted import final_estimator, recorded
-from ._gate_values import expert_utilization, gate_values
+from ._gate_values import expert_utilization, gates_by_member
 from ._matrix import Matrix, MatrixDisplay
 
 
@@ -31,6 +31,9 @@ class GateDisplay(MatrixDisplay, TaskPanels):
         The gates after each epoch; mapped gates have none.
     best_epoch : int, default=None
         Epoch, counted from 1, whose gates were kept.
+    spread : array-like of shape (n_tasks, n_branches), default=None
+        Standard deviation of the gates over the networks, where there are several;
+        printed beside the values.
 
     Attributes
     ----------
@@ -62,6 +65,7 @@ class GateDisplay(MatrixDisplay, TaskPanels):
     branch_names: Sequence[str]
     history: ArrayLike | None = None
     best_epoch: int | None = None
+    spread: ArrayLike | None = None
 
     @classmethod
     @validate_params({"kind": [StrOptions({"values", "history"})]})
@@ -94,13 +98,14 @@ class GateDisplay(MatrixDisplay, TaskPanels):
         GateDisplay
         """
         expert_utilization(estimator, X)
-        final = final_estimator(estimator)
+        final, gates = final_estimator(estimator), gates_by_member(estimator, X)
         display = cls(
-            gate_values(estimator, X),
+            gates.mean(axis=0),
             task_names=final.tasks_.names,
             branch_names=list(final.network_.branch_names),
             history=recorded(estimator, "gates"),
             best_epoch=final.kept_epoch_,
+            spread=gates.std(axis=0, ddof=1) if len(gates) > 1 else None,
         )
         draw = display.plot if kind == "values" else display.plot_history
         return draw(ax=ax, **kwargs)
@@ -108,7 +113,8 @@ class GateDisplay(MatrixDisplay, TaskPanels):
     def _matrix(self) -> Matrix:
         height, colors = 1.2 + 0.3 * len(self.task_names), around(self.gates)
         names = self.task_names, self.branch_names
-        return Matrix(self.gates, *names, "gate", height, colors)
+        own = (self.gates, *names, "gate", height, colors)
+        return Matrix(*own, spread=self.spread)
 
     def plot_history(self, ax: Any = None, **line_kwargs: Any) -> GateDisplay:
         """Draw the gates over epochs, a panel for each task.

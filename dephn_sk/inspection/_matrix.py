@@ -25,6 +25,7 @@ class Matrix:
     height: float
     colors: dict[str, Any]  # for Axes.imshow
     value_format: str = ".2f"
+    spread: ArrayLike | None = None  # of each value, printed below it
 
 
 class MatrixDisplay(ABC):
@@ -82,6 +83,9 @@ class MatrixDisplay(ABC):
             style = {"ha": "center", "va": "center", "fontsize": "x-small"}
             for (row, column), value in np.ndenumerate(values):
                 word = "n/a" if np.isnan(value) else format(value, matrix.value_format)
+                if matrix.spread is not None:
+                    spread = np.asarray(matrix.spread)[row, column]
+                    word += f"\n±{spread:{matrix.value_format}}"
                 style["color"] = _ink(self.image_, value)
                 self.text_[row, column] = ax.text(column, row, word, **style)
         return self

@@ -1,5 +1,7 @@
 """What training and inspection may ask of a network."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -32,6 +34,9 @@ class TaskNetwork(nn.Module):
         The :func:`label_similarity` that training computes from each batch.
     virtual_gradient : str, callable or None
         The :func:`coefficient` that it is used for; shown, not called.
+    n_members : int
+        Networks that learn side by side in this one, each with a loss of its own. More
+        than one give logits ``(n_members, batch, sum(n_outputs))`` while training.
 
     Examples
     --------
@@ -53,6 +58,12 @@ class TaskNetwork(nn.Module):
 
     wants_label_similarity: str | None = None
     virtual_gradient: Any = None
+    n_members: int = 1
+
+    @property
+    def members(self) -> tuple[TaskNetwork, ...]:
+        """Each of those networks by itself; here, this one."""
+        return (self,)
 
     def start_from(self, logits: Tensor) -> None:
         """Let every row start near the given logits, of shape (sum(n_outputs),).

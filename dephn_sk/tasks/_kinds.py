@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
@@ -10,7 +11,11 @@ from numpy.typing import DTypeLike, NDArray
 from scipy.special import expit, logit, softmax
 from sklearn.utils.multiclass import check_classification_targets
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
+from torch.nn.functional import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    logsigmoid,
+)
 
 from ._labels import Column
 from ._ranking import roc_auc
@@ -76,6 +81,16 @@ class Task(ABC):
     @abstractmethod
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         """Predictions of logits of shape (n_samples, n_outputs)."""
+
+    def pool(self, logits: Tensor) -> Tensor:
+        """Logits of what several networks predict together.
+
+        Here of the mean of their logits, which is right where predictions are linear in
+        them.
+
+        Shape: ``logits (n_networks, ..., n_outputs)`` -> ``(..., n_outputs)``
+        """
+        return logits.mean(0)
 
     @abstractmethod
     def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
@@ -196,6 +211,10 @@ class Binary(ClassTask):
     def rate(self, start: NDArray) -> float | None:
         return float(expit(start[0]))
 
+    def pool(self, logits: Tensor) -> Tensor:
+        # log p - log (1 - p) of the mean p, neither of which rounds to 0 or 1
+        return logsigmoid(logits).logsumexp(0) - logsigmoid(-logits).logsumexp(0)
+
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         if len(self.classes) == 1:
             return np.ones(logits.shape)
@@ -236,6 +255,10 @@ class MultiClass(ClassTask):
 
     def start(self, values: NDArray, weights: NDArray) -> NDArray[np.float64]:
         return np.log(self._masses(values, weights))
+
+    def pool(self, logits: Tensor) -> Tensor:
+        """The logarithms of the means of probabilities."""
+        return logits.log_softmax(-1).logsumexp(0) - math.log(len(logits))
 
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         return softmax(logits, axis=1)

@@ -185,6 +185,19 @@ class Tasks:
             losses.append(task.loss(own, values[:, tasks]))
         return losses[0] if len(losses) == 1 else torch.cat(losses, 1)
 
+    def pool(self, logits: Tensor) -> Tensor:
+        """Logits of what several networks predict together; see :meth:`Task.pool`.
+
+        Shape: ``(n_networks, batch, sum(n_outputs))`` -> ``(batch, sum(n_outputs))``
+        """
+        if logits.dtype in (torch.bfloat16, torch.float16):
+            logits = logits.float()  # of a network that autocast has rounded
+        pooled = [
+            task.pool(logits[..., outputs].unflatten(-1, (-1, task.n_outputs)))
+            for _, outputs, task in self.groups
+        ]
+        return torch.cat([part.flatten(-2) for part in pooled], -1)
+
     def start(self, labels: Labels, weights: NDArray) -> NDArray[np.float64]:
         """Logits that every row starts from, (sum(n_outputs),).
 

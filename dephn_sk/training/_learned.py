@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .._suggest import did_you_mean
-from ..nn import FieldEmbedding, NumericEmbedding, PlainNumbers, TaskNetwork
+from ..nn import (
+    FieldEmbedding,
+    NetworkEnsemble,
+    NumericEmbedding,
+    PlainNumbers,
+    TaskNetwork,
+)
 from ..nn._skeleton import without_memory
 from ..preprocessing import FieldEncoder, Fields
 from ..tasks import Labels, Tasks, check_task_weights, normalised
@@ -67,7 +73,7 @@ class Learned:
 
     def network(self, seed: int) -> TaskNetwork:
         """The network with its initial values, starting from the tasks' rates."""
-        network = self._build(generator_of(seed, "initial values"))
+        network = self._build(seed)
         network.start_from(torch.from_numpy(self.start))
         return network.to(getattr(torch, self.template.dtype))
 
@@ -78,7 +84,7 @@ class Learned:
         """
         self._check_sizes(sum(weight.numel() for weight in weights.values()))
         with without_memory(len(weights)):
-            skeleton = self._build(torch.Generator())
+            skeleton = self._build(0)
             skeleton = skeleton.to(getattr(torch, self.template.dtype))
         wanted = skeleton.state_dict()
         for name in sorted(wanted.keys() ^ weights.keys()):
@@ -96,7 +102,15 @@ class Learned:
                 if isinstance(size, int | np.integer) and size > max(n_numbers, _LARGE):
                     raise ValueError(f"{name}={value!r} needs more weights than these.")
 
-    def _build(self, generator: torch.Generator) -> TaskNetwork:
+    def _build(self, seed: int) -> TaskNetwork:
+        """The network, or as many members as `n_networks` asks for."""
+        n = self.template.n_networks
+        # the first has the values that it would have alone
+        streams = (generator_of(seed, "initial values", i) for i in range(n))
+        members = [self._member(generator) for generator in streams]
+        return members[0] if n == 1 else NetworkEnsemble(members, self.tasks.pool)
+
+    def _member(self, generator: torch.Generator) -> TaskNetwork:
         template, encoder = self.template, self.encoder
         embedding = FieldEmbedding(
             encoder.cardinalities_,

@@ -18,7 +18,8 @@ class MultiTaskLoss(nn.Module):
     :math:`L = \sum_t e^{-s_t} L_t + s_t / 2` with trainable :math:`s_t` [1]_.
 
     Shape: ``logits (batch, sum(n_outputs))``, ``labels (batch, n_tasks)``,
-    ``weights (batch, n_tasks)`` or None -> ``(n_tasks,)``
+    ``weights (batch, n_tasks)`` or None -> ``(n_tasks,)``; the mean over members where
+    all have a leading axis of those
 
     Parameters
     ----------
@@ -56,6 +57,9 @@ class MultiTaskLoss(nn.Module):
         self.register_buffer("task_weights", given)
 
     def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+        if logits.dim() == 3:  # of members, each with rows of its own
+            logits, labels = logits.flatten(0, 1), labels.flatten(0, 1)
+            weights = None if weights is None else weights.flatten(0, 1)
         losses = self.tasks.loss(logits, labels)
         if weights is not None:
             losses = losses * weights

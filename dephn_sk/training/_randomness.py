@@ -29,6 +29,11 @@ def generator_of(
     return torch.Generator(device).manual_seed(seed_of(seed, stream, epoch))
 
 
+def member_seed(seed: int, member: int) -> int:
+    """A seed for a member of an ensemble; the first has that of a network alone."""
+    return seed_of(seed, "initial values", member) if member else seed
+
+
 def draw_seed(random_state: Any) -> int:
     """A seed of one's own: no global generator is read or moved."""
     if random_state is None:

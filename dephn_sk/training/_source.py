@@ -32,6 +32,20 @@ class Batch(NamedTuple):
     weights: Any = None
 
 
+def side_by_side(batches: Sequence[Batch]) -> Batch:
+    """Batches of one size as one with a leading axis; bags are a list for each."""
+    inputs = {
+        key: [one.inputs[key] for one in batches]
+        if isinstance(value, list)
+        else torch.stack([one.inputs[key] for one in batches])
+        for key, value in batches[0].inputs.items()
+    }
+    labels = torch.stack([one.labels for one in batches])
+    if batches[0].weights is None:
+        return Batch(inputs, labels)
+    return Batch(inputs, labels, torch.stack([one.weights for one in batches]))
+
+
 class Source(ABC):
     """Rows that come in batches; training knows nothing else of them.
 

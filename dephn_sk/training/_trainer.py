@@ -3,6 +3,7 @@
 import contextlib
 import warnings
 from collections.abc import Callable, Generator, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from ._evaluation import Validation, forward, monitored, products
 from ._fitted import FittedModel
 from ._net import EACH_BATCH
 from ._plan import FitPlan
-from ._randomness import seed_of
-from ._source import Batch, Source
+from ._randomness import member_seed, seed_of
+from ._source import Batch, Source, side_by_side
 from ._state import TrainingState
 
 CHECKED_ROWS = 256  # whose predictions must be finite after an epoch
@@ -169,9 +170,9 @@ class Trainer:
         state, net, source = self.state, self.state.net, self.plan.train
         net.module_ = state.network.train()
         use_generator(state.network, self._generator)
-        order = {"seed": state.seed, "epoch": state.epoch, "start": state.step}
-        for batch, step in self._batches("train", source, self._step, **order):
-            loss = step["task_loss"] * len(batch.labels)
+        batches = self._shuffled(source)
+        for batch, step in self._batches("train", source, self._step, batches):
+            loss = step["task_loss"] * batch.labels.shape[-2]
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
             if after_step and state.step * self.plan.batch_size < source.n_rows:
@@ -181,8 +182,23 @@ class Trainer:
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
 
+    def _shuffled(self, source: Source) -> Iterator[Batch]:
+        """What is left of the epoch; each member has the rows in an order of its own.
+
+        Members that see the same rows at the same time err more alike.
+        """
+        state, n = self.state, self.state.network.n_members
+        order = {"epoch": state.epoch, "start": state.step}
+        seeds = [member_seed(state.seed, i) for i in range(n)]
+        each = [source.batches(self.plan.batch_size, seed=s, **order) for s in seeds]
+        return each[0] if n == 1 else map(side_by_side, zip(*each, strict=True))
+
     def _batches(
-        self, prefix: str, source: Source, take: Callable[[Batch], Any], **order: int
+        self,
+        prefix: str,
+        source: Source,
+        take: Callable[[Batch], Any],
+        batches: Iterator[Batch],
     ) -> Iterator[tuple[Batch, dict[str, Any]]]:
         """Take all batches, and tell callbacks where one of them wants to hear of it.
 
@@ -195,13 +211,13 @@ class Trainer:
         )
         training, last = prefix == "train", source.n_rows % size or size
         hooks = net.hears(*EACH_BATCH)
-        for batch in source.batches(size, **order):
+        for batch in batches:
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
             step = take(batch)
             if hooks:
                 history.record_batch(f"{prefix}_loss", step["loss"].item())
-                history.record_batch(f"{prefix}_batch_size", len(batch.labels))
+                history.record_batch(f"{prefix}_batch_size", batch.labels.shape[-2])
                 net.notify("on_batch_end", batch=batch, training=training, **step)
             yield batch, step
         if not hooks:
@@ -219,7 +235,9 @@ class Trainer:
             optimizer.zero_grad()
         step = self._losses(batch._replace(inputs=self._inputs(batch)))
         penalty = state.network.penalty()
-        (step["loss"] if penalty is None else step["loss"] + penalty).backward()
+        # the mean over members, each of which learns from a loss of its own
+        loss = step["loss"] * state.network.n_members
+        (loss if penalty is None else loss + penalty).backward()
         if net.hears("on_grad_computed"):
             named = list(net.parameters_with_gradients())
             net.notify(
@@ -238,10 +256,16 @@ class Trainer:
         kind = self.state.network.wants_label_similarity
         if kind is None:
             return batch.inputs
-        levels = self.plan.learned.tasks.n_levels
-        similarity = label_similarity(
-            batch.labels, kind, weights=batch.weights, n_classes=levels
-        )
+        levels, labels = self.plan.learned.tasks.n_levels, batch.labels
+        alike = partial(label_similarity, kind=kind, n_classes=levels)
+        if labels.dim() == 2:
+            similarity = alike(labels, weights=batch.weights)
+        else:
+            weights = (
+                batch.weights if batch.weights is not None else [None] * len(labels)
+            )
+            pairs = zip(labels, weights, strict=True)
+            similarity = torch.stack([alike(y, weights=w) for y, w in pairs])
         return {**batch.inputs, "label_similarity": similarity}
 
     def _losses(self, batch: Batch) -> dict[str, Any]:
@@ -258,7 +282,8 @@ class Trainer:
         state = self.state
         seen = Validation(source, self.plan.learned.tasks)
         with torch.inference_mode():
-            for batch, step in self._batches("valid", source, self._losses):
+            batches = source.batches(self.plan.batch_size)
+            for batch, step in self._batches("valid", source, self._losses, batches):
                 seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
             record = seen.record(state.net.criterion_)
         value = monitored(record, self.plan.monitor)

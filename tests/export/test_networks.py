@@ -44,6 +44,8 @@ DEPHN_OPTIONS = {
         "numeric_embedding": "bins|piecewise-linear",
         "tower_hidden": (),
     },
+    "members": {"n_networks": 3, "private_experts": ("cross", "field")},
+    "members apart": {"n_networks": 2, "selection": "soft", "gate": "mapped"},
     "float64": {
         "public_experts": (),
         "private_experts": ("dnn", "cross"),

@@ -124,6 +124,8 @@ MODELS = {
         DEPHNMultiTaskClassifier,
         {**ALL, "class_weight": "balanced", "task_weights": "uncertainty"},
     ),
+    "members": (DEPHNMultiTaskClassifier, {**ALL, "n_networks": 2}),
+    "own members": (NormedClassifier, {**ALL, "n_networks": 3}),
     "statistics": (
         DEPHNMultiTaskClassifier,
         {**ALL, "encoder": FieldEncoder(target_statistics=["shop"])},
