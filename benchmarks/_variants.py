@@ -15,42 +15,19 @@ from _report import environment
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.metrics import task_log_loss, task_roc_auc
-from dephn_sk.preprocessing import FieldEncoder
 
 CONTROL = "control"
-MANY = 100  # categories from which on a column counts as one of ids
-
-
-def ids(X) -> list[str]:
-    """Categories and strings of many values."""
-    kinds = X.select_dtypes(exclude="number")
-    return [name for name in kinds if kinds[name].nunique() >= MANY]
-
-
-def statistics(own_rows_from: float | None = None):
-    """Target statistics of the ids; those of fewer rows have no row of their own."""
-
-    def rule(X, y):
-        names = ids(X)
-        if not names:
-            return {}
-        encoder = FieldEncoder(target_statistics=names, random_state=0)
-        if own_rows_from:
-            encoder.set_params(min_frequency=dict.fromkeys(names, own_rows_from))
-        return {"encoder": encoder}
-
-    return rule
-
-
 VARIANTS: dict[str, Any] = {
     CONTROL: {},
-    "all kinds public": {"public_experts": ("dnn", "cross", "field")},
-    "embedding 16": {"embedding_dim": 16},
-    "rows and statistics": statistics(),
-    "statistics from 50 rows": statistics(own_rows_from=50),
-    "statistics alone": statistics(own_rows_from=10**9),
-    "patience 8": {"n_epochs_no_change": 8},
-    "30 epochs": {"max_epochs": 30},
+    "three DNN experts": {"public_experts": ("dnn",) * 3},
+    "rows for all values": {"target_statistics": None},
+    "rows for all values, 20 epochs, patience 3": {
+        "target_statistics": None,
+        "max_epochs": 20,
+        "n_epochs_no_change": 3,
+    },
+    "three networks": {"n_networks": 3},
+    "three networks of one DNN expert": {"n_networks": 3, "public_experts": ("dnn",)},
 }
 KEY = ("dataset", "variant", "seed", "rows")
 

@@ -4,7 +4,7 @@
     python benchmarks/bench_leave_one_out.py --data FOLDER --rows 4000 --seeds 1
     python benchmarks/bench_leave_one_out.py --data FOLDER --estimate
     python benchmarks/bench_leave_one_out.py --rows 2000 --datasets simulated \\
-        "simulated, drift" --variants "embedding 16"
+        "simulated, drift" --variants "three networks"
 
 Fits every variant of ``_variants.py`` on every data set and compares it with the
 default, "control", of the same seed. Of a validation part of 2,000 rows or more the

@@ -125,7 +125,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     """
 
     numeric_embedding: str = changed("auto")
-    public_experts: Sequence[str] = parameter(("dnn",) * 3, ["array-like"])
+    public_experts: Sequence[str] = parameter(("dnn", "cross", "field"), ["array-like"])
     private_experts: Sequence[str] = parameter((), ["array-like"])
     expert_hidden: Sequence[int] = parameter((64, 32), WIDTHS)
     n_layers: int = parameter(1, AT_LEAST_ONE)

@@ -375,7 +375,7 @@ _SPACE = {
     "unseen_rate": [0.0, 0.02, 0.05],
     "weight_decay": loguniform(1e-6, 1e-2),
     "numeric_embedding": ["auto", "linear", "bins+piecewise-linear"],
-    "public_experts": [("dnn",), ("dnn",) * 3, ("dnn",) * 6],
+    "public_experts": [("dnn", "cross", "field"), ("dnn",) * 3, ("dnn",) * 6],
     "private_experts": [(), ("cross",), ("cross", "field")],
     "expert_hidden": [(32,), (64, 32), (128, 64)],
     "tower_hidden": [(), (32,)],

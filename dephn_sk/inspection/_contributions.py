@@ -79,7 +79,7 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     >>> result.contributions.shape
     (500, 3, 8)
     >>> result.expert_names[-3:]
-    ('dnn2 sin', 'private cross0', 'private field0')
+    ('field0 sin', 'private cross0', 'private field0')
     """
     network = own_network(estimator)
     if not network.expert_names:

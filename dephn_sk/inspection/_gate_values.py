@@ -108,7 +108,7 @@ def expert_utilization(
     >>> model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
     >>> result = expert_utilization(model.fit(log.data, log.target))
     >>> result.utilization.shape, result.expert_names
-    ((3, 3), ('dnn0', 'dnn1', 'dnn2'))
+    ((3, 3), ('dnn0', 'cross0', 'field0'))
     """
     gates = np.abs(gate_values(estimator, X))
     final = final_estimator(estimator)

@@ -95,7 +95,7 @@ def test_mapped_gates_have_no_history(mapped, table):
 
 def test_utilization_takes_the_mappings_of_an_expert_together(fitted):
     result = expert_utilization(fitted)
-    assert result.expert_names == ("dnn0", "dnn1", "dnn2")
+    assert result.expert_names == ("dnn0", "cross0", "field0")
     assert result.task_names == ("click", "buy")
     for task, values in enumerate(np.abs(fitted.gate_values_)):
         for k in range(3):
