@@ -47,11 +47,11 @@ SMALL = ["--rows", 200, "--datasets", "simulated", "simulated, drift"]
 
 
 def test_variants_are_compared_with_the_default_of_the_same_seed(call, tmp_path):
-    options = [*SMALL, "--seeds", 1, "--variants", "statistics alone"]
+    options = [*SMALL, "--seeds", 1, "--variants", "three DNN experts"]
     options += ["--results", tmp_path / "rows.jsonl"]
     printed = call("bench_leave_one_out", *options)
     rows = lines(tmp_path / "rows.jsonl")
-    assert [row["variant"] for row in rows] == ["control", "statistics alone"] * 2
+    assert [row["variant"] for row in rows] == ["control", "three DNN experts"] * 2
     gain = np.mean(rows[1]["auc"]) - np.mean(rows[0]["auc"])
     assert f"| simulated | 1 | {np.mean(rows[0]['auc']):.4f} | {gain:+.4f} |" in printed
     before = (tmp_path / "rows.jsonl").read_bytes()

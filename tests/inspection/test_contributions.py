@@ -83,7 +83,7 @@ def test_linear_contribution_is_what_the_logit_loses_without_the_expert(mixed, t
         closed.net_.module_.gating.values[:, 3] = 0
     after = expert_contributions(closed, X)
     after = after.contributions.sum(axis=-1) + after.bias
-    k = names.index("dnn1 sin")
+    k = names.index("cross0 sin")
     assert k == 3
     assert_allclose(before - after, result.contributions[:, :, k], atol=1e-9)
 

@@ -112,7 +112,7 @@ def collapsed(table, small):
 
 
 def test_collapsed_gates_are_warned_of(collapsed):
-    with pytest.warns(UserWarning, match=r"collapsed.*'buy' on 'dnn1' \(97%\)\. "):
+    with pytest.warns(UserWarning, match=r"collapsed.*'buy' on 'cross0' \(97%\)\. "):
         expert_utilization(collapsed)
     with pytest.warns(UserWarning, match="collapsed"):
         GateDisplay.from_estimator(collapsed)
