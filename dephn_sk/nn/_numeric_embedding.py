@@ -158,6 +158,8 @@ class NumericEmbedding(nn.Module):
         """The bin of each number, (batch, n_numeric)."""
         if is_compiling():
             # engines add floats several times as fast as integers
+            if not self.edges.shape[1]:  # older runtimes fail at sums of nothing
+                return torch.zeros_like(x, dtype=torch.long)
             return (x.unsqueeze(-1) >= self.edges).to(x.dtype).sum(-1).long()
         return torch.searchsorted(self.edges, x.T.contiguous(), right=True).T
 
