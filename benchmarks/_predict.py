@@ -11,6 +11,7 @@ import sys
 import time
 
 CALLS = 20
+ONE_EPOCH = {"max_epochs": 1, "early_stopping": False, "random_state": 0}
 
 
 def load(n_rows, folder=None):
@@ -43,7 +44,7 @@ def serve(n_rows, folder=None):
 
     torch.set_num_threads(1)
     X, y = load(int(n_rows), folder)
-    model = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0).fit(X, y)
+    model = DEPHNMultiTaskClassifier(**ONE_EPOCH).fit(X, y)
     print("@null", flush=True)
     for line in sys.stdin:
         rows = X.iloc[: int(line)]

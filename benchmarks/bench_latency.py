@@ -24,7 +24,7 @@ import numpy as np
 import onnxruntime
 import pandas as pd
 import torch
-from _predict import CALLS, load, timed
+from _predict import CALLS, ONE_EPOCH, load, timed
 from _report import RESULTS, Results, environment
 from bench_speed import Peer
 from lightgbm import LGBMClassifier
@@ -51,7 +51,7 @@ def main(options) -> None:
         make_column_transformer((ordinal, text), remainder="passthrough"),
         HistGradientBoostingClassifier(random_state=0),
     ).fit(X, y.iloc[:, 0])
-    alone = DEPHNMultiTaskClassifier(max_epochs=1, random_state=0).fit(X, y)
+    alone = DEPHNMultiTaskClassifier(**ONE_EPOCH).fit(X, y)
     graph = session_of(alone)
     forests, categories = boosted(X, y)
     results = Results(options.output, ("data", "request", "entry"))
@@ -106,14 +106,14 @@ def boosted(X, y) -> tuple[list, pd.DataFrame]:
 
 def encoded_entries(X, y) -> dict:
     """One row that was encoded before, or by a step of a Pipeline."""
-    one, ours = X.iloc[[0]], DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    one, ours = X.iloc[[0]], DEPHNMultiTaskClassifier(**ONE_EPOCH)
     pipeline = make_pipeline(FieldEncoder(), ours).fit(X, y)
     codes = FieldEncoder().fit(X).encode(X)
     matrix = np.hstack([codes.codes, codes.numbers])
     kinds = [True] * codes.codes.shape[1] + [False] * codes.numbers.shape[1]
-    encoded = DEPHNMultiTaskClassifier(
-        max_epochs=1, random_state=0, categorical_features=kinds
-    ).fit(matrix, y)
+    encoded = DEPHNMultiTaskClassifier(**ONE_EPOCH, categorical_features=kinds).fit(
+        matrix, y
+    )
     frame = pipeline[0].transform(one)
     return {
         "FieldEncoder, DEPHN, from a frame": lambda: pipeline.predict_proba(one),
