@@ -65,7 +65,7 @@ class Scale:
         if how == "squash" and seen.rows:
             low, middle, high = seen.quantiles([0.25, 0.5, 0.75])
             if high - low > np.finfo(np.float64).tiny:
-                mean, scale = middle, min(high - low, np.finfo(np.float64).max)
+                mean, scale = middle, min(high - low, np.finfo(np.float64).max / 4)
         return cls(how, mean, scale, seen.low, seen.high)
 
     def check(self) -> None:

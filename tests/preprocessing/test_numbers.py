@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -26,6 +26,7 @@ def one_column(numbers):
     st.lists(FLOATS, min_size=1, max_size=12),
     st.sampled_from(SCALINGS),
 )
+@example([4.301035867047321e294, -1.7976931348622728e308], [0.0], "squash")
 def test_any_finite_number_is_finite_in_float32_and_order_is_kept(seen, new, scaling):
     encoder = FieldEncoder(scaling=scaling).fit(one_column(seen))
     X = one_column(sorted([*seen, *new]))

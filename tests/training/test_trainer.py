@@ -209,6 +209,7 @@ def test_the_best_epoch_is_kept_and_patience_counted_from_it(monitor, averaging)
             seen.append([p.detach().clone() for p in net.module_.parameters()])
 
     model = make_model(
+        public_experts=("dnn",) * 3,
         monitor=monitor,
         early_stopping=True,
         n_epochs_no_change=4,
