@@ -96,13 +96,13 @@ class TargetStatistics(NumericKind):
         learned = replace(self, counts=replace(counts, sums=sums))
         of_all = learned._counts_of([one[:-1] for one in learned._all], sums[0])
         learned = super(TargetStatistics, learned).finish(of_all)
-        fields = learned._all
+        trained, rows = [one[:-1] for one in learned._all], sums[0]
         if by_fold.shape[1] > 1:
-            fields = learned.cross_fitted(counts)
             rows = by_fold[0].ravel()
-            trained = [one[:-1, :-1].ravel() for one in fields]
+            crossed = learned.cross_fitted(counts)
+            trained = [one[:-1, :-1].ravel() for one in crossed]
             learned = replace(learned, seen=self._counts_of(trained, rows))
-        return learned._reaching(fields)
+        return learned._reaching([one[rows > 0] for one in trained])
 
     def _reaching(self, fields: list[NDArray]) -> Self:
         """With scales whose limits hold these numbers, which are no outliers.
@@ -112,7 +112,8 @@ class TargetStatistics(NumericKind):
         """
         scales = {}
         for (name, scale), field in zip(self.scales.items(), fields, strict=True):
-            low, high = min(scale.low, field.min()), max(scale.high, field.max())
+            low = min(scale.low, field.min(initial=np.inf))
+            high = max(scale.high, field.max(initial=-np.inf))
             scales[name] = replace(scale, low=float(low), high=float(high))
         return replace(self, scales=scales)
 

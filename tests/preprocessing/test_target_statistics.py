@@ -225,11 +225,12 @@ def test_statistics_are_scaled_like_other_numbers():
 
 
 @pytest.mark.parametrize("n_users", [20, 250])  # 250: most are in one fold alone
-def test_no_statistic_of_a_row_that_counts_or_a_new_value_is_bounded(n_users):
+def test_no_statistic_of_a_row_that_counts_is_bounded(n_users):
+    """Nor one of a new value, where other folds know nothing of some."""
     X, y = make_data(n_users=n_users)
     ours = encoder(scaling="standard", random_state=0)
     plain = encoder(random_state=0)
-    new = pd.DataFrame({"user": ["new", "u1"]})
+    new = pd.DataFrame({"user": ["new", "u1"] if n_users == 250 else ["u1"]})
     for found, raw in (
         (ours.fit_encode(X, y), plain.fit_encode(X, y)),
         (ours.encode(new), plain.encode(new)),
@@ -328,3 +329,20 @@ def test_a_fields_name_must_be_free():
     X = pd.DataFrame({"user": ["a", "b"], "user_rate": [1.0, 2.0]})
     with pytest.raises(ValueError, match="field 'user_rate', which is the name of"):
         encoder(target_folds=2).fit(X, [0, 1])
+
+
+@pytest.mark.parametrize("cross_fitted", [False, True])
+def test_a_value_never_seen_comes_less_than_one_deviation_beyond_those_seen(
+    cross_fitted,
+):
+    """However equal the counts of those are, in deviations."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"id": rng.choice(list("abcd"), 4000)})
+    y = rng.integers(0, 2, 4000)
+    encoder = FieldEncoder(target_statistics=["id"], random_state=0)
+    if cross_fitted:
+        seen = encoder.fit_encode(X, y).numbers
+    else:
+        seen = encoder.fit(X, y).encode(X).numbers
+    new = encoder.encode(pd.DataFrame({"id": ["new", None]})).numbers
+    assert np.all(new > seen.min(axis=0) - 1) and np.all(new < seen.max(axis=0) + 1)
