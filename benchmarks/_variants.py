@@ -26,6 +26,7 @@ VARIANTS: dict[str, Any] = {
         "max_epochs": 20,
         "n_epochs_no_change": 3,
     },
+    "embedding of 16": {"embedding_dim": 16},
     "three networks": {"n_networks": 3},
     "three networks of one DNN expert": {"n_networks": 3, "public_experts": ("dnn",)},
 }

@@ -6,9 +6,14 @@
 
 Two tasks of known relation over the features of a table (``make_related_tasks``):
 ``related``, ``unrelated``, and ``independent``, the first tasks of two relations made
-with other seeds. The network is MMoE's size: three public DNN experts (64, 32) on
-embeddings of width 8, one layer, towers (32,), no private experts and no selection, so
-that gates are all that tells the tasks apart. One experiment is one list of variants:
+with other seeds; and tasks in conflict: ``opposed``, of which the second is mostly what
+the first is not, ``crossed``, of which the second is the first in one half of the rows
+and its opposite in the other, as a third function of the features decides, and
+``eight``, four such pairs.
+
+The network is MMoE's size: three public DNN experts (64, 32) on embeddings of width 8,
+one layer, towers (32,), no private experts and no selection, so that gates are all that
+tells the tasks apart. One experiment is one list of variants:
 
 - ``mapping``: which functions the experts pass through.
 - ``coefficient``: eight functions under two similarities, and none; with gates that
@@ -18,6 +23,9 @@ that gates are all that tells the tasks apart. One experiment is one list of var
   factor on Adam's update, with other starting values, with the similarity of all rows
   instead of one batch's, on few rows, and in the whole network. "frozen" does not
   train the gates at all; "twice the rate" doubles their learning rate.
+- ``conflict``: on and off, by the product over tasks and by their mean, where it should
+  matter most: tasks in conflict, eight tasks, and a network that learns by plain
+  gradient descent throughout, so that no optimizer undoes the coefficient.
 
 Results are appended to results/rq2.jsonl, and what is in there is not run again. The
 loop over seeds is the outer one.
@@ -29,6 +37,7 @@ import argparse
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from _paper import (
     DATASETS,
@@ -53,8 +62,10 @@ from dephn_sk.preprocessing import FieldEncoder
 
 KEY = ("experiment", "system", "dataset", "seed", "rows", "epochs")
 RELATIONS = ("related", "unrelated", "independent")
+CONFLICTS = ("opposed", "crossed", "eight")
 FEATURES = {"census": "census-2", "criteo": "criteo", "simulated": "simulated"}
 ROWS, FEW_ROWS, EPOCHS, GATE_EPOCHS = 40_000, 5_000, 4, 8
+PLAIN_RATE = 0.1  # of plain descent
 SMALL = {
     **PROTOCOL,
     "batch_size": 512,
@@ -124,6 +135,17 @@ class SimilarityOfAllRows:
         return COEFFICIENTS[CHOSEN](similarity.expand_as(difference), difference)
 
 
+class PlainDescent(DEPHNMultiTaskClassifier):
+    """DEPHN with every parameter, not the gates alone, under plain gradient descent."""
+
+    def build_network(self, *args: Any, **kwargs: Any) -> Any:
+        network = super().build_network(*args, **kwargs)
+        network.parameter_groups = lambda: [
+            {"params": list(network.parameters()), "rule": "sgd", "lr": PLAIN_RATE}
+        ]
+        return network
+
+
 MAPPINGS = {
     "raw": ("raw",),
     "sin": ("sin",),
@@ -139,6 +161,8 @@ SIX = {"mappings": ("raw",), "public_experts": ("dnn",) * 6}
 OFF = {"virtual_gradient": None}
 FAST = {"gate_learning_rate": 1.0}
 ADAM = {"gate_optimizer": "adam"}
+MEAN = {"coefficient_reduction": "mean"}
+DESCENT = {"class": PlainDescent}
 EXPERIMENTS: dict[str, dict[str, dict | None]] = {  # None is MMoE
     "mapping": {
         "MMoE": None,
@@ -188,6 +212,17 @@ EXPERIMENTS: dict[str, dict[str, dict | None]] = {  # None is MMoE
             **OFF,
         },
     },
+    "conflict": {
+        "product": {},
+        "mean": MEAN,
+        "off": OFF,
+        "gates at 1.0, product": FAST,
+        "gates at 1.0, mean": FAST | MEAN,
+        "gates at 1.0, off": FAST | OFF,
+        "plain descent, product": DESCENT,
+        "plain descent, mean": DESCENT | MEAN,
+        "plain descent, off": DESCENT | OFF,
+    },
 }
 REFERENCES = {
     "mapping": ("MMoE", "raw"),
@@ -205,6 +240,11 @@ STUDY_PAIRS = {
     "start apart": "start apart, off",
     "similarity of all rows": "SGD 0.1, off",
     "whole network": "whole network, off",
+    **{
+        f"{how}{reduction}": f"{how}off"
+        for how in ("", "gates at 1.0, ", "plain descent, ")
+        for reduction in ("product", "mean")
+    },
 }
 
 
@@ -238,14 +278,33 @@ def load(dataset: str, rows: int, *, data: str | None) -> dict[str, ScoredRows]:
 
 
 def target(X: Any, relation: str) -> Any:
-    """The labels of two tasks."""
-    if relation != "independent":
+    """The labels of two tasks, or of eight."""
+    if relation in RELATIONS[:2]:
         return make_related_tasks(X, relation, return_X_y=True, random_state=0)[1]
-    one, other = (
-        make_related_tasks(X, return_X_y=True, random_state=seed)[1]["first"]
-        for seed in (0, 1)
+    if relation == "eight":
+        pairs = [made(X, name, seed) for seed in (0, 2) for name in CONFLICTS[:2]]
+        names = [f"{name} {seed}" for seed in (0, 2) for name in CONFLICTS[:2]]
+        return pd.concat(
+            [
+                pair.add_suffix(f", {name}")
+                for name, pair in zip(names, pairs, strict=True)
+            ],
+            axis=1,
+        )
+    return made(X, relation, 0)
+
+
+def made(X: Any, relation: str, seed: int) -> Any:
+    """The first task of a seed, and one that stands in this relation to it."""
+    y, others = (
+        make_related_tasks(X, return_X_y=True, random_state=seed + i)[1] for i in (0, 1)
     )
-    return one.to_frame("first").assign(independent=other)
+    second = {
+        "independent": others["first"],
+        "opposed": 1 - y["related"],
+        "crossed": y["related"] ^ others["first"],
+    }
+    return y[["first"]].assign(**{relation: second[relation]})
 
 
 def fit(key: dict, parts: dict[str, ScoredRows]) -> dict:
@@ -263,7 +322,8 @@ def fit(key: dict, parts: dict[str, ScoredRows]) -> dict:
         options = {**PLAIN, **options}
         if options.get("virtual_gradient") is SimilarityOfAllRows:
             options["virtual_gradient"] = SimilarityOfAllRows(parts["train"].y)
-        model = DEPHNMultiTaskClassifier(**options, **budget)
+        make = options.pop("class", DEPHNMultiTaskClassifier)
+        model = make(**options, **budget)
     row = fit_and_score(model, parts)
     history = model.net_.history
     for part in ("train", "valid"):
@@ -292,12 +352,13 @@ def settings(experiment: str, options: argparse.Namespace) -> list[tuple]:
     """Data sets with their training rows and epochs."""
     rows = options.rows or ROWS
     epochs = options.epochs or (GATE_EPOCHS if experiment == "gates" else EPOCHS)
-    made = [f"{options.features}-{relation}" for relation in RELATIONS]
-    if experiment != "study":
-        return [(name, rows, epochs) for name in made[:2]]
-    chosen = [(name, rows, epochs) for name in made]
+    relations = CONFLICTS if experiment == "conflict" else RELATIONS
+    chosen = [(f"{options.features}-{name}", rows, epochs) for name in relations]
+    if experiment not in ("study", "conflict"):
+        return chosen[:2]
     few = min(FEW_ROWS, rows)
-    chosen += [(made[1], few, 4 * epochs)] if few < rows else []
+    if experiment == "study" and few < rows:
+        chosen.append((chosen[1][0], few, 4 * epochs))
     if options.features == "census":
         chosen.append(("kuairand-8", min(20_000, rows), 2))
     return chosen
@@ -320,7 +381,7 @@ def experiment_tables(rows: list[dict], experiment: str) -> str:
             if (row["dataset"], row["rows"], row["epochs"]) == (dataset, n_rows, epochs)
         ]
         heading = f"#### {dataset}, {n_rows:,} rows, {epochs} epochs"
-        if experiment == "study":
+        if experiment in ("study", "conflict"):
             text = study_table(members)
         else:
             text = gain_table(members, REFERENCES[experiment])

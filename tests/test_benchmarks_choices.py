@@ -139,3 +139,34 @@ def test_seconds_are_compared_within_a_seed_and_a_commit(script):
     printed = script("bench_accuracy").seconds(rows)
     assert "| x | raw | DEPHN | 2 | 1.0 | 0.38 ± 0.18 |" in printed
     assert not script("bench_accuracy").seconds(rows[2:])
+
+
+def test_members_that_share_weights_share_them(script):
+    members = script("bench_members")
+    X, y, *_ = members.data_of("log", "", 300)
+    sizes = {}
+    for how in ("one table", "one body"):
+        model, *_ = members.fitted(X, y, members.sharing(3, how), max_epochs=1)
+        one, *others = model.network_.members
+        table = {id(p) for p in one.embedding.parameters()}
+        body = {id(p) for p in one.interaction.parameters()}
+        for other in others:
+            assert {id(p) for p in other.interaction.parameters()} == body or (
+                how == "one table"
+            )
+            assert table & {id(p) for p in other.embedding.parameters()}
+        sizes[how] = sum(p.numel() for p in model.network_.parameters())
+    assert sizes["one body"] < sizes["one table"]
+
+
+def test_members_are_compared_with_fits_apart(call, tmp_path):
+    file = tmp_path / "rows.jsonl"
+    options = ["--rows", 200, "--networks", 1, 2, "--output", file]
+    printed = call("bench_members", *options)
+    rows = lines(file)
+    assert [row["how"] for row in rows if row["k"] == 2] == [
+        *("apart", "together", "one table", "one body")
+    ]
+    alone = [row["auc"] for row in rows if row["k"] == 1]
+    assert alone[0] == alone[1]  # one network is one fit
+    assert "one body" in printed

@@ -92,6 +92,27 @@ def test_every_variant_of_the_virtual_gradient_runs(call, tmp_path):
     assert lines(results) == done
 
 
+def test_tasks_in_conflict_are_what_they_are_called(call, importable, tmp_path):
+    import rq2_virtual_gradient as rq2
+
+    X = pd.DataFrame({"a": np.random.default_rng(0).normal(size=2000), "b": "c"})
+    X["b"] = np.random.default_rng(1).integers(0, 9, 2000).astype(str)
+    opposed, crossed = (
+        rq2.made(X, name, 0).corr().iloc[0, 1] for name in ("opposed", "crossed")
+    )
+    assert opposed < -0.5 and abs(crossed) < 0.4
+    assert len(rq2.target(X, "eight").columns) == 8
+    options = ("--features", "simulated", "--rows", 200, "--epochs", 1, "--seeds", 1)
+    options += ("--results", tmp_path / "rq2.jsonl")
+    tables = call("rq2_virtual_gradient", *options, "--experiments", "conflict")
+    done = lines(tmp_path / "rq2.jsonl")
+    assert {len(row["tasks"]) for row in done} == {2, 8}
+    assert "| plain descent, product |" in tables
+    # every parameter learns by plain descent, so the networks differ
+    scores = {row["system"]: row["test_log_loss"] for row in done}
+    assert scores["plain descent, off"] != scores["off"]
+
+
 def test_decoupled_coefficient_of_zero_leaves_adams_gates_where_they_are(importable):
     import rq2_virtual_gradient as rq2
 

@@ -832,7 +832,7 @@ def test_nothing_is_printed_unless_asked_for(capsys):
     make_model(verbose=1).fit(X, y)
     printed = capsys.readouterr().out
     assert "train_loss" in printed
-    assert len(printed.splitlines()) == 4
+    assert len(printed.splitlines()) == 5
 
 
 def test_one_row_more_than_a_batch_is_a_batch_of_one():

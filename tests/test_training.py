@@ -257,11 +257,24 @@ def test_an_unknown_callback_is_named(log):
         DEPHNMultiTaskClassifier().set_params(callbacks__speed__gamma=1)
 
 
-def test_verbose_prints_a_line_for_each_epoch(log, capsys):
+def test_verbose_prints_what_was_decided_and_a_line_for_each_epoch(log, capsys):
     DEPHNMultiTaskClassifier(**SMALL, max_epochs=2, verbose=1).fit(*log)
-    assert len(capsys.readouterr().out.splitlines()) == 4
+    decision, *table = capsys.readouterr().out.splitlines()
+    assert decision.endswith("; 2 epochs")
+    assert len(table) == 4
     DEPHNMultiTaskClassifier(**SMALL, max_epochs=2).fit(*log)
     assert capsys.readouterr().out == ""
+
+
+def test_verbose_says_how_long_training_will_be_and_why(log, capsys):
+    X, y = log
+    few = DEPHNMultiTaskClassifier(verbose=1, random_state=0).fit(X[:200], y[:200])
+    said = capsys.readouterr().out
+    assert f"200 rows in batches of 64; {few.n_iter_} epochs, the best of 5 f" in said
+    options = {"early_stopping": True, "max_epochs": 2, "n_epochs_no_change": 7}
+    DEPHNMultiTaskClassifier(**SMALL | options, verbose=1).fit(X, y)
+    said = capsys.readouterr().out
+    assert "rows validate; 2 epochs at most, ended by 7 that bring nothing" in said
 
 
 def test_uncertainty_weights_are_trained(log):

@@ -43,7 +43,7 @@ def cross_validated(plan: FitPlan) -> FitPlan:
             if len(losses) - np.argmin(losses) > PATIENCE:
                 break
     best = int(np.argmin(losses)) + 1 if losses else plan.epochs
-    return replace(plan, epochs=best, rows=None)
+    return replace(plan, epochs=best, rows=None, n_folds=len(runs))
 
 
 def _run(

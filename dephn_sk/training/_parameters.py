@@ -144,7 +144,7 @@ class TrainingParameters(ParameterTable):
         of target statistics. The same seed gives the same bytes; global generators are
         neither read nor moved.
     verbose : int
-        Print a line for each epoch.
+        Print what ``"auto"`` decided, and a line for each epoch.
     categorical_features : "from_dtype", array-like or None
         Which columns are categorical. ``"from_dtype"``: strings, objects, categories
         and booleans of a data frame, and columns of an object array that are no

@@ -48,6 +48,8 @@ class FitPlan:
         From which training goes on.
     rows : Rows or None
         Few rows, whose cross-validation is to say how many epochs there are to be.
+    n_folds : int
+        Of the cross-validation that has said it; 0 where there was none.
     """
 
     learned: Learned
@@ -59,6 +61,7 @@ class FitPlan:
     monitor: tuple[str, int | None]
     before: FittedModel | None = None
     rows: Rows | None = None
+    n_folds: int = 0
 
     @classmethod
     def of(
@@ -122,6 +125,18 @@ class FitPlan:
         n_steps = -(-self.train.n_rows // self.batch_size)
         return max(LEAST_PATIENCE, -(-PATIENCE_STEPS // n_steps))
 
+    @property
+    def decision(self) -> str:
+        """How long training is going to be, and why, for people."""
+        text = f"{self.train.n_rows:,} rows in batches of {self.batch_size:,}"
+        if self.stops and self.valid is not None:
+            text += (
+                f", {self.valid.n_rows:,} rows validate; {self.epochs} epochs at most, "
+            )
+            return text + f"ended by {self.patience} that bring nothing"
+        text += f"; {self.epochs} epochs"
+        return text + (f", the best of {self.n_folds} folds" if self.n_folds else "")
+
     def fold(self, rows: Rows, seed: int) -> FitPlan:
         """A plan for some of the rows, beside others that validate, heard by nobody."""
         template = self.learned.template
@@ -140,6 +155,8 @@ class FitPlan:
     def begin(self) -> TrainingState:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
+        if template.verbose:
+            print(self.decision)
         if before is None:
             network, kept = self.learned.network(self.seed), {}
         else:
