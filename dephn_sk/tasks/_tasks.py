@@ -110,6 +110,11 @@ class Tasks:
         return tuple(task.classes for task in self.tasks)
 
     @property
+    def condition_names(self) -> dict[str, str]:
+        """The condition of each task that has one, by name."""
+        return {self.names[t]: self.names[condition] for t, condition in self.pairs}
+
+    @property
     def n_outputs(self) -> list[int]:
         """Number of logits of each task."""
         return [task.n_outputs for task in self.tasks]
@@ -168,25 +173,25 @@ class Tasks:
         if not self.conditions:
             return labels
         how = self.tasks, self.on_violation, rows
-        return funnel.without_violations(labels, self._pairs, *how)
+        return funnel.without_violations(labels, self.pairs, *how)
 
     def entire_space(self, labels: Labels) -> Labels:
         """Labels as the loss reads them: 0 where the condition did not happen.
 
         Whatever was given there, or nothing, makes no difference.
         """
-        return funnel.entire_space(labels, self._pairs) if self.conditions else labels
+        return funnel.entire_space(labels, self.pairs) if self.conditions else labels
 
     def given_conditions(self, labels: Labels) -> Labels:
         """Labels of the entire space, observed where the condition happened."""
         if not self.conditions:
             return labels
-        known = funnel.happened(labels, self._pairs)
+        known = funnel.happened(labels, self.pairs)
         return replace(labels, observed=labels.observed & known)
 
     def informative(self, labels: Labels) -> NDArray[np.bool_]:
         """Where labels of the entire space say more than that of the condition."""
-        return labels.observed & ~funnel.failed(labels, self._pairs)
+        return labels.observed & ~funnel.failed(labels, self.pairs)
 
     def _check_names(self, read: Columns) -> None:
         """Raise where y has other tasks than were learned."""
@@ -216,7 +221,7 @@ class Tasks:
     # ------------------------------------------------------------ logits
 
     @cached_property
-    def _pairs(self) -> list[tuple[int, int]]:
+    def pairs(self) -> list[tuple[int, int]]:
         """Each conditioned task and its condition, roots first."""
         return funnel.pairs_of(self.conditions)
 
@@ -224,7 +229,7 @@ class Tasks:
     def _columns(self) -> list[tuple[int, int]]:
         """The logits of these pairs."""
         start = np.cumsum([0, *self.n_outputs]).tolist()
-        return [(start[task], start[condition]) for task, condition in self._pairs]
+        return [(start[task], start[condition]) for task, condition in self.pairs]
 
     @cached_property
     def groups(self) -> list[tuple[slice, slice, Task]]:
@@ -279,7 +284,7 @@ class Tasks:
     def rates(self, start: NDArray) -> tuple[float | None, ...]:
         """The marginal rate of each task that :meth:`start` stands for, if any."""
         rates = [task.rate(part) for task, part in self._split(start)]
-        for task, condition in self._pairs:
+        for task, condition in self.pairs:
             rates[task] *= rates[condition]  # type: ignore[operator]
         return tuple(rates)
 
@@ -294,11 +299,11 @@ class Tasks:
 
     def marginal(self, given: Sequence[NDArray]) -> list[NDArray]:
         """Predictions, of those that are given the tasks' conditions."""
-        return funnel.marginal(given, self._pairs)
+        return funnel.marginal(given, self.pairs)
 
     def conditional(self, predictions: Sequence[NDArray]) -> list[NDArray]:
         """Predictions given the tasks' conditions, of those that are not."""
-        return funnel.conditional(predictions, self._pairs)
+        return funnel.conditional(predictions, self.pairs)
 
     def _split(self, logits: NDArray) -> Iterator[tuple[Task, NDArray]]:
         """Each task, and the logits that are its own."""

@@ -39,6 +39,7 @@ SMALL = {
     "early_stopping": False,
     "dtype": "float64",
     "random_state": 0,
+    "conditions": {},  # whatever the labels; ESMM's default is a chain
 }
 
 
