@@ -122,10 +122,10 @@ def without_violations(
     # the nearest condition whose label was given, and not concluded
     while not labels.observed[row, above] or labels.values[row, above] != 0:
         above = dict(pairs)[above]
-    task, condition = tasks[t], tasks[above]
+    (_, yes), (no, _) = tasks[t].classes.tolist(), tasks[above].classes.tolist()
     said = (
-        f"Row {number} has the label {task.classes[1]!r} of the task {task.name!r}, "
-        f"but {condition.classes[0]!r} of its condition {condition.name!r}"
+        f"Row {number} has the label {yes!r} of the task {tasks[t].name!r}, but {no!r} "
+        f"of its condition {tasks[above].name!r}"
     )
     if on_violation == "raise":
         raise ValueError(
