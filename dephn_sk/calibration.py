@@ -19,10 +19,10 @@ from .tasks import (
     Tasks,
     check_sample_weight,
     combine,
+    conditional_probabilities,
     fitted_tasks,
     log_odds,
     read_columns,
-    task_probabilities,
 )
 
 __all__ = ["TaskCalibrator"]
@@ -139,7 +139,7 @@ default=None
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)
         weights = combine(labels, tasks, given, None)
-        probabilities = _conditional(self.estimator, tasks, X)
+        probabilities = conditional_probabilities(self.estimator, tasks, X)
         calibrators = []
         for t, task in enumerate(tasks.tasks):
             rows = np.flatnonzero(weights[:, t])
@@ -183,7 +183,7 @@ default=None
     def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
         tasks = self.tasks_
-        odds = map(log_odds, _conditional(self.estimator, tasks, X))
+        odds = map(log_odds, conditional_probabilities(self.estimator, tasks, X))
         pairs = zip(self.calibrators_, odds, strict=True)
         found = [calibrator.predict_proba(z) for calibrator, z in pairs]
         return tasks, found if given else tasks.marginal(found)
@@ -198,12 +198,6 @@ def _where(tasks: Tasks, t: int) -> str:
     """In which rows a task is judged, for a message."""
     condition = tasks.conditions[t] if tasks.conditions else None
     return "" if condition is None else f"with {tasks.names[condition]!r} "
-
-
-def _conditional(estimator: Any, tasks: Tasks, X: Any) -> list[NDArray]:
-    """Class probabilities of each task given its condition."""
-    # out of Pipelines and searches, which have no predict_proba_given
-    return tasks.conditional(task_probabilities(estimator, tasks, X))
 
 
 class _LogOdds(ClassifierMixin, BaseEstimator):

@@ -11,6 +11,7 @@ from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
 from ._tasks import Tasks
 from ._view import TaskView as TaskView
+from ._view import conditional_probabilities as conditional_probabilities
 from ._view import fitted_tasks as fitted_tasks
 from ._view import log_odds as log_odds
 from ._view import task_probabilities as task_probabilities
