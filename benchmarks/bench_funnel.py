@@ -1,12 +1,12 @@
-"""What does learning a funnel on the entire space bring, with a known truth and on a log?
+"""What does learning a funnel on the entire space bring?
 
     python benchmarks/bench_funnel.py --seeds 5
     python benchmarks/bench_funnel.py --seeds 5 --data FOLDER
 
 Simulated logs of clicks and purchases, whose probabilities are known for every
-impression: one log and one seed of DEPHN for each. The purchase is learned from the rows
-with a click alone, from all rows as a task like others (0 without a click), and under
-``conditions={"purchase": "click"}``. P(buy) is judged by its true probability on later
+impression: one log and one seed of DEPHN for each. The purchase is learned from the
+rows with a click alone, from all rows as a task like others (0 without a click), and
+under ``conditions={"purchase": "click"}``. P(buy) is judged by its true probability on later
 impressions, clicked or not: bias is the mean prediction over the mean truth, less one;
 calibration error the mean distance from the mean truth in 20 bins of equally many rows.
 
@@ -24,8 +24,16 @@ import warnings
 
 import numpy as np
 from _datasets import read, stopping_and_judging
-from _report import RESULTS, Results, environment, markdown, mean_and_deviation, paired
-from _report import run_missing
+from _paper import FUNNELS, probabilities_of_labels
+from _report import (
+    RESULTS,
+    Results,
+    environment,
+    markdown,
+    mean_and_deviation,
+    paired,
+    run_missing,
+)
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.datasets import make_behavior_log
@@ -41,7 +49,6 @@ ANSWERS = {
     "conditions": "conditions",
 }
 SIMULATED, KUAIRAND = "simulated funnel", "kuairand-3"
-GIVEN_CLICK = {"long_view": "is_click", "is_like": "is_click"}
 KEY = ("dataset", "learned_from", "seed")
 
 
@@ -107,18 +114,16 @@ def kuairand(learned_from: str, seed: int, data: str) -> dict:
         *read(KUAIRAND, "validation", data, seed)
     )
     funnel = learned_from == "conditions"
-    options = {"conditions": GIVEN_CLICK, "on_violation": "warn"} if funnel else {}
+    options = (
+        {"conditions": FUNNELS[KUAIRAND], "on_violation": "warn"} if funnel else {}
+    )
     model = model_of(seed, **options)
     start = time.process_time()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Row .* not observed")
         model.fit(X, y, **stop)
     seconds = time.process_time() - start
-    p = model.predict_proba(X_judge)
-    names = list(y_judge)
-    view = names.index("long_view")
-    # of a view of which only those after a click are observed, given the click
-    p[:, view] = model.predict_proba_given(X_judge)[:, view]
+    p, names = probabilities_of_labels(model, X_judge, y_judge), list(y_judge)
     clicked = (y_judge["is_click"] == 1).to_numpy()
     # a like from an impression, and one given the click
     like = names.index("is_like")
@@ -139,7 +144,9 @@ def kuairand(learned_from: str, seed: int, data: str) -> dict:
 def simulated_table(rows: list[dict]) -> str:
     lines = []
     for answer, learned_from in ANSWERS.items():
-        found = [r["answers"][answer] for r in rows if r["learned_from"] == learned_from]
+        found = [
+            r["answers"][answer] for r in rows if r["learned_from"] == learned_from
+        ]
         cells = [mean_and_deviation([100 * one["bias"] for one in found], 1)]
         cells += [
             mean_and_deviation([one[name] for one in found])

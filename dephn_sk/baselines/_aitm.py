@@ -35,9 +35,7 @@ class Transfer(nn.Module):
         self, width: int, dropout: float = 0.0, generator: torch.Generator | None = None
     ) -> None:
         super().__init__()
-        self.information = MLP(
-            1, width, [width], dropout=dropout, generator=generator
-        )
+        self.information = MLP(1, width, [width], dropout=dropout, generator=generator)
         self.maps = GroupedLinear(3, width, width, bias=False, generator=generator)
 
     def forward(self, before: Tensor, own: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Entire Space Multi-task Model: each step given the one before, learned on all rows."""
+"""Entire Space Multi-task Model: steps given the one before, learned on all rows."""
 
 from collections.abc import Sequence
 from itertools import pairwise

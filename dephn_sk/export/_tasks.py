@@ -67,9 +67,7 @@ def marginal(graph: Graph, tasks: Tasks, given: list[str]) -> list[str]:
 
     for t, condition in tasks.pairs:
         fails, happens = (column(condition, found, j) for j in (0, 1))
-        not_given, own = (
-            graph.op("Mul", happens, column(t, given, j)) for j in (0, 1)
-        )
+        not_given, own = (graph.op("Mul", happens, column(t, given, j)) for j in (0, 1))
         rest = graph.op("Add", fails, not_given)
         found[t] = graph.op("Concat", rest, own, axis=1)
     return found

@@ -130,7 +130,8 @@ def without_violations(
     if on_violation == "raise":
         raise ValueError(
             f"{said}: without the one there cannot be the other. Correct the labels "
-            "or `conditions`, or take such labels for not observed with on_violation='warn'."
+            "or `conditions`, or take such labels for not observed with "
+            "on_violation='warn'."
         )
     warnings.warn(
         f"{said}; {wrong.any(axis=1).sum()} of {len(labels)} rows have such labels, "

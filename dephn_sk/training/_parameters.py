@@ -63,8 +63,8 @@ class TrainingParameters(ParameterTable):
         :class:`~dephn_sk.nn.NumericEmbedding`. ``"auto"`` is the sum of the first three
         with `n_bins` bins for discrete columns, nine in ten of whose rows hold frequent
         values; other columns have one bin, which is linear, too. ``"scalar"`` leaves it
-        a number, for networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE, PLE
-        and SNR.
+        a number, for networks that read a flat row: DNN, DCN, Shared-Bottom, MMoE,
+        PLE, SNR, ESMM and AITM.
     n_bins : int
         Quantile bins of a numeric column.
     embedding_dropout : float in [0, 1)

@@ -239,7 +239,7 @@ def test_without_conditions_esmm_takes_the_columns_for_a_chain(table):
 
 
 def test_labels_of_no_chain_are_refused_by_esmm_with_what_to_do(table):
-    with pytest.raises(ValueError, match="of the task 'b', but .* 'a'.*`conditions`"):
+    with pytest.raises(ValueError, match=r"of the task 'b', but .* 'a'.*`conditions`"):
         small(baselines.ESMMClassifier, conditions=None).fit(*table)
 
 

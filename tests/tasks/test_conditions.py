@@ -136,7 +136,9 @@ def test_tasks_without_conditions_are_what_they_were():
     assert free.under(None).conditions == ()
     logits = torch.randn(40, 2, generator=torch.Generator().manual_seed(0))
     values = torch.ones(40, 2)
-    assert torch.equal(tasks.loss(logits, values)[:, 0], free.loss(logits, values)[:, 0])
+    assert torch.equal(
+        tasks.loss(logits, values)[:, 0], free.loss(logits, values)[:, 0]
+    )
     assert "conditions" not in free.state()
 
 
@@ -147,7 +149,9 @@ def test_tasks_without_conditions_are_what_they_were():
 def test_a_task_is_never_more_probable_than_its_condition(name):
     conditions, rng = FORESTS[name], np.random.default_rng(2)
     n_rows = 1_000_000 // len(FORESTS)
-    weights = rng.normal(scale=rng.uniform(0, 30, len(conditions)), size=(4, len(conditions)))
+    weights = rng.normal(
+        scale=rng.uniform(0, 30, len(conditions)), size=(4, len(conditions))
+    )
     rows = rng.normal(size=(n_rows, 4))
     logits = (rows @ weights).astype(np.float32)
     found = tasks_of(conditions).predict(logits)
@@ -165,7 +169,10 @@ def test_a_task_is_never_more_probable_than_its_condition(name):
 @pytest.mark.parametrize("name", FORESTS)
 def test_probabilities_are_the_products_and_back(name):
     conditions, rng = FORESTS[name], np.random.default_rng(3)
-    tasks, logits = tasks_of(conditions), rng.normal(scale=4, size=(60, len(conditions)))
+    tasks, logits = (
+        tasks_of(conditions),
+        rng.normal(scale=4, size=(60, len(conditions))),
+    )
     found, given = tasks.predict(logits), tasks.predict(logits, given=True)
     wanted = naive_probabilities(logits, conditions)
     for t, both in enumerate(found):
@@ -185,7 +192,10 @@ def test_what_an_impossible_condition_conditions_is_impossible():
 @pytest.mark.parametrize("name", FORESTS)
 def test_pooled_logits_are_those_of_the_mean_of_marginal_probabilities(name):
     conditions, rng = FORESTS[name], np.random.default_rng(4)
-    tasks, each = tasks_of(conditions), rng.normal(scale=5, size=(3, 40, len(conditions)))
+    tasks, each = (
+        tasks_of(conditions),
+        rng.normal(scale=5, size=(3, 40, len(conditions))),
+    )
     pooled = tasks.pool(torch.tensor(each)).numpy()
     found = np.column_stack([p[:, 1] for p in tasks.predict(pooled)])
     wanted = np.mean([naive_probabilities(z, conditions) for z in each], axis=0)
@@ -198,7 +208,7 @@ def test_a_task_of_more_classes_may_stand_between():
     y = pd.DataFrame({"a": [0, 1, 1, 1], "kind": list("xyzx"), "b": [0, 1, 0, 1]})
     tasks = Tasks.learn(y).under({"b": "a"})
     logits = np.random.default_rng(5).normal(size=(4, 5))
-    a, kind, b = tasks.predict(logits)
+    _, _, b = tasks.predict(logits)
     assert_allclose(b[:, 1], expit(logits[:, 0]) * expit(logits[:, 4]))
     values = torch.tensor(tasks.read(y).values)
     loss = tasks.loss(torch.tensor(logits), values)
@@ -274,13 +284,13 @@ def test_labels_that_contradict_the_funnel_are_named(y, said):
 
 def test_the_row_of_a_violation_is_that_of_the_y_that_was_given():
     y = frame(click=[1, 0], buy=[1, 1])
-    with pytest.raises(ValueError, match="Row 17 "):
+    with pytest.raises(ValueError, match=r"Row 17 "):
         funnel(y).read(y, rows=np.array([3, 17]))
 
 
 def test_classes_are_named_as_they_were_given():
     y = pd.DataFrame({"click": ["no", "yes", "no"], "buy": ["-", "paid", "paid"]})
-    with pytest.raises(ValueError, match="label 'paid' of the task 'buy', but 'no'"):
+    with pytest.raises(ValueError, match=r"label 'paid' of the task 'buy', but 'no'"):
         funnel(y).read(y)
 
 
@@ -327,7 +337,7 @@ def test_conditions_that_are_no_forest_are_refused_by_name(conditions, said):
 
 
 def test_a_y_of_one_column_has_no_conditions():
-    with pytest.raises(ValueError, match="conditions={'buy': 'click'} needs a y of"):
+    with pytest.raises(ValueError, match=r"conditions={'buy': 'click'} needs a y of"):
         Tasks.learn([0, 1]).under({"buy": "click"})
 
 
