@@ -6,9 +6,10 @@
 Simulated logs of clicks and purchases, whose probabilities are known for every
 impression: one log and one seed of DEPHN for each. The purchase is learned from the
 rows with a click alone, from all rows as a task like others (0 without a click), and
-under ``conditions={"purchase": "click"}``. P(buy) is judged by its true probability on later
-impressions, clicked or not: bias is the mean prediction over the mean truth, less one;
-calibration error the mean distance from the mean truth in 20 bins of equally many rows.
+under ``conditions={"purchase": "click"}``. P(buy) is judged by its true probability on
+later impressions, clicked or not: bias is the mean prediction over the mean truth, less
+one; calibration error the mean distance from the mean truth in 20 bins of equally many
+rows.
 
 With --data, KuaiRand as well: likes and long views under the condition of a click, and
 without; the weights of the epoch with the lowest loss on the first half of the
