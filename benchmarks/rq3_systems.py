@@ -10,6 +10,9 @@ batches of 256, the same dropout, training rows and epochs, and the weights of t
 with the lowest validation loss; the test part is scored once. "DEPHN, paper"
 is ``paper_configuration()`` in these sizes and with this dropout, "DEPHN" the
 classifier's own choice of parts: no private experts, no soft selection, towers (32,).
+ESMM and "DEPHN on a funnel" are told which task needs which (FUNNELS in _paper.py),
+where there is a funnel; a task whose labels are missing without its condition is judged
+given that.
 Seeds are the outer loop; what is in the results is not run again. Differences are those
 from MMoE within a seed.
 """

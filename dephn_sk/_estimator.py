@@ -242,7 +242,7 @@ default=None
     # ------------------------------------------------------------ predicting
 
     def logits_of(self, fields: Fields) -> NDArray[np.float64]:
-        """Logits of all tasks, for rows that the estimator's encoder has read.
+        """Logits of all tasks, given their conditions, of rows that are encoded.
 
         Parameters
         ----------
@@ -261,9 +261,9 @@ default=None
         with training.threads(self.n_threads):
             return fitted.tasks, fitted.logits(fitted.encode(X))
 
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         tasks, logits = self._tasks_and_logits(X)
-        return tasks, tasks.predict(logits)
+        return tasks, tasks.predict(logits, given)
 
     @available_if(_has_decision_function)
     def decision_function(self, X: Any) -> NDArray:

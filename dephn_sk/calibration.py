@@ -19,10 +19,10 @@ from .tasks import (
     Tasks,
     check_sample_weight,
     combine,
+    conditional_probabilities,
     fitted_tasks,
     log_odds,
     read_columns,
-    task_probabilities,
 )
 
 __all__ = ["TaskCalibrator"]
@@ -67,6 +67,10 @@ class TaskCalibrator(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
 
     Notes
     -----
+    Of a task with a condition, the probability given the condition is calibrated, on
+    the rows in which the condition happened, and multiplied by the condition's: no task
+    becomes more probable than its condition.
+
     Cloning unfits the estimator with the calibrator. Where a search or cross-validation
     shall keep what was trained, give
     ``TaskCalibrator(sklearn.frozen.FrozenEstimator(estimator))``.
@@ -131,11 +135,11 @@ default=None
             Where a task has no observed row of one of its classes.
         """
         tasks = _tasks_of(self.estimator)
-        labels = tasks.read(y)
+        labels = tasks.given_conditions(tasks.entire_space(tasks.read(y)))
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)
         weights = combine(labels, tasks, given, None)
-        probabilities = task_probabilities(self.estimator, tasks, X)
+        probabilities = conditional_probabilities(self.estimator, tasks, X)
         calibrators = []
         for t, task in enumerate(tasks.tasks):
             rows = np.flatnonzero(weights[:, t])
@@ -144,7 +148,8 @@ default=None
             if len(present) < max(2, len(classes)):
                 raise ValueError(
                     f"Task {task.name!r} cannot be calibrated: of its classes "
-                    f"{classes.tolist()}, the rows hold {classes[present].tolist()}. "
+                    f"{classes.tolist()}, the rows {_where(tasks, t)}hold "
+                    f"{classes[present].tolist()}. "
                     "Give rows of at least two classes, and of each one."
                 )
             odds = log_odds(probabilities[t][rows])
@@ -175,16 +180,24 @@ default=None
             ]
         return new
 
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         check_is_fitted(self)
-        odds = map(log_odds, task_probabilities(self.estimator, self.tasks_, X))
+        tasks = self.tasks_
+        odds = map(log_odds, conditional_probabilities(self.estimator, tasks, X))
         pairs = zip(self.calibrators_, odds, strict=True)
-        return self.tasks_, [calibrator.predict_proba(z) for calibrator, z in pairs]
+        found = [calibrator.predict_proba(z) for calibrator, z in pairs]
+        return tasks, found if given else tasks.marginal(found)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
+
+
+def _where(tasks: Tasks, t: int) -> str:
+    """In which rows a task is judged, for a message."""
+    condition = tasks.conditions[t] if tasks.conditions else None
+    return "" if condition is None else f"with {tasks.names[condition]!r} "
 
 
 class _LogOdds(ClassifierMixin, BaseEstimator):

@@ -53,6 +53,7 @@ class ReadingOrder:
     names = (
         "quick_start",
         "missing_labels_funnel",
+        "click_then_buy",
         "reading_the_gates",
         "hyper_parameter_search",
         "calibration",

@@ -103,5 +103,6 @@ def encoder(**options):
 
 
 def small(cls, **options):
-    given = {**SMALL, "max_epochs": 1, **options}
+    # labels of no funnel, which ESMM takes them for
+    given = {**SMALL, "max_epochs": 1, "conditions": {}, **options}
     return cls(**{k: v for k, v in given.items() if k in cls._parameters})

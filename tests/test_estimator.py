@@ -382,6 +382,8 @@ OPTIONS = {
     "embedding_dropout": [0.5],
     "unseen_rate": [0.5],
     "dropout": [0.5],
+    "conditions": [None, {}],
+    "on_violation": ["raise", "warn"],
     "task_weights": ["uncertainty", {"task b": 2.0}, [1, 0, 2.5], None],
     "class_weight": ["balanced", {"task a": "balanced"}, [{0: 2.0}, None, "balanced"]],
     "batch_size": [1, 3, 7, "auto"],

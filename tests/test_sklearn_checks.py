@@ -42,6 +42,7 @@ CHECKED = {
     "dropout": 0.0,
     "embedding_dropout": 0.0,
     "early_stopping": False,
+    "conditions": {},  # ESMM's default is a chain
 }
 # It is fitted to what a fitted estimator predicts, and a check gives it none: as for
 # scikit-learn's FrozenEstimator, its conventions are tested beside it.

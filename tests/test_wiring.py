@@ -40,13 +40,10 @@ X = pd.DataFrame(
         "size": rng.normal(size=60),
     }
 )
-Y = pd.DataFrame(
-    {
-        "click": (np.arange(60) < 20).astype(int),
-        "buy": rng.integers(0, 2, 60),
-        "like": rng.integers(0, 2, 60),
-    }
-)
+CLICK, BUY, LIKE = np.arange(60) < 20, *rng.integers(0, 2, (2, 60))
+# steps of a funnel, each of which needs the one before
+Y = pd.DataFrame({"click": CLICK, "buy": CLICK & BUY, "like": CLICK & BUY & LIKE})
+Y = Y.astype(int)
 
 SMALL: dict[str, Any] = {"embedding_dim": 4, "random_state": 0, "device": "cpu"}
 # a configuration in which every parameter acts
@@ -225,6 +222,18 @@ COMMON = {
     ),
     "dropout": row(dropouts, (0.125, {0.125}), (0.375, {0.375})),
     "n_networks": as_given(lambda s: s.network.n_members, 1, 2, 5),
+    "conditions": row(
+        lambda s: s.plan.learned.tasks.conditions,
+        (None, ()),
+        ({}, ()),
+        ({"buy": "click"}, (None, 0, None)),
+        ({"like": "buy", "buy": "click"}, (None, 0, 1)),
+    ),
+    "on_violation": as_given(
+        lambda s: s.plan.learned.tasks.on_violation,
+        *["raise", "warn"],
+        conditions={"buy": "click"},
+    ),
     "task_weights": row(
         task_weights,
         (None, None),
@@ -478,6 +487,20 @@ ROWS: dict[type, dict[str, Row]] = {
             *[(2, (2, 2)), (5, (5, 5))],
         ),
     },
+    baselines.ESMMClassifier: {
+        **layers(tower_widths, "hidden"),
+        "conditions": row(
+            lambda s: s.plan.learned.tasks.conditions,
+            *[(None, (None, 0, 1)), ({}, ()), ({"like": "click"}, (None, None, 0))],
+        ),
+    },
+    baselines.AITMClassifier: {
+        **layers(lambda s: widths(s.network.bottoms.layers), "hidden"),
+        **TOWERS,
+        "calibrator_penalty": as_given(
+            lambda s: s.network.calibrator_penalty, 0.0, 0.25
+        ),
+    },
     baselines.PLEClassifier: {
         **layers(lambda s: widths(s.network.levels[0].experts.layers)),
         **TOWERS,
@@ -525,6 +548,12 @@ def test_a_parameter_is_found_where_it_acts(cls, name):
     few = name in COMMON and cls in BASELINES
     for value, found in row.values[: 2 if few else None]:
         assert row.probe(Begun(cls, **{**row.given, name: value})) == found, value
+
+
+def test_the_penalty_of_aitm_is_left_out_where_outputs_are_conditional():
+    seen = Begun(baselines.AITMClassifier, conditions={"buy": "click"})
+    assert seen.network.calibrator_penalty == 0
+    assert seen.network.penalty() is None
 
 
 def test_the_table_names_no_parameter_that_is_gone():

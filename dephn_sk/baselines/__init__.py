@@ -4,8 +4,10 @@ One file for each paper: its network, as a plain torch module, and its estimator
 keys in brackets, such as [MMoE], are those of ``docs/references.md``.
 """
 
+from ._aitm import AITM, AITMClassifier
 from ._dcn import DCN, DCNClassifier
 from ._dnn import DNN, DNNClassifier
+from ._esmm import ESMM, ESMMClassifier
 from ._fint import FINT, FINTClassifier
 from ._mmoe import MMoE, MMoEClassifier
 from ._mt_phn import MTPHNClassifier
@@ -17,14 +19,18 @@ from ._wide_deep import WideDeep, WideDeepClassifier
 from ._xdeepfm import XDeepFM, XDeepFMClassifier
 
 __all__ = [
+    "AITM",
     "DCN",
     "DNN",
+    "ESMM",
     "FINT",
     "NFM",
     "PLE",
     "SNR",
+    "AITMClassifier",
     "DCNClassifier",
     "DNNClassifier",
+    "ESMMClassifier",
     "FINTClassifier",
     "MMoE",
     "MMoEClassifier",

@@ -43,7 +43,9 @@ class NetworkPerTask(TaskNetwork):
     """A network for each task, with nothing shared.
 
     The losses are summed over tasks and Adam is elementwise, so that training them side
-    by side is training each of them alone.
+    by side is training each of them alone. Under `conditions`, the loss of a task is
+    also one of its condition's probability, as in ESMM-NS, [ESMM] without a shared
+    embedding.
 
     Shape: that of the networks -> ``(batch, sum(n_outputs))``
 
@@ -72,6 +74,9 @@ class NetworkPerTask(TaskNetwork):
 
 class SingleTaskClassifier(NetworkClassifier):
     """Base of the systems without a word on several tasks.
+
+    With `conditions` they are ESMM-NS of [ESMM]: networks that share nothing, and a
+    loss on the entire space.
 
     Parameters
     ----------

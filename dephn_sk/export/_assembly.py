@@ -17,7 +17,7 @@ from ._encoder import ordered
 from ._fields import Fields
 from ._graph import Graph
 from ._network import network_graph
-from ._tasks import labels, probabilities
+from ._tasks import labels, marginal, probabilities
 
 PREFIX = "network/"
 
@@ -160,6 +160,7 @@ def outputs(
     found = probabilities(graph, tasks, logits)
     for calibrator in chain.calibrators:
         found = calibrated(graph, calibrator, tasks, found)
+    found = marginal(graph, chain.final.tasks_, found)
     named: list[dict[str, str]] = [{} for _ in tasks]
     names = _give_probabilities(graph, chain, found, refused)
     for t, (task, probability) in enumerate(zip(tasks, found, strict=True)):

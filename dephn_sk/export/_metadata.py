@@ -83,12 +83,14 @@ def _encoded(chain: Chain) -> list[dict[str, Any]]:
 def _tasks(chain: Chain, outputs: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
     final = chain.final
     rows = zip(final.tasks_.tasks, final.task_rates_, outputs, strict=True)
+    given = final.tasks_.condition_names
     return [
         {
             "name": task.name,
             "kind": type(task).__name__,
             "classes": [_plain(one) for one in task.classes.tolist()],
             "rate": rate,
+            **({"condition": given[task.name]} if task.name in given else {}),
             **named,
         }
         for task, rate, named in rows

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..tasks import Binary, MultiClass, Task
+from ..tasks import Binary, MultiClass, Task, Tasks
 from ._graph import Graph, text_constant
 
 
@@ -42,7 +42,10 @@ def check_known(task: Task) -> None:
 
 
 def probabilities(graph: Graph, tasks: list[Task], logits: str) -> list[str]:
-    """Of the classes of each task, (n, n_classes), in double precision."""
+    """Of the classes of each task, (n, n_classes), in double precision.
+
+    Those of a conditioned task are given its condition.
+    """
     logits, start, parts = graph.cast(logits, "double"), 0, []
     for task in tasks:
         end = start + task.n_outputs
@@ -53,6 +56,21 @@ def probabilities(graph: Graph, tasks: list[Task], logits: str) -> list[str]:
         parts.append(KINDS[type(task)](graph, task, own))
         start = end
     return parts
+
+
+def marginal(graph: Graph, tasks: Tasks, given: list[str]) -> list[str]:
+    """The same, no longer given the conditions; as `Tasks.marginal`."""
+    found = list(given)
+
+    def column(t: int, values: list[str], j: int) -> str:
+        return graph.op("Gather", values[t], graph.constant([j]), axis=1)
+
+    for t, condition in tasks.pairs:
+        fails, happens = (column(condition, found, j) for j in (0, 1))
+        not_given, own = (graph.op("Mul", happens, column(t, given, j)) for j in (0, 1))
+        rest = graph.op("Add", fails, not_given)
+        found[t] = graph.op("Concat", rest, own, axis=1)
+    return found
 
 
 def labels(graph: Graph, task: Task, probability: str) -> tuple[str, str]:

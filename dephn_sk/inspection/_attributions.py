@@ -38,6 +38,9 @@ def field_attributions(
     The integral is computed with more and more points until that holds within
     `tolerance`.
 
+    Under `conditions`, a logit is that of its task given its condition: of
+    ``predict_proba_given``, not of ``predict_proba``.
+
     Parameters
     ----------
     estimator : estimator, Pipeline or search

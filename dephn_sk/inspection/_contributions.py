@@ -37,6 +37,8 @@ def expert_contributions(estimator: Any, X: Any) -> Bunch:
     the logit for towers of any depth; the bias is the logit of a tower that no expert
     says anything to.
 
+    Under `conditions`, the logit is that of the task given its condition.
+
     Parameters
     ----------
     estimator : DEPHNMultiTaskClassifier, MTPHNClassifier, Pipeline or search

@@ -30,6 +30,8 @@ class FitSummary:
     n_epochs : int
     best_epoch : int, default=None
         Epoch, counted from 1, whose weights were kept; None is the last.
+    conditions : dict of str to str, default=None
+        From tasks to those without which they cannot happen.
 
     Examples
     --------
@@ -56,6 +58,7 @@ class FitSummary:
     n_parameters: int
     n_epochs: int
     best_epoch: int | None = None
+    conditions: Mapping[str, str] | None = None
 
     @classmethod
     def from_estimator(cls, estimator: Any) -> FitSummary:
@@ -82,6 +85,7 @@ class FitSummary:
             n_parameters=sum(p.numel() for p in final.network_.parameters()),
             n_epochs=len(history),
             best_epoch=final.kept_epoch_,
+            conditions=tasks.condition_names,
         )
 
     def _head(self) -> str:
@@ -98,7 +102,12 @@ class FitSummary:
             [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
             for name, classes, rate, score in self.tasks
         ]
-        return [["task", "classes", "rate", "score"], *rows]
+        table = [["task", "classes", "rate", "score"], *rows]
+        if self.conditions:
+            given = self.conditions
+            last = ["given", *(given.get(name, "") for name, *_ in self.tasks)]
+            table = [[*row, one] for row, one in zip(table, last, strict=True)]
+        return table
 
     def __repr__(self) -> str:
         return f"{self._head()}\n{as_text(self._cells(), numbers={1})}"

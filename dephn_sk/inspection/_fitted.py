@@ -114,14 +114,14 @@ class FieldsPrediction(TaskPredictions, BaseEstimator):
     def __init__(self, estimator: Any, fields: Fields) -> None:
         final = final_estimator(estimator)
         self.tasks_ = final.tasks_
-        self.probabilities = self.tasks_.predict(final.logits_of(fields))
+        self.logits = final.logits_of(fields)
 
     def fit(self, X: Any, y: Any) -> FieldsPrediction:
         """It is fitted."""
         return self
 
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
-        return self.tasks_, self.probabilities
+    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
+        return self.tasks_, self.tasks_.predict(self.logits, given)
 
 
 def recorded(estimator: Any, key: str) -> Any:

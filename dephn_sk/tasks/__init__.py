@@ -1,5 +1,6 @@
 """What y is: reading it, kinds of task, weights, and views of one task."""
 
+from ._conditions import ON_VIOLATION as ON_VIOLATION
 from ._kinds import KINDS, Binary, MultiClass, Task
 from ._kinds import Fraction as Fraction
 from ._labels import Columns as Columns
@@ -10,6 +11,7 @@ from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
 from ._tasks import Tasks
 from ._view import TaskView as TaskView
+from ._view import conditional_probabilities as conditional_probabilities
 from ._view import fitted_tasks as fitted_tasks
 from ._view import log_odds as log_odds
 from ._view import task_probabilities as task_probabilities
@@ -17,6 +19,7 @@ from ._weights import check_observed as check_observed
 from ._weights import check_sample_weight as check_sample_weight
 from ._weights import check_task_weights as check_task_weights
 from ._weights import combine as combine
+from ._weights import made_up as made_up
 from ._weights import normalised as normalised
 
 # public; the rest is what other packages of the library import from here

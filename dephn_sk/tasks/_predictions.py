@@ -36,8 +36,11 @@ class TaskPredictions(ClassifierMixin):
     tasks_: Tasks
 
     @abstractmethod
-    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
-        """The tasks, and the class probabilities of each, (n_samples, n_classes)."""
+    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
+        """The tasks, and the class probabilities of each, (n_samples, n_classes).
+
+        Marginal ones, or those `given` the tasks' conditions.
+        """
 
     def predict_proba(self, X: Any) -> NDArray | list[NDArray]:
         """Probabilities of the classes of each task.
@@ -52,9 +55,27 @@ class TaskPredictions(ClassifierMixin):
 ndarray of shape (n_samples, n_classes)
             For a 1-D y, the probability of each class. For several binary tasks, that
             of each task's second class. Where some of several tasks is multi-class, one
-            array for each task, as in scikit-learn's other classifiers.
+            array for each task, as in scikit-learn's other classifiers. Under
+            `conditions`, a task is never more probable than its condition.
         """
         return in_scikit_shape(*self._predicted(X))
+
+    def predict_proba_given(self, X: Any) -> NDArray | list[NDArray]:
+        """Probabilities of each task given that its condition happens.
+
+        Of tasks without a condition, those of :meth:`predict_proba`; see
+        :ref:`funnels`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray or list of ndarray
+            In the form of :meth:`predict_proba`.
+        """
+        return in_scikit_shape(*self._predicted(X, given=True))
 
     def predict_log_proba(self, X: Any) -> NDArray | list[NDArray]:
         """Logarithms of what :meth:`predict_proba` gives, in the same form.

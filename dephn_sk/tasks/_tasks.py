@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -16,6 +16,7 @@ from sklearn.exceptions import DataConversionWarning
 from torch import Tensor
 
 from .._suggest import did_you_mean
+from . import _conditions as funnel
 from ._kinds import KINDS, Fraction, Task
 from ._labels import Column, Columns, Labels, read_columns
 
@@ -29,6 +30,11 @@ class Tasks:
     tasks : tuple of Task
     single : bool
         Whether y has one column.
+    conditions : tuple of int or None
+        The index of each task's condition; empty where no task has one. The logit of a
+        conditioned task is that of P(task | its condition).
+    on_violation : {"raise", "warn"}
+        What labels that contradict the conditions are.
 
     Examples
     --------
@@ -42,6 +48,8 @@ class Tasks:
 
     tasks: tuple[Task, ...]
     single: bool
+    conditions: funnel.Conditions = ()
+    on_violation: str = "raise"
 
     @classmethod
     def learn(
@@ -74,6 +82,23 @@ class Tasks:
             tuple(_learn(*pair, single, kinds or KINDS) for pair in pairs), single
         )
 
+    def under(
+        self, conditions: Mapping[str, str] | None, on_violation: str = "raise"
+    ) -> Tasks:
+        """The same tasks, of which some can only happen where another did.
+
+        Examples
+        --------
+        >>> tasks = Tasks.learn(np.array([[0, 0], [1, 0], [1, 1]]))
+        >>> tasks.under({"task1": "task0"}).conditions
+        (None, 0)
+        """
+        found = funnel.read_conditions(conditions, self)
+        funnel.check_conditions(found, self.tasks)
+        if all(one is None for one in found):
+            return self
+        return replace(self, conditions=found, on_violation=on_violation)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Name of each task."""
@@ -83,6 +108,11 @@ class Tasks:
     def classes(self) -> tuple[NDArray, ...]:
         """Classes of each task."""
         return tuple(task.classes for task in self.tasks)
+
+    @property
+    def condition_names(self) -> dict[str, str]:
+        """The condition of each task that has one, by name."""
+        return {self.names[t]: self.names[condition] for t, condition in self.pairs}
 
     @property
     def n_outputs(self) -> list[int]:
@@ -116,8 +146,14 @@ class Tasks:
 
     # ------------------------------------------------------------ labels
 
-    def read(self, y: Any, unseen: float | None = None) -> Labels:
-        """Labels as numbers; one that was not learned is an error, or `unseen`."""
+    def read(
+        self, y: Any, unseen: float | None = None, rows: NDArray | None = None
+    ) -> Labels:
+        """Labels as numbers; one that was not learned is an error, or `unseen`.
+
+        So are labels that contradict the conditions, unless they count as not observed.
+        `rows` are the numbers of the rows where they were given.
+        """
         if isinstance(y, Labels):
             return y
         read = read_columns(y)
@@ -133,7 +169,29 @@ class Tasks:
             # the only task goes without its name
             prefix = "" if self.single else f"{task.name}_"
             rates.append(tuple(f"{prefix}{label}rate" for label in task.rate_labels))
-        return Labels(self.names, values, observed, tuple(rates))
+        labels = Labels(self.names, values, observed, tuple(rates))
+        if not self.conditions:
+            return labels
+        how = self.tasks, self.on_violation, rows
+        return funnel.without_violations(labels, self.pairs, *how)
+
+    def entire_space(self, labels: Labels) -> Labels:
+        """Labels as the loss reads them: 0 where the condition did not happen.
+
+        Whatever was given there, or nothing, makes no difference.
+        """
+        return funnel.entire_space(labels, self.pairs) if self.conditions else labels
+
+    def given_conditions(self, labels: Labels) -> Labels:
+        """Labels of the entire space, observed where the condition happened."""
+        if not self.conditions:
+            return labels
+        known = funnel.happened(labels, self.pairs)
+        return replace(labels, observed=labels.observed & known)
+
+    def informative(self, labels: Labels) -> NDArray[np.bool_]:
+        """Where labels of the entire space say more than that of the condition."""
+        return labels.observed & ~funnel.failed(labels, self.pairs)
 
     def _check_names(self, read: Columns) -> None:
         """Raise where y has other tasks than were learned."""
@@ -163,6 +221,17 @@ class Tasks:
     # ------------------------------------------------------------ logits
 
     @cached_property
+    def pairs(self) -> list[tuple[int, int]]:
+        """Each conditioned task and its condition, roots first."""
+        return funnel.pairs_of(self.conditions)
+
+    @cached_property
+    def _columns(self) -> list[tuple[int, int]]:
+        """The logits of these pairs."""
+        start = np.cumsum([0, *self.n_outputs]).tolist()
+        return [(start[task], start[condition]) for task, condition in self.pairs]
+
+    @cached_property
     def groups(self) -> list[tuple[slice, slice, Task]]:
         """Neighbours that one call of their loss serves: tasks, logits, one of them."""
         neighbours = enumerate(pairwise(self.tasks), 1)
@@ -174,11 +243,13 @@ class Tasks:
         ]
 
     def loss(self, logits: Tensor, values: Tensor) -> Tensor:
-        """Loss of each label.
+        """Loss of each label; of a conditioned task that on the entire space.
 
         Shape: ``logits (batch, sum(n_outputs))``, ``values (batch, n_tasks)`` ->
         ``(batch, n_tasks)``
         """
+        if self.conditions:
+            logits = funnel.marginal_logits(logits, self._columns)
         losses = []
         for tasks, outputs, task in self.groups:
             own = logits[:, outputs].reshape(len(values), -1, task.n_outputs)
@@ -196,7 +267,10 @@ class Tasks:
             task.pool(logits[..., outputs].unflatten(-1, (-1, task.n_outputs)))
             for _, outputs, task in self.groups
         ]
-        return torch.cat([part.flatten(-2) for part in pooled], -1)
+        joined = torch.cat([part.flatten(-2) for part in pooled], -1)
+        if not self.conditions:
+            return joined
+        return funnel.pooled_logits(joined, logits, self._columns)
 
     def start(self, labels: Labels, weights: NDArray) -> NDArray[np.float64]:
         """Logits that every row starts from, (sum(n_outputs),).
@@ -204,16 +278,32 @@ class Tasks:
         `weights` of shape (n_samples, n_tasks) are 0 where a label is not observed.
         """
         each = zip(self.tasks, labels.values.T, weights.T, strict=True)
-        return np.concatenate([task.start(v[w > 0], w[w > 0]) for task, v, w in each])
+        start = np.concatenate([task.start(v[w > 0], w[w > 0]) for task, v, w in each])
+        return funnel.conditional_start(start, self._columns)
 
     def rates(self, start: NDArray) -> tuple[float | None, ...]:
-        """The rate of each task that :meth:`start` stands for, where it has one."""
-        return tuple(task.rate(part) for task, part in self._split(start))
+        """The marginal rate of each task that :meth:`start` stands for, if any."""
+        rates = [task.rate(part) for task, part in self._split(start)]
+        for task, condition in self.pairs:
+            rates[task] *= rates[condition]  # type: ignore[operator]
+        return tuple(rates)
 
-    def predict(self, logits: NDArray) -> list[NDArray]:
-        """Predictions of each task from logits of shape (n_samples, sum(n_outputs))."""
+    def predict(self, logits: NDArray, given: bool = False) -> list[NDArray]:
+        """Predictions of each task from logits of shape (n_samples, sum(n_outputs)).
+
+        Marginal ones, or those `given` the tasks' conditions.
+        """
         split = self._split(logits.astype(np.float64))
-        return [task.predict(part) for task, part in split]
+        found = [task.predict(part) for task, part in split]
+        return found if given else self.marginal(found)
+
+    def marginal(self, given: Sequence[NDArray]) -> list[NDArray]:
+        """Predictions, of those that are given the tasks' conditions."""
+        return funnel.marginal(given, self.pairs)
+
+    def conditional(self, predictions: Sequence[NDArray]) -> list[NDArray]:
+        """Predictions given the tasks' conditions, of those that are not."""
+        return funnel.conditional(predictions, self.pairs)
 
     def _split(self, logits: NDArray) -> Iterator[tuple[Task, NDArray]]:
         """Each task, and the logits that are its own."""
@@ -250,6 +340,9 @@ class Tasks:
         for t, task in enumerate(self.tasks):
             state[f"{t}.kind"] = type(task).__name__
             state |= {f"{t}.{key}": value for key, value in task.state().items()}
+        if self.conditions:
+            state["conditions"] = [*self.conditions]
+            state["on_violation"] = self.on_violation
         return state
 
     @classmethod
@@ -270,7 +363,22 @@ class Tasks:
         single, names = state["single"], [task.name for task in tasks]
         if len({*names}) < len(names) or single is not (len(names) == 1) or not names:
             raise ValueError(f"There cannot be tasks of the names {names}.")
-        return cls(tuple(tasks), single)
+        conditions = _stored_conditions(state.get("conditions", []), tasks)
+        on_violation = state.get("on_violation", "raise")
+        if on_violation not in funnel.ON_VIOLATION:
+            raise ValueError(f"on_violation cannot be {on_violation!r}.")
+        return cls(tuple(tasks), single, conditions, on_violation)
+
+
+def _stored_conditions(found: Any, tasks: Sequence[Task]) -> funnel.Conditions:
+    """Those of a state, or an error."""
+    if type(found) is not list or len(found) not in (0, len(tasks)):
+        raise ValueError(f"The conditions of {len(tasks)} tasks cannot be {found!r}.")
+    for one in found:
+        if one is not None and not (type(one) is int and 0 <= one < len(tasks)):
+            raise ValueError(f"There is no task {one!r} to be a condition.")
+    funnel.check_conditions(tuple(found), tasks)
+    return tuple(found)
 
 
 def _learn(

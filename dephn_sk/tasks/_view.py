@@ -41,14 +41,25 @@ def fitted_tasks(estimator: Any) -> Tasks:
     )
 
 
-def task_probabilities(estimator: Any, tasks: Tasks, X: Any) -> list[NDArray]:
+def task_probabilities(
+    estimator: Any, tasks: Tasks, X: Any, method: str = "predict_proba"
+) -> list[NDArray]:
     """Class probabilities of each task, (n_samples, n_classes)."""
-    given = estimator.predict_proba(X)
+    given = getattr(estimator, method)(X)
     if tasks.single:
         return [given]
     if tasks.binary:
         return [np.column_stack([1 - p, p]) for p in given.T]
     return given
+
+
+def conditional_probabilities(estimator: Any, tasks: Tasks, X: Any) -> list[NDArray]:
+    """The same given the tasks' conditions."""
+    method = "predict_proba_given"
+    if hasattr(estimator, method):
+        return task_probabilities(estimator, tasks, X, method)
+    # of a Pipeline or a search, which has no such method; rounded once more
+    return tasks.conditional(task_probabilities(estimator, tasks, X))
 
 
 def log_odds(probabilities: NDArray) -> NDArray:

@@ -114,6 +114,35 @@ def combine(
     return weights
 
 
+def made_up(
+    weights: NDArray,
+    labels: Labels,
+    tasks: Tasks,
+    rates_from: tuple[Labels, NDArray | None],
+) -> NDArray[np.float64]:
+    """Weights with which the labels that are known speak for those that are not.
+
+    On the entire space, a label is known wherever its condition did not happen. Where
+    the condition did, and some labels are missing, the others count for them:
+    otherwise the loss would see the task too rarely.
+    """
+    learned, by_row = rates_from
+    for t, condition in enumerate(tasks.conditions):
+        if condition is None:
+            continue
+        happened = learned.observed[:, condition] & (learned.values[:, condition] == 1)
+        known = learned.observed[:, t] & happened
+        if (known == happened).all():
+            continue
+        mass = np.ones(len(learned))
+        if by_row is not None:
+            mass = by_row[:, min(t, by_row.shape[1] - 1)]
+        if known_mass := mass[known].sum():
+            rows = labels.observed[:, condition] & (labels.values[:, condition] == 1)
+            weights[rows, t] *= mass[happened].sum() / known_mass
+    return weights
+
+
 def normalised(weights: NDArray) -> NDArray | None:
     """Each task's weights divided by their mean; None where all of them are one."""
     mean = weights.mean(axis=0)
@@ -124,6 +153,9 @@ def normalised(weights: NDArray) -> NDArray | None:
 def check_observed(weights: NDArray, tasks: Tasks, where: str = "") -> None:
     """Raise where a task has nothing to learn from."""
     for t in np.flatnonzero(~weights.any(axis=0)):
+        condition = tasks.conditions[t] if tasks.conditions else None
+        if condition is not None:
+            where = f"where {tasks.names[condition]!r} happened {where}".rstrip()
         raise ValueError(
             f"Task {tasks.names[t]!r} has no observed label of positive weight"
             f"{where and ' ' + where}. Leave the task out, or give more rows."

@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import check_task_weights, combine
+from ..tasks import check_task_weights, combine, made_up
 from ._averaging import hollow
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
@@ -230,7 +230,9 @@ def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
-    y = rows.labels if template.encoder is None else rows.y
+    y = rows.y
+    if template.encoder is None or rows.tasks.conditions:
+        y = rows.tasks.given_conditions(rows.labels)
     given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder
@@ -281,8 +283,9 @@ def _sources(
         return train, table.part(*rows.part(learned, rows.valid))
     if X is None:
         return train, None
-    labels = tasks.read(y)
+    labels = tasks.entire_space(tasks.read(y))
     weights = combine(labels, tasks, None, template.class_weight, rows.rates)
+    weights = made_up(weights, labels, tasks, rows.rates)
     fields = learned.encoder.encode(X, dtype=np.dtype(template.dtype))
     valid = learned.source(fields, device)
     return train, valid.part(None, *learned.kept(labels, weights))

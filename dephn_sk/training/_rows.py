@@ -18,6 +18,7 @@ from ..tasks import (
     check_observed,
     check_sample_weight,
     combine,
+    made_up,
     read_columns,
 )
 from ._learned import Learned
@@ -38,6 +39,7 @@ class Rows:
     X, y : as they were given
     tasks : Tasks
     labels : Labels
+        Of the entire space: 0 where a task's condition did not happen.
     given : ndarray of shape (n_rows, 1) or (n_rows, n_tasks), or None
         Sample weights.
     weights : ndarray of shape (n_rows, n_tasks)
@@ -76,18 +78,18 @@ class Rows:
 
         Without `tasks`, they are learned, and each needs a label.
         """
-        columns, first = read_columns(y), tasks is None
+        columns, first, kept = read_columns(y), tasks is None, None
         names = (tasks or columns).names
         given = check_sample_weight(sample_weight, len(columns), names)
         if groups is not None:
             check_consistent_length(X, groups)
         if given is not None and not given.any(axis=1).all():
-            rows = np.flatnonzero(given.any(axis=1))
-            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-            columns, given = columns.take(rows), given[rows]
-            groups = None if groups is None else _safe_indexing(groups, rows)
-        tasks = tasks or Tasks.learn(columns, classes)
-        labels = tasks.read(columns)
+            kept = np.flatnonzero(given.any(axis=1))
+            X, y = _safe_indexing(X, kept), _safe_indexing(y, kept)
+            columns, given = columns.take(kept), given[kept]
+            groups = None if groups is None else _safe_indexing(groups, kept)
+        tasks = tasks or template.conditioned(Tasks.learn(columns, classes))
+        labels = tasks.entire_space(tasks.read(columns, rows=kept))
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
@@ -100,16 +102,18 @@ class Rows:
         read = cls(X, y, tasks, labels, given, labels.values, train, valid, groups)
         read = read.divided(train, valid, template.class_weight)
         if first:
-            check_observed(read.weights, tasks)
+            counts = read.weights * tasks.informative(labels)
+            check_observed(counts, tasks)
             if len(valid):
-                check_observed(read.weights[train], tasks, "among the rows to train on")
+                check_observed(counts[train], tasks, "among the rows to train on")
         return read
 
     def divided(self, train: NDArray, valid: NDArray, class_weight: Any) -> Self:
         """The same rows, some of which train and others validate."""
         rows = replace(self, train=train, valid=valid)
-        weights = combine(self.labels, self.tasks, self.given, class_weight, rows.rates)
-        return replace(rows, weights=weights)
+        known, rates = (self.labels, self.tasks), rows.rates
+        weights = combine(*known, self.given, class_weight, rates)
+        return replace(rows, weights=made_up(weights, *known, rates))
 
     def folds(self, n_folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
         """Rows that train and that validate, each once; groups are kept whole.

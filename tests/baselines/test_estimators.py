@@ -39,6 +39,7 @@ SMALL = {
     "early_stopping": False,
     "dtype": "float64",
     "random_state": 0,
+    "conditions": {},  # whatever the labels; ESMM's default is a chain
 }
 
 
@@ -158,7 +159,9 @@ def test_no_width_is_refused(cls, table):
         small(cls, **{name: ()}).fit(*table)
 
 
-@pytest.mark.parametrize("cls", [c for c in CLASSIFIERS if c not in SINGLE])
+@pytest.mark.parametrize(
+    "cls", [c for c in CLASSIFIERS if "tower_hidden" in c().get_params()]
+)
 def test_linear_towers_are_allowed(cls, table):
     X, y = table
     assert small(cls, tower_hidden=(), max_epochs=1).fit(X, y).score(X, y) > 0.5
@@ -212,6 +215,54 @@ def test_heads_of_mt_phn_must_divide_the_embedding(table):
     model = small(baselines.MTPHNClassifier, n_heads=3)
     with pytest.raises(ValueError, match="n_heads=3 does not divide embedding_dim=4"):
         model.fit(*table)
+
+
+# -------------------------------------------------------------------- ESMM, AITM
+
+
+def steps(table):
+    """Labels of a chain: each task needs the one before."""
+    X, y = table
+    y = y.assign(b=y["a"] * y["b"])
+    return X, y.assign(c=y["b"] * y["c"])
+
+
+def test_without_conditions_esmm_takes_the_columns_for_a_chain(table):
+    X, y = steps(table)
+    model = small(baselines.ESMMClassifier, conditions=None).fit(X, y)
+    assert model.tasks_.condition_names == {"b": "a", "c": "b"}
+    given = small(baselines.ESMMClassifier, conditions={"c": "b", "b": "a"}).fit(X, y)
+    assert model.predict_proba(X).tobytes() == given.predict_proba(X).tobytes()
+    assert not small(baselines.ESMMClassifier).fit(X, y).tasks_.conditions
+    alone = small(baselines.ESMMClassifier, conditions=None).fit(X, y["a"])
+    assert not alone.tasks_.conditions
+
+
+def test_labels_of_no_chain_are_refused_by_esmm_with_what_to_do(table):
+    with pytest.raises(ValueError, match=r"of the task 'b', but .* 'a'.*`conditions`"):
+        small(baselines.ESMMClassifier, conditions=None).fit(*table)
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_every_system_keeps_the_order_of_a_funnel(cls, table):
+    X, y = steps(table)
+    model = small(cls, conditions={"b": "a", "c": "b"}, max_epochs=3).fit(X, y)
+    a, b, c = model.predict_proba(X).T
+    assert (b <= a).all()
+    assert (c <= b).all()
+    given = model.predict_proba_given(X)
+    assert_allclose(given.cumprod(axis=1), np.column_stack([a, b, c]))
+    assert (given[:, 1] > given[:, 0]).any()  # it is no marginal one
+
+
+def test_a_dear_calibrator_keeps_steps_of_aitm_in_order(table):
+    X, y = steps(table)
+    excess = []
+    for price in (0.0, 30.0):
+        model = small(baselines.AITMClassifier, calibrator_penalty=price).fit(X, y)
+        p = model.predict_proba(X)
+        excess.append(np.maximum(p[:, 1:] - p[:, :-1], 0).sum())
+    assert 10 * excess[1] < excess[0]
 
 
 def test_price_of_connections_closes_them(table):

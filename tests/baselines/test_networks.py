@@ -171,6 +171,35 @@ def snr(network, fields, n_outputs):
     return towers(network, n_outputs, routed(network.to_towers, u))
 
 
+def esmm(network, fields, n_outputs):
+    logits = []
+    first, *deeper = [network.towers.first, *network.towers.deeper]
+    for t, n in enumerate(n_outputs):
+        x = affine(first, t, fields.flatten())
+        for layer in deeper:
+            x = affine(layer, t, relu(x))
+        logits.append(x[:n])
+    return torch.cat(logits)
+
+
+def transferred(transfer, before, own):
+    """The AIT module, term by term."""
+    (information,) = transfer.information.layers
+    vectors = [relu(affine(information, 0, before)), own]
+    h = [[affine(transfer.maps, i, u) for u in vectors] for i in range(3)]
+    scores = [sum(a * b) / math.sqrt(len(own)) for a, b in zip(h[1], h[2], strict=True)]
+    weights = softmax(scores)
+    return sum(w * value for w, value in zip(weights, h[0], strict=True))
+
+
+def aitm(network, fields, n_outputs):
+    z = []
+    for t in range(len(n_outputs)):
+        q = mlp(network.bottoms, t, fields.flatten())
+        z.append(transferred(network.transfers[t - 1], z[-1], q) if t else q)
+    return towers(network, n_outputs, z)
+
+
 SINGLE = {
     "DNN": (dnn, {}),
     "WideDeep": (wide_deep, {}),
@@ -184,6 +213,8 @@ MULTI = {
     "MMoE": (mmoe, {"expert_hidden": HIDDEN}),
     "PLE": (ple, {"expert_hidden": HIDDEN, "n_shared": 3, "n_specific": 2}),
     "SNR": (snr, {"expert_hidden": HIDDEN}),
+    "ESMM": (esmm, {"hidden": HIDDEN}),
+    "AITM": (aitm, {"hidden": HIDDEN}),
 }
 NETWORKS = [*SINGLE, *MULTI]
 
@@ -193,7 +224,8 @@ def build(name, kind, generator=None, dropout=0.0, embedding=embedding_of, **opt
     cls = getattr(baselines, name)
     options |= {"generator": generator, "dropout": dropout}
     if name in MULTI:
-        options = MULTI[name][1] | {"tower_hidden": TOWER} | options
+        tower = {} if name == "ESMM" else {"tower_hidden": TOWER}
+        options = MULTI[name][1] | tower | options
         return cls(embedding(kind), kind.n_outputs, **options)
     networks = []
     for n in kind.n_outputs:
@@ -251,7 +283,8 @@ def test_base_rates_are_the_logits_where_the_last_weights_are_zero(name, kind):
     network.start_from(rates)
     with torch.no_grad():
         for part_name, part in network.named_parameters():
-            last = part_name.endswith(("output.weight", "towers.deeper.0.weight"))
+            deepest = f"towers.deeper.{len(HIDDEN) - 1 if name == 'ESMM' else 0}.weight"
+            last = part_name.endswith(("output.weight", deepest))
             if last or "first_order" in part_name:
                 part.zero_()
     codes, numbers, _ = kind.tensors()
@@ -427,3 +460,51 @@ def test_prediction_of_snr_draws_nothing():
     other = copy.deepcopy(network)
     use_generator(other, seeded(3))
     assert torch.equal(network(codes, numbers), other(codes, numbers))
+
+
+# ---------------------------------------------------------- calibrator of AITM
+
+
+@pytest.mark.parametrize("n_rows", [1, 40])
+@pytest.mark.parametrize("n_classes", [(2, 2, 2), (2, 3, 2, 2)])
+def test_penalty_of_aitm_is_what_exceeds_the_step_before(n_rows, n_classes):
+    kind = make_kind(n_rows=n_rows, n_classes=n_classes)
+    network = randomize(build("AITM", kind, calibrator_penalty=0.25)).train()
+    codes, numbers, _ = kind.tensors()
+    logits = network(codes, numbers)
+    names, start = {}, 0  # of tasks of two classes, their logits
+    for t, n in enumerate(kind.n_outputs):
+        names |= {t: start} if n == 1 else {}
+        start += n
+    excess = 0.0
+    for row in logits.tolist():
+        p = {t: 1 / (1 + math.exp(-row[place])) for t, place in names.items()}
+        excess += sum(max(p[t] - p[t - 1], 0) for t in p if t - 1 in p)
+    penalty = network.penalty()
+    assert penalty.item() == pytest.approx(0.25 * excess / n_rows, abs=1e-9)
+    (gradient,) = torch.autograd.grad(penalty, network.towers.first.weight)
+    assert gradient.any() or not excess
+    assert network.penalty() is None  # each is asked for once
+    copy.deepcopy(network)
+    network.eval()(codes, numbers)
+    assert network.penalty() is None
+
+
+def test_aitm_of_one_task_transfers_nothing():
+    network = build("AITM", KINDS["one task"])
+    assert not len(network.transfers)
+    codes, numbers, _ = KINDS["one task"].tensors()
+    network.train()(codes, numbers.float())
+    assert network.penalty() is None
+
+
+def test_steps_of_aitm_read_those_before_and_none_after():
+    kind = KINDS["plain"]
+    network = randomize(build("AITM", kind)).eval()
+    codes, numbers, _ = kind.tensors()
+    n = len(kind.n_outputs)
+    for t in range(n):
+        network.zero_grad()
+        network(codes, numbers)[:, t].sum().backward()
+        gradient = network.bottoms.layers[0].weight.grad.abs().sum((0, 2))
+        assert (gradient > 0).tolist() == [s <= t for s in range(n)]

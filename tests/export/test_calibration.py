@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
-from _graphs import N_ROWS, run
+from _graphs import N_ROWS, pd, run
+from _logs import SMALL, make_log
 from sklearn.base import BaseEstimator
 
+from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.calibration import TaskCalibrator
+from dephn_sk.export import feed, to_onnx
 from dephn_sk.export._assembly import outputs
 from dephn_sk.export._chain import Chain
 from dephn_sk.export._graph import Graph
@@ -33,8 +38,8 @@ class Logits(TaskPredictions, BaseEstimator):
         """It is fitted."""
         return self
 
-    def _predicted(self, X):
-        return self.tasks_, self.tasks_.predict(X)
+    def _predicted(self, X, given=False):
+        return self.tasks_, self.tasks_.predict(X, given)
 
     def __sklearn_is_fitted__(self):
         return True
@@ -111,3 +116,61 @@ def test_one_step_of_an_isotonic_calibrator_is_a_constant():
     calibrator = TaskCalibrator(Logits(tasks), method="isotonic").fit(logits, y[0])
     graph, named = graph_of(Chain(calibrator.estimator, [], [calibrator]), 1)
     assert_gives(run(graph, {"logits": logits}), named, calibrator, logits, tasks)
+
+
+# ------------------------------------------------------------ funnels
+
+CHAIN = {"buy": "click", "refund": "buy"}
+
+
+def funnel(n_rows, seed, kinds=()):
+    """Logits, some of them extreme, and labels of a funnel."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 2, (n_rows, 3)).cumprod(axis=1)
+    y = pd.DataFrame(y, columns=["click", "buy", "refund"])
+    for kind in kinds:
+        y.insert(1, kind, rng.choice(list("xyz"), n_rows))
+    tasks = Tasks.learn(y).under(CHAIN)
+    logits = rng.normal(scale=4, size=(n_rows, sum(tasks.n_outputs))).clip(-15, 15)
+    logits[:9] = rng.choice([-15.0, 0.0, 15.0, 1e-30], (9, logits.shape[1]))
+    return tasks, logits.astype(np.float32), y
+
+
+@pytest.mark.parametrize("kinds", [(), ("kind",)], ids=["binary", "mixed"])
+@pytest.mark.parametrize("method", [None, *METHODS])
+def test_a_graph_gives_the_marginal_probabilities(method, kinds):
+    if method == "temperature":
+        pytest.importorskip("sklearn", minversion="1.8")
+    tasks, logits, y = funnel(301, 2, kinds)
+    model = estimator = Logits(tasks)
+    calibrators = []
+    if method is not None:
+        estimator = TaskCalibrator(model, method=method).fit(logits, y)
+        calibrators = [estimator]
+    graph, named = graph_of(Chain(model, [], calibrators), logits.shape[1])
+    found = run(graph, {"logits": logits})
+    assert_gives(found, named, estimator, logits, tasks)
+    if not kinds:
+        p = found["probabilities"]
+        assert (p[:, 1:] <= p[:, :-1]).all()
+
+
+def test_a_calibrator_around_a_calibrator_of_a_funnel():
+    tasks, logits, y = funnel(300, 1)
+    inner = TaskCalibrator(Logits(tasks)).fit(logits, y)
+    outer = TaskCalibrator(inner).fit(logits, y)
+    graph, named = graph_of(Chain(inner.estimator, [], [inner, outer]), 3)
+    assert_gives(run(graph, {"logits": logits}), named, outer, logits, tasks)
+
+
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_the_graph_of_a_fitted_funnel(n_networks):
+    X, y = make_log()
+    options = {"conditions": {"buy": "click"}, "n_networks": n_networks}
+    model = DEPHNMultiTaskClassifier(**{**SMALL, **options}).fit(X, y)
+    graph = to_onnx(model)
+    found = run(graph, feed(model, X))["probabilities"]
+    np.testing.assert_allclose(found, model.predict_proba(X), rtol=1e-5, atol=1e-7)
+    assert (found[:, 1] <= found[:, 0]).all()
+    about = json.loads({p.key: p.value for p in graph.metadata_props}["dephn_sk"])
+    assert [one.get("condition") for one in about["tasks"]] == [None, "click"]

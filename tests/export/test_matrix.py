@@ -36,7 +36,9 @@ QUICK = ["DEPHN in float64", "MMoEClassifier"]
     scope="module", params=ESTIMATORS if os.environ.get("DEPHN_SK_FULL") else QUICK
 )
 def fitted(request):
-    return ESTIMATORS[request.param](**{**SMALL, "encoder": encoder()}).fit(X, Y)
+    return ESTIMATORS[request.param](
+        **{**SMALL, "encoder": encoder(), "conditions": {}}
+    ).fit(X, Y)
 
 
 def test_probabilities(fitted):

@@ -24,6 +24,7 @@ SMALL = {
     "early_stopping": False,
     "n_threads": 1,
     "random_state": 0,
+    "conditions": {},  # ESMM's default is a chain
 }
 FULL = bool(os.environ.get("DEPHN_SK_FULL"))
 DEPHN_OPTIONS = {

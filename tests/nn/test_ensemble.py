@@ -141,7 +141,9 @@ def test_every_network_has_members(cls):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.integers(0, 2, (200, 2))
     y[:, 1] = rng.integers(0, 3, 200)
-    model = cls(n_networks=N, max_epochs=2, random_state=0, device="cpu").fit(X, y)
+    # labels of no funnel, which ESMM takes them for
+    given = {"max_epochs": 2, "random_state": 0, "device": "cpu", "conditions": {}}
+    model = cls(n_networks=N, **given).fit(X, y)
     network = model.network_
     assert network.n_members == len(network.members) == N
     batch = next(
@@ -156,7 +158,7 @@ def test_every_network_has_members(cls):
     np.testing.assert_allclose(click[:, 1], expit(z[..., 0]).mean(0), atol=1e-6)
     np.testing.assert_allclose(kind, softmax(z[..., 1:], axis=-1).mean(0), atol=1e-6)
     assert np.abs(z[0] - z[1]).max() > 1e-3
-    alone = cls(max_epochs=2, random_state=0, device="cpu").fit(X, y)
+    alone = cls(**given).fit(X, y)
     first = network.members[0]
     assert first.state_dict().keys() == alone.network_.state_dict().keys()
     parameters = [p for group in network.parameter_groups() for p in group["params"]]

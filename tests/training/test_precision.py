@@ -54,7 +54,7 @@ def logits(model, X):
 @pytest.mark.parametrize("name", MODELS)
 def test_bfloat16_gives_nearly_the_same_logits(name):
     X, y = DATA
-    model = MODELS[name](max_epochs=2, random_state=0).fit(X, y)
+    model = MODELS[name](max_epochs=2, random_state=0, conditions={}).fit(X, y)
     full = logits(model, X)
     model._fitted.template.precision = "bf16"
     low = logits(model, X)
@@ -66,7 +66,9 @@ def test_bfloat16_gives_nearly_the_same_logits(name):
 def test_bfloat16_trains_nearly_as_full_precision(name):
     X, y = DATA
     low, full = (
-        MODELS[name](max_epochs=2, random_state=0, precision=precision).fit(X, y)
+        MODELS[name](
+            max_epochs=2, random_state=0, precision=precision, conditions={}
+        ).fit(X, y)
         for precision in ("bf16", "full")
     )
     weights = low.net_.module_.state_dict().values()
