@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import check_task_weights, combine
+from ..tasks import Times, check_losses, check_task_weights, combine
 from ._averaging import hollow
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 AUTO_BATCH_SIZES, AUTO_STEPS = (64, 1024), 64
 # as many epochs as early stopping lets through, or as training without it has
 MOST_EPOCHS, UNWATCHED_EPOCHS = 60, 20
+NO_TIMES = Times()
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,7 @@ class FitPlan:
         classes: Any = None,
         validation: tuple[Any, Any] = (None, None),
         groups: Any = None,
+        times: Times = NO_TIMES,
         grows: bool = False,
         keeper: Keeper | None = None,
     ) -> FitPlan:
@@ -91,12 +93,14 @@ class FitPlan:
             tasks=before.tasks if before else None,
             classes=classes,
             groups=groups,
+            times=times,
             seed=seed,
             sets_aside=not grows and validation[0] is None,
         )
         if keeper is not None:
             keeper.see_rows(rows, groups)
         check_task_weights(template.task_weights, rows.tasks)
+        check_losses(template._losses(rows.tasks), template.dtype, groups)
         monitor = template._monitored(rows.tasks)
         learned, fields = _learned(template, rows, before, grows, seed)
         train, valid = _sources(learned, fields, rows, *validation)
@@ -213,7 +217,8 @@ def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
-    y = rows.labels if template.encoder is None else rows.y
+    raw = template.encoder is not None and rows.delays is None
+    y = rows.y if raw else rows.settled
     given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder
@@ -259,7 +264,10 @@ def _sources(
     template, tasks = learned.template, learned.tasks
     device = device_of(template.device)
     table = learned.source(fields, device)
-    train = table.part(*rows.part(learned, rows.train))
+    groups = None
+    if any(one.pairs for one in learned.losses or ()):
+        groups = rows.codes(rows.train)
+    train = table.part(*rows.part(learned, rows.train), groups)
     if len(rows.valid):
         return train, table.part(*rows.part(learned, rows.valid))
     if X is None:

@@ -13,8 +13,10 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
 from ..tasks import (
+    Delays,
     Labels,
     Tasks,
+    Times,
     check_observed,
     check_sample_weight,
     combine,
@@ -46,6 +48,8 @@ class Rows:
         Which of them train, and which are set aside.
     groups : array-like of shape (n_rows,) or None
         Rows of one group are kept together.
+    delays : Delays or None
+        Of labels whose positives may still come.
     """
 
     X: Any
@@ -57,6 +61,7 @@ class Rows:
     train: NDArray
     valid: NDArray
     groups: Any = None
+    delays: Delays | None = None
 
     @classmethod
     def read(
@@ -69,6 +74,7 @@ class Rows:
         tasks: Tasks | None,
         classes: Any,
         groups: Any,
+        times: Times,
         seed: int,
         sets_aside: bool,
     ) -> Rows:
@@ -79,15 +85,17 @@ class Rows:
         columns, first = read_columns(y), tasks is None
         names = (tasks or columns).names
         given = check_sample_weight(sample_weight, len(columns), names)
-        if groups is not None:
-            check_consistent_length(X, groups)
+        check_consistent_length(X, groups, times.label_time, times.label_delay)
         if given is not None and not given.any(axis=1).all():
             rows = np.flatnonzero(given.any(axis=1))
             X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-            columns, given = columns.take(rows), given[rows]
+            columns, given, times = columns.take(rows), given[rows], times.take(rows)
             groups = None if groups is None else _safe_indexing(groups, rows)
         tasks = tasks or Tasks.learn(columns, classes)
         labels = tasks.read(columns)
+        delays = times.read(*template._windows, labels, tasks)
+        if delays is not None and not delays.weighs:
+            labels = delays.closed(labels)
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
@@ -97,7 +105,8 @@ class Rows:
         if sets_aside and stops:
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
-        read = cls(X, y, tasks, labels, given, labels.values, train, valid, groups)
+        known = X, y, tasks, labels, given, labels.values, train, valid
+        read = cls(*known, groups, delays)
         read = read.divided(train, valid, template.class_weight)
         if first:
             check_observed(read.weights, tasks)
@@ -108,8 +117,28 @@ class Rows:
     def divided(self, train: NDArray, valid: NDArray, class_weight: Any) -> Self:
         """The same rows, some of which train and others validate."""
         rows = replace(self, train=train, valid=valid)
-        weights = combine(self.labels, self.tasks, self.given, class_weight, rows.rates)
+        weights = combine(
+            self.labels, self.tasks, rows.by_row, class_weight, rows.rates
+        )
         return replace(rows, weights=weights)
+
+    @property
+    def by_row(self) -> NDArray | None:
+        """Sample weights, times those of open windows, of which training rows tell."""
+        if self.delays is None or not self.delays.weighs:
+            return self.given
+        factors = self.delays.factors(self.labels, self.train, self.given)
+        return factors if self.given is None else self.given * factors
+
+    @property
+    def settled(self) -> Labels:
+        """The labels that can change no more, which are what a column is told of."""
+        return self.labels if self.delays is None else self.delays.closed(self.labels)
+
+    def codes(self, rows: NDArray) -> NDArray[np.intp]:
+        """Numbers that are equal where the groups of these rows are."""
+        groups = np.asarray(self.groups).ravel()
+        return np.unique(groups, return_inverse=True)[1][rows]
 
     def folds(self, n_folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
         """Rows that train and that validate, each once; groups are kept whole.
@@ -130,7 +159,8 @@ class Rows:
     @property
     def rates(self) -> tuple[Labels, NDArray | None]:
         """Labels and weights of the rows that say how frequent the classes are."""
-        given = None if self.given is None else self.given[self.train]
+        by_row = self.by_row
+        given = None if by_row is None else by_row[self.train]
         return self.labels.take(self.train), given
 
     @property
