@@ -118,17 +118,15 @@ class MultiTaskClassifier(
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels; NaN (None, NA) in a 2-D y is not observed. A frame names the tasks.
         sample_weight : array-like of shape (n_samples[, n_tasks]), default=None
-            Weights of rows, or of each row for each task, divided by a task's mean.
-            Rows of weight zero do not count at all. In vocabularies and scales, a row
-            counts by its mean weight over the tasks.
+            Weights of rows, or of each row for each task, divided by a task's mean. Of
+            zero, a row does not count at all; in vocabularies, by its mean over tasks.
         X_val, y_val : like X and y, default=None
             What early stopping watches, instead of rows set aside from X. In a
             Pipeline, ``transform_input=["X_val"]`` transforms it.
         groups : array-like of shape (n_samples,), default=None
             Rows of one group are set aside together; ``loss="pairwise"`` ranks them.
         label_time, label_delay, observed_until : default=None
-            When rows were shown, how long until each positive came, and when labels
-            were read. Columns or one for each task, and one date; see :ref:`delays`.
+            When shown, how long positives took, when labels were read: :ref:`delays`.
         checkpoint, checkpoint_every : path and int or str, default=None, 1
             A file from which the same call goes on, written after so many epochs, or
             seconds as ``"30s"``. See :ref:`checkpoints`.

@@ -163,10 +163,9 @@ class Times:
         needed = {"label_time": self.label_time, "observed_until": self.observed_until}
         missing = [name for name, value in needed.items() if value is None]
         if windows is None:
-            given = [name for name, value in vars(self).items() if value is not None]
-            if given:
+            for name in [k for k, value in vars(self).items() if value is not None]:
                 raise ValueError(
-                    f"{given[0]} is given, but label_window={windows!r}: say how long "
+                    f"{name} is given, but label_window={windows!r}: say how long "
                     "after its label_time a positive may come."
                 )
             return None
@@ -227,7 +226,7 @@ def _of_tasks(
     columns: Sequence[Column] = read.columns
     names = [tasks.names[t] for t in wanted]
     if len(columns) == 1 and columns[0].name not in tasks.names:
-        columns = columns * len(names)
+        columns = [columns[0]] * len(names)
     elif read.ndim == 2 and read.named:
         by_name = {column.name: column for column in columns}
         for name in names:

@@ -184,7 +184,8 @@ def _read(task: Task, given: Any, smoothing: float) -> TaskLoss:
     """The loss of a task, from a name, a name and a number, or a function."""
     if callable(given):
         return TaskLoss(task, _as_task_loss(task, given), smoothing)
-    name, *numbers = given if isinstance(given, tuple) else (given or "log_loss",)
+    name, *numbers = given if isinstance(given, tuple) and given else (given,)
+    name = "log_loss" if name is None else name
     where = f"loss of task {task.name!r} is {given!r}"
     if name not in LOSSES:
         raise ValueError(
@@ -201,7 +202,8 @@ def _read(task: Task, given: Any, smoothing: float) -> TaskLoss:
     numbers = numbers or [{"focal": FOCAL_GAMMA, "pairwise": PAIR_SHARE}.get(name, 0)]
     most = {"focal": float("inf"), "pairwise": 1}.get(name, 0)
     number = numbers[0]
-    if len(numbers) > 1 or not isinstance(number, Real) or not 0 <= number <= most:
+    right = len(numbers) == 1 and isinstance(number, Real)
+    if not right or not 0 <= float(number) <= most:
         raise ValueError(
             f"{where}; gamma of 'focal' is a number >= 0, the share of 'pairwise' one "
             "in [0, 1]; 'log_loss' has none."

@@ -49,6 +49,5 @@ class LabelParameters(TrainingParameters):
     def _losses(self, tasks: Tasks) -> tuple[TaskLoss, ...] | None:
         return read_losses(self.loss, self.label_smoothing, tasks)
 
-    @property
-    def _windows(self) -> tuple[Any, str]:  # type: ignore[override]
+    def _windows(self) -> tuple[Any, str]:
         return self.label_window, self.on_open_window

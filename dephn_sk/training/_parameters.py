@@ -239,12 +239,13 @@ class TrainingParameters(ParameterTable):
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
         check_names("numeric_embedding", parts, options)
 
-    # (`label_window`, `on_open_window`), of estimators that have them
-    _windows: tuple[Any, str] = None, "mask"
-
     def _losses(self, tasks: Tasks) -> tuple[TaskLoss, ...] | None:
         """The loss of each task; None where each has its own."""
         return None
+
+    def _windows(self) -> tuple[Any, str]:
+        """How long positives may come, and what becomes of labels until then."""
+        return None, "mask"
 
     def _monitored(self, tasks: Tasks) -> tuple[str, int | None]:
         """`monitor` as a quantity, and the index of a task or None for all."""

@@ -267,7 +267,8 @@ def _sources(
     groups = None
     if any(one.pairs for one in learned.losses or ()):
         groups = rows.codes(rows.train)
-    train = table.part(*rows.part(learned, rows.train), groups)
+    own, labels, weights = rows.part(learned, rows.train)
+    train = table.part(own, labels, weights, groups)
     if len(rows.valid):
         return train, table.part(*rows.part(learned, rows.valid))
     if X is None:

@@ -93,7 +93,8 @@ class Rows:
             groups = None if groups is None else _safe_indexing(groups, rows)
         tasks = tasks or Tasks.learn(columns, classes)
         labels = tasks.read(columns)
-        delays = times.read(*template._windows, labels, tasks)
+        window, on_open = template._windows()
+        delays = times.read(window, on_open, labels, tasks)
         if delays is not None and not delays.weighs:
             labels = delays.closed(labels)
         n_rows = len(labels)
@@ -175,7 +176,7 @@ class Rows:
             counted[self.valid] = 0
         return counted
 
-    def part(self, learned: Learned, rows: NDArray) -> tuple[Any, ...]:
+    def part(self, learned: Learned, rows: NDArray) -> tuple[Any, Any, Any]:
         """Rows, labels and weights as a source keeps them; None is all, or all ones."""
         kept = learned.kept(self.labels.take(rows), self.weights[rows])
         return None if len(rows) == len(self.labels) else rows, *kept
