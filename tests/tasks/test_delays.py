@@ -24,11 +24,11 @@ def naive_share(delays, waited, elapsed):
     return share if len(delays) else 0.0
 
 
-def simulated(n, seed=0, window=7.0, whole=False, drift=False):
+def simulated(n, seed=0, window=7.0, drift=False):
     """Rows, what became of them, and what was seen of it on day 30."""
     rng = np.random.default_rng(seed)
-    shown = rng.uniform(0, 30, n) if not whole else np.zeros(n)
-    rate = np.where(shown > 20, 0.5, 0.2) if drift else np.full(n, 0.3)
+    shown = rng.uniform(14, 30, n)
+    rate = np.where(shown > 23, 0.5, 0.2) if drift else np.full(n, 0.3)
     delay = window * rng.beta(0.7, 1.5, n)  # within the window, most of them early
     true = rng.random(n) < rate
     seen = true & (shown + delay <= 30)
