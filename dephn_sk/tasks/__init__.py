@@ -1,14 +1,14 @@
 """What y is: reading it, kinds of task, weights, and views of one task."""
 
 from ._delays import ON_OPEN_WINDOW as ON_OPEN_WINDOW
-from ._delays import Delays as Delays
+from ._delays import Delays
 from ._delays import Times as Times
 from ._kinds import KINDS, Binary, MultiClass, Task
 from ._kinds import Fraction as Fraction
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
-from ._losses import TaskLoss as TaskLoss
+from ._losses import TaskLoss
 from ._losses import check_losses as check_losses
 from ._losses import read_losses as read_losses
 from ._predictions import TaskPredictions as TaskPredictions
@@ -26,4 +26,13 @@ from ._weights import combine as combine
 from ._weights import normalised as normalised
 
 # public; the rest is what other packages of the library import from here
-__all__ = ["KINDS", "Binary", "Labels", "MultiClass", "Task", "Tasks"]
+__all__ = [
+    "KINDS",
+    "Binary",
+    "Delays",
+    "Labels",
+    "MultiClass",
+    "Task",
+    "TaskLoss",
+    "Tasks",
+]

@@ -66,6 +66,16 @@ class Delays:
        Conversion Rates under Delayed Feedback", WWW 2020.
     .. [2] Lagakos, Barraj, De Gruttola, "Nonparametric Analysis of Truncated Survival
        Data, with Application to AIDS", Biometrika 1988.
+
+    Examples
+    --------
+    >>> # shown nine, eight and two days ago; bought after one and five days, and not yet
+    >>> y = np.array([[1.0], [1], [0]])
+    >>> labels = Labels(("buy",), y, np.ones((3, 1), bool))
+    >>> waited, delays = np.array([[7.0], [7], [2]]), np.array([[1.0], [5], [np.nan]])
+    >>> buy = Delays(("buy",), waited, delays, np.array([7.0]), weighs=True)
+    >>> buy.factors(labels, np.arange(3), None).round(2).ravel().tolist()
+    [1.0, 1.0, 0.17]
     """
 
     names: tuple[str, ...]
@@ -225,9 +235,10 @@ def _of_tasks(
     read = read_columns(given, parameter)
     columns: Sequence[Column] = read.columns
     names = [tasks.names[t] for t in wanted]
-    if len(columns) == 1 and columns[0].name not in tasks.names:
+    by_task = read.ndim == 2 and read.named
+    if len(columns) == 1 and not (by_task and columns[0].name in tasks.names):
         columns = [columns[0]] * len(names)
-    elif read.ndim == 2 and read.named:
+    elif by_task:
         by_name = {column.name: column for column in columns}
         for name in names:
             if name not in by_name:

@@ -54,6 +54,13 @@ class TaskLoss:
     .. [2] Sculley, "Combined Regression and Ranking", KDD 2010.
     .. [3] Li et al., "Click-through Prediction for Advertising in Twitter Timeline",
        KDD 2015.
+
+    Examples
+    --------
+    >>> task = Tasks.learn([0, 1]).tasks[0]
+    >>> smoothed = TaskLoss(task, task.loss, smoothing=0.2)
+    >>> smoothed.trained(torch.tensor([[2.0]]), torch.ones(1))
+    tensor([0.3269])
     """
 
     task: Task

@@ -24,7 +24,8 @@ class LabelParameters(TrainingParameters):
         loss, the order within each of fit's `groups`; a function ``(logits, values) ->
         loss of each label`` of tensors, (batch,) or, of several classes, (batch,
         n_classes) and the index of the class. A dict says so for some tasks, by name.
-        See :ref:`losses`, for what it does to probabilities, too.
+        Early stopping watches it, without pairs. See :ref:`losses`, for what it does to
+        probabilities, too.
     label_smoothing : float in [0, 1) or dict
         Share of a label that is spread evenly over all classes, while training; a
         dict gives those of some tasks, by name.

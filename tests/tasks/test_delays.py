@@ -236,6 +236,18 @@ def test_times_that_cannot_be_are_refused_by_name(change, message):
         Times(**given).read(windows, "weigh", tasks.read(y), tasks)
 
 
+@pytest.mark.parametrize("windows", [3, {"task0": 3, "task1": 2.0}])
+def test_one_column_of_times_serves_all_tasks(windows):
+    y = np.column_stack([SEEN, SEEN])
+    tasks = Tasks.learn(y)
+    named = pd.DataFrame({"shown_at": SHOWN})
+    each = [windows] * 2 if windows == 3 else list(windows.values())
+    for times in (SHOWN, SHOWN[:, None], named, pd.Series(SHOWN, name="task1")):
+        delays = Times(times, DELAY, 7.0).read(windows, "weigh", tasks.read(y), tasks)
+        assert_allclose(delays.waited, np.minimum((7 - SHOWN)[:, None], each))
+        assert_array_equal(delays.delays, np.column_stack([DELAY, DELAY]))
+
+
 def test_what_is_not_observed_needs_no_time():
     y = np.column_stack([[np.nan, 1, 1, 0], SEEN])
     tasks = Tasks.learn(y)
