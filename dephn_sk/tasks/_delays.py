@@ -69,7 +69,7 @@ class Delays:
 
     Examples
     --------
-    >>> # shown nine, eight and two days ago; bought after one and five days, and not yet
+    >>> # waited for long, and for two days; came after one and five days, or not yet
     >>> y = np.array([[1.0], [1], [0]])
     >>> labels = Labels(("buy",), y, np.ones((3, 1), bool))
     >>> waited, delays = np.array([[7.0], [7], [2]]), np.array([[1.0], [5], [np.nan]])

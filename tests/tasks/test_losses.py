@@ -307,5 +307,5 @@ def test_all_of_our_own_pass_the_check():
         check_losses(read_losses(loss, 0.1, TASKS), f"float{dtype}")
     pairs = read_losses({"task0": "pairwise"}, 0.0, TASKS)
     check_losses(pairs, "float32", groups=[0])
-    with pytest.raises(ValueError, match="'task0' is 'pairwise'.*groups"):
+    with pytest.raises(ValueError, match=r"'task0' is 'pairwise'.*groups"):
         check_losses(pairs, "float32")

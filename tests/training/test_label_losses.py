@@ -223,7 +223,7 @@ def test_pairs_with_rows_set_aside_and_weights_of_zero():
 
 def test_what_cannot_have_pairs_is_refused_and_leaves_the_estimator_as_it_was():
     with pytest.raises(
-        ValueError, match="task 'click' is 'pairwise'.*give fit the groups"
+        ValueError, match=r"task 'click' is 'pairwise'.*give fit the groups"
     ):
         make(**PAIRS).fit(X, Y)
     model = make(**PAIRS, warm_start=True).fit(X, Y, groups=USERS)
@@ -275,7 +275,7 @@ def test_a_function_is_pickled_cloned_and_refused_by_files(tmp_path):
     model.fit(X, Y)
     copied.fit(X, Y)
     assert_same_learned(copied, model)
-    with pytest.raises(ValueError, match="parameter loss .*log_loss.* Give the name"):
+    with pytest.raises(ValueError, match=r"parameter loss .*log_loss.* Give the name"):
         model.save(tmp_path / "model.zip")
     assert not list(tmp_path.iterdir())
 
