@@ -26,7 +26,7 @@ from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.datasets import make_behavior_log
 from dephn_sk.metrics import gauc, task_log_loss, task_roc_auc
 
-N_TRAIN, N_LATER = 8_000, 8_000
+N_TRAIN, N_LATER = 6_000, 10_000
 LOSSES = {
     "log_loss": {},
     "focal": {"loss": "focal"},

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import logsigmoid, pad
 
 from .._suggest import did_you_mean
 from ._kinds import ClassTask, Task
@@ -32,11 +32,12 @@ class TaskLoss:
 
     .. math:: (1 - s)\,\ell(z, y) + \frac{s}{K} \sum_k \ell(z, k)
 
-    Pairs of share :math:`\alpha` [2]_ [3]_, over the positives :math:`i` and negatives
-    :math:`j` of the same group, with weights :math:`w`:
+    Pairs of share :math:`\alpha` [2]_ [3]_: the loss of a batch of :math:`B` rows with
+    weights :math:`w` is, over positives :math:`i` and the negatives :math:`N_i` of the
+    same group,
 
-    .. math:: (1 - \alpha)\,\ell + \alpha\,
-       \frac{\sum_{ij} w_i w_j (-\log \sigma(z_i - z_j))}{\sum_{ij} w_i w_j}
+    .. math:: \frac{1 - \alpha}{B} \sum_i w_i \ell_i + \frac{\alpha}{B} \sum_i w_i
+       \frac{\sum_{j \in N_i} w_j (-\log \sigma(z_i - z_j))}{\sum_{j \in N_i} w_j}
 
     Attributes
     ----------
@@ -93,7 +94,7 @@ class TaskLoss:
         if not self.pairs or groups is None:
             return losses
         ranked = of_pairs(logits.squeeze(-1), values, weights, groups)
-        # the mean of weight times loss over the batch is to be the mean over pairs
+        # the mean of weight times this over the batch is that of the equation
         mass = 1.0 if weights is None else weights.mean().clamp(min=1e-30)
         return (1 - self.pairs) * losses + self.pairs * ranked / mass
 
@@ -121,10 +122,10 @@ def focal(margins: Tensor, gamma: float) -> Tensor:
 def of_pairs(
     logits: Tensor, values: Tensor, weights: Tensor | None, groups: Tensor
 ) -> Tensor:
-    """Mean of -log sigmoid(z_i - z_j) over pairs of one group; 0 where there is none.
+    """-log sigmoid(z_i - z_j) of positives i, each in the mean over its group's others.
 
-    ``i`` has the value 1, ``j`` another; a pair weighs the product of their weights.
-    It takes the memory of the pairs, not of all rows squared.
+    The sum over positives by their weights, divided by the number of rows; 0 where no
+    group has both. It takes the memory of the pairs, not of all rows squared.
 
     Shape: all ``(batch,)`` -> ``()``
 
@@ -132,7 +133,7 @@ def of_pairs(
     --------
     >>> values, users = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([4, 4, 9])
     >>> of_pairs(torch.zeros(3), values, None, users)
-    tensor(0.6931)
+    tensor(0.2310)
     """
     known = torch.ones_like(logits) if weights is None else weights
     positive = ((values == 1) & (known > 0)).nonzero().squeeze(1)
@@ -140,15 +141,19 @@ def of_pairs(
     negative = negative[groups[negative].argsort(stable=True)]
     own, sorted_groups = groups[positive], groups[negative]
     first = torch.searchsorted(sorted_groups, own)
-    n_pairs = torch.searchsorted(sorted_groups, own, right=True) - first
+    last = torch.searchsorted(sorted_groups, own, right=True)
+    n_pairs = last - first
     if not n_pairs.any():
         return logits.new_zeros(())
+    mass = pad(known[negative].double().cumsum(0), (1, 0))
+    below = (mass[last] - mass[first]).repeat_interleave(n_pairs)
     higher = positive.repeat_interleave(n_pairs)
     shift = (first - n_pairs.cumsum(0) + n_pairs).repeat_interleave(n_pairs)
     lower = negative[torch.arange(len(shift), device=shift.device) + shift]
-    mass = known[higher] * known[lower]
+    # at most 1, whatever a difference of sums has rounded to
+    share = (known[lower] / below).clamp(max=1.0).to(logits.dtype)
     losses = -logsigmoid(logits[higher] - logits[lower])
-    return (mass * losses).sum() / mass.sum()
+    return (known[higher] * share * losses).sum() / len(logits)
 
 
 # ------------------------------------------------------------ from parameters

@@ -37,14 +37,18 @@ def naive_label(logits, label, gamma):
 
 
 def naive_pairs(logits, values, weights, groups):
-    """The weighted mean over pairs of one group, in two loops."""
-    total = mass = 0.0
-    for i, j in product(range(len(logits)), repeat=2):
-        if values[i] == 1 and values[j] == 0 and groups[i] == groups[j]:
-            w = float(weights[i] * weights[j])
-            total += w * math.log1p(math.exp(-float(logits[i] - logits[j])))
-            mass += w
-    return total / mass if mass else 0.0
+    """Each positive against the mean of its group's negatives, in two loops."""
+    total = 0.0
+    for i in range(len(logits)):
+        loss = mass = 0.0
+        for j in range(len(logits)):
+            if values[i] == 1 and values[j] == 0 and groups[i] == groups[j]:
+                w = float(weights[j])
+                loss += w * math.log1p(math.exp(-float(logits[i] - logits[j])))
+                mass += w
+        if mass:
+            total += float(weights[i]) * loss / mass
+    return total / len(logits)
 
 
 def drawn(n, seed=0):
@@ -188,6 +192,15 @@ def test_pairs_are_of_the_rows_of_one_member():
             for m in range(2)
         ]
         assert_close(loss(logits, labels, w, groups), torch.stack(each).mean(0))
+
+
+def test_weights_of_any_scale_give_finite_pairs():
+    """A sum of weights that rounding hides leaves no more than one."""
+    values, groups = torch.tensor([1.0, 0, 0, 1]), torch.tensor([0, 0, 1, 1])
+    for low in (1e-30, 1e-12):
+        weights = torch.tensor([1.0, 1.0, low, 1.0])
+        found = of_pairs(torch.zeros(4), values, weights, groups)
+        assert_close(found, torch.tensor(math.log(2) / 2), rtol=1e-3, atol=0)
 
 
 def test_no_pair_is_of_two_groups_or_of_an_unobserved_label():
