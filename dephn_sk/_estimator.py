@@ -15,7 +15,7 @@ from . import training
 from ._compat import BaseEstimator, _fit_context
 from .nn import FieldEmbedding, TaskNetwork
 from .preprocessing import Fields
-from .tasks import TaskPredictions, Tasks
+from .tasks import TaskPredictions, Tasks, Times
 
 
 def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
@@ -28,7 +28,7 @@ class MultiTaskClassifier(
     training.CallbackParameters,
     training.CallbackSupportMixin,
     TaskPredictions,
-    training.TrainingParameters,
+    training.LabelParameters,
     BaseEstimator,
     metaclass=ABCMeta,
 ):
@@ -69,28 +69,6 @@ class MultiTaskClassifier(
     """
 
     _kept = ("_fitted",)
-    _attributes = """\
-classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
-    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
-    multi-class.
-task_names_ : tuple of str
-    Names of the columns of y, or ``"task0"``, ``"task1"``, ...
-task_rates_ : tuple of float or None
-    Rate of each binary task's second class among its observed labels, weighted as in
-    training; None for a multi-class task.
-encoder_ : FieldEncoder
-    Encoder fitted on X.
-net_ : skorch.NeuralNet
-    The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
-    its training.
-history_ : DataFrame or dict
-    Losses and scores of each epoch.
-n_iter_ : int
-    Number of epochs that were run.
-n_features_in_ : int
-    Number of columns of X.
-feature_names_in_ : ndarray of shape (n_features,)
-    Names of the columns of X, where it has names."""
 
     @abstractmethod
     def build_network(
@@ -125,6 +103,9 @@ feature_names_in_ : ndarray of shape (n_features,)
         X_val: Any = None,
         y_val: Any = None,
         groups: Any = None,
+        label_time: Any = None,
+        label_delay: Any = None,
+        observed_until: Any = None,
         checkpoint: Any = None,
         checkpoint_every: int | str = 1,
     ) -> Self:
@@ -135,21 +116,20 @@ feature_names_in_ : ndarray of shape (n_features,)
         X : DataFrame or array-like of shape (n_samples, n_features)
             A raw table, or what a :class:`~dephn_sk.preprocessing.FieldEncoder` gives.
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
-            Labels. In a 2-D y, NaN (None, NA) is a label that was not observed. A
-            DataFrame names the tasks.
-        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-default=None
-            Weights of rows, or of each row for each task. Rows of weight zero do not
-            count at all. Each task's weights are divided by their mean. In vocabularies
-            and scales, a row counts by its mean weight over the tasks.
+            Labels; NaN (None, NA) in a 2-D y is not observed. A frame names the tasks.
+        sample_weight : array-like of shape (n_samples[, n_tasks]), default=None
+            Weights of rows, or of each row for each task, divided by a task's mean. Of
+            zero, a row does not count at all; in vocabularies, by its mean over tasks.
         X_val, y_val : like X and y, default=None
             What early stopping watches, instead of rows set aside from X. In a
             Pipeline, ``transform_input=["X_val"]`` transforms it.
         groups : array-like of shape (n_samples,), default=None
-            Rows of one group are kept together when rows are set aside.
+            Rows of one group are set aside together; ``loss="pairwise"`` ranks them.
+        label_time, label_delay, observed_until : default=None
+            When shown, how long positives took, when labels were read: :ref:`delays`.
         checkpoint, checkpoint_every : path and int or str, default=None, 1
-            A file from which the same call goes on, and how often it is written: after
-            so many epochs, or seconds as ``"30s"``. See :ref:`checkpoints`.
+            A file from which the same call goes on, written after so many epochs, or
+            seconds as ``"30s"``. See :ref:`checkpoints`.
 
         Returns
         -------
@@ -160,12 +140,10 @@ default=None
         ValueError
             For bad input; the message names the column, task or parameter.
         """
-        return self._train(
-            *(X, y, sample_weight, self.warm_start, checkpoint, checkpoint_every),
-            epochs=self.max_epochs,
-            validation=(X_val, y_val),
-            groups=groups,
-        )
+        times = Times(label_time, label_delay, observed_until)
+        how = {"epochs": self.max_epochs, "groups": groups, "times": times}
+        kept = self.warm_start, checkpoint, checkpoint_every
+        return self._train(X, y, sample_weight, *kept, validation=(X_val, y_val), **how)
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(

@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.metrics import accuracy_score, roc_auc_score
 from skorch.callbacks import Callback, LRScheduler
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.nn import InputGates, TaskGates
@@ -341,6 +342,14 @@ def test_a_task_weight_of_zero_leaves_the_tasks_gates_where_they_were():
 
 # ------------------------------------------------------------------------- options
 
+
+def multi_task_loss(logits, values):
+    """Cross-entropy, a logit or as many as classes."""
+    if logits.dim() == 1:
+        return binary_cross_entropy_with_logits(logits, values, reduction="none")
+    return cross_entropy(logits, values, reduction="none")
+
+
 OPTIONS = {
     "numeric_embedding": [
         "auto",
@@ -385,6 +394,16 @@ OPTIONS = {
     "conditions": [None, {}],
     "on_violation": ["raise", "warn"],
     "task_weights": ["uncertainty", {"task b": 2.0}, [1, 0, 2.5], None],
+    "loss": [
+        "log_loss",
+        "focal",
+        ("focal", 0.5),
+        {"task b": "focal"},
+        multi_task_loss,
+        None,
+    ],
+    "label_smoothing": [0.1, {"task a": 0.2}],
+    "on_open_window": ["mask", "weigh"],  # without a window neither does anything
     "class_weight": ["balanced", {"task a": "balanced"}, [{0: 2.0}, None, "balanced"]],
     "batch_size": [1, 3, 7, "auto"],
     "max_epochs": [2, "auto"],

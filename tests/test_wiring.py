@@ -26,6 +26,7 @@ from dephn_sk.nn._dephn import EXPERTS
 from dephn_sk.nn._mapping import MAPPINGS
 from dephn_sk.nn._numeric_embedding import NUMERIC_EMBEDDINGS
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.tasks import Times
 from dephn_sk.training import FitPlan, Trainer
 from dephn_sk.training._parameters import FREE
 
@@ -44,6 +45,9 @@ CLICK, BUY, LIKE = np.arange(60) < 20, *rng.integers(0, 2, (2, 60))
 # steps of a funnel, each of which needs the one before
 Y = pd.DataFrame({"click": CLICK, "buy": CLICK & BUY, "like": CLICK & BUY & LIKE})
 Y = Y.astype(int)
+# of the last 20 rows, which are a day old, positives have come at once
+TIMES = Times(np.repeat([0.0, 9.0], [40, 20]), np.zeros(60), 10.0)
+GROUPS = np.arange(60) % 3
 
 SMALL: dict[str, Any] = {"embedding_dim": 4, "random_state": 0, "device": "cpu"}
 # a configuration in which every parameter acts
@@ -66,7 +70,10 @@ class Begun:
         # of columns that are all numbers, none needs be categorical
         plain = options.get("categorical_features", "") is None
         table = X[["code", "size"]] if plain else X
-        self.plan = FitPlan.of(self.model, table, Y, epochs=1, before=fitted)
+        timed = {"times": TIMES} if options.get("label_window") else {}
+        paired = {"groups": GROUPS} if "pairwise" in str(options.get("loss")) else {}
+        given = {"epochs": 1, "before": fitted, **timed, **paired}
+        self.plan = FitPlan.of(self.model, table, Y, **given)
         self.state = self.plan.begin()
         self.net, self.network = self.state.net, self.state.network
 
@@ -166,6 +173,29 @@ def weight_of_clicks(seen: Begun) -> float:
     return round((weights[click, 0].mean() / weights[~click, 0].mean()).item(), 5)
 
 
+def losses(seen: Begun) -> list[Any] | None:
+    """Of each task at a logit of 1 and a label of 1, and its share of pairs."""
+    given = seen.net.criterion_.losses
+    one = torch.ones(1, 1), torch.ones(1)
+    found = [(round(own.function(*one).item(), 4), own.pairs) for own in given or ()]
+    assert (seen.plan.train.groups is not None) == any(pairs for _, pairs in found)
+    return found or None
+
+
+def mean_weights(seen: Begun) -> list[float] | None:
+    """Of each task, of rows that are old and of rows that are a day old."""
+    weights = seen.plan.train.weights
+    if weights is None:
+        return None
+    parts = weights[:40].mean(0), weights[40:].mean(0)
+    return [round((new / old).item(), 3) for old, new in zip(*parts, strict=True)]
+
+
+def negative_log(logits: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """A loss of the user's."""
+    return torch.nn.functional.softplus((1 - 2 * values) * logits) * 2
+
+
 def early_stopping(seen: Begun) -> tuple[bool, bool]:
     return seen.plan.valid is not None, seen.state.stopping is not None
 
@@ -247,6 +277,34 @@ COMMON = {
         ("balanced", 2.0),
         ({"click": {1: 3.0}}, 3.0),
         ([{0: 4.0}, None, "balanced"], 0.25),
+    ),
+    "loss": row(
+        losses,
+        (None, None),
+        ("log_loss", [(0.3133, 0.0)] * 3),
+        ("focal", [(0.0227, 0.0)] * 3),
+        (("focal", 1.0), [(0.0842, 0.0)] * 3),
+        ("pairwise", [(0.3133, 0.5)] * 3),
+        ({"buy": negative_log}, [(0.3133, 0.0), (0.6265, 0.0), (0.3133, 0.0)]),
+        ({"buy": ("pairwise", 0.25)}, [(0.3133, 0.0), (0.3133, 0.25), (0.3133, 0.0)]),
+    ),
+    "label_smoothing": row(
+        lambda s: [one.smoothing for one in s.net.criterion_.losses or ()],
+        (0.0, []),
+        (0.125, [0.125] * 3),
+        ({"buy": 0.25}, [0.0, 0.25, 0.0]),
+    ),
+    "label_window": row(
+        mean_weights,
+        (None, None),
+        (3.0, [0.0, 0.0, 0.0]),
+        ({"buy": 3.0}, [1.0, 0.0, 1.0]),
+        (0.5, None),
+    ),
+    "on_open_window": row(
+        mean_weights,
+        *[("mask", [0.0, 0.0, 0.0]), ("weigh", None)],
+        label_window=3.0,
     ),
     "max_epochs": row(
         lambda s: (s.model.fit(X, Y).n_iter_, s.model.net_.max_epochs),

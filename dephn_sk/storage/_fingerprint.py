@@ -123,11 +123,14 @@ def _add(total: Any, name: str, array: NDArray) -> None:
 
 
 def rows_given(rows: Rows, groups: Any) -> dict[str, str]:
-    """Labels, weights and groups of the rows that count, as they were given."""
+    """Labels, weights, times and groups of the rows that count, as they were given."""
     labels = rows.labels
     given = {"y": sum_of([rows.tasks.state(), labels.values, labels.observed])}
     if rows.given is not None:
         given["sample_weight"] = sum_of(rows.given)
+    if rows.delays is not None:
+        times = [rows.delays.waited, rows.delays.delays]
+        given["label_time, label_delay or observed_until"] = sum_of(times)
     if groups is not None:  # which rows are together, and not what a group is called
         together = np.unique(np.asarray(groups).ravel(), return_inverse=True)[1]
         given["groups"] = sum_of(together)

@@ -20,6 +20,7 @@ _KIND = "model"
 # what to do about a parameter that holds what no file does
 _ADVICE = {
     "callbacks": "Predictions need none: set_params(callbacks=None), then save.",
+    "loss": "Give the name of one of the library's own.",
     "mappings": "Give names of the library's own mappings.",
     "virtual_gradient": "Give the name of one of the library's own.",
 }

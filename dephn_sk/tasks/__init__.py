@@ -1,11 +1,17 @@
 """What y is: reading it, kinds of task, weights, and views of one task."""
 
 from ._conditions import ON_VIOLATION as ON_VIOLATION
+from ._delays import ON_OPEN_WINDOW as ON_OPEN_WINDOW
+from ._delays import Delays
+from ._delays import Times as Times
 from ._kinds import KINDS, Binary, MultiClass, Task
 from ._kinds import Fraction as Fraction
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
+from ._losses import TaskLoss
+from ._losses import check_losses as check_losses
+from ._losses import read_losses as read_losses
 from ._predictions import TaskPredictions as TaskPredictions
 from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
@@ -23,4 +29,13 @@ from ._weights import made_up as made_up
 from ._weights import normalised as normalised
 
 # public; the rest is what other packages of the library import from here
-__all__ = ["KINDS", "Binary", "Labels", "MultiClass", "Task", "Tasks"]
+__all__ = [
+    "KINDS",
+    "Binary",
+    "Delays",
+    "Labels",
+    "MultiClass",
+    "Task",
+    "TaskLoss",
+    "Tasks",
+]

@@ -156,6 +156,13 @@ class ClassTask(Task):
             )
         return values
 
+    @abstractmethod
+    def margins(self, logits: Tensor, values: Tensor) -> Tensor:
+        """Log-odds of each label's own class, against all others together.
+
+        Shape: ``logits (..., n_outputs)``, ``values (...)`` -> ``(...)``
+        """
+
     def _masses(self, values: NDArray, weights: NDArray) -> NDArray:
         """Share of each class, none quite 0 or 1."""
         mass = np.bincount(values.astype(np.intp), weights, minlength=self.n_levels)
@@ -205,6 +212,9 @@ class Binary(ClassTask):
             logits.squeeze(-1), values, reduction="none"
         )
 
+    def margins(self, logits: Tensor, values: Tensor) -> Tensor:
+        return (2 * values - 1) * logits.squeeze(-1)
+
     def start(self, values: NDArray, weights: NDArray) -> NDArray[np.float64]:
         return logit(self._masses(values, weights)[1:])
 
@@ -252,6 +262,11 @@ class MultiClass(ClassTask):
         flat = logits.reshape(-1, self.n_outputs)
         losses = cross_entropy(flat, values.reshape(-1).long(), reduction="none")
         return losses.view(values.shape)
+
+    def margins(self, logits: Tensor, values: Tensor) -> Tensor:
+        own = values.long().unsqueeze(-1)
+        others = logits.scatter(-1, own, -math.inf).logsumexp(-1)
+        return logits.gather(-1, own).squeeze(-1) - others
 
     def start(self, values: NDArray, weights: NDArray) -> NDArray[np.float64]:
         return np.log(self._masses(values, weights))

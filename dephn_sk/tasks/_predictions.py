@@ -75,6 +75,8 @@ ndarray of shape (n_samples, n_classes)
         ndarray or list of ndarray
             In the form of :meth:`predict_proba`.
         """
+        if not self.tasks_.conditions:
+            return self.predict_proba(X)
         return in_scikit_shape(*self._predicted(X, given=True))
 
     def predict_log_proba(self, X: Any) -> NDArray | list[NDArray]:

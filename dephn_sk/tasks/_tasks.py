@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -242,14 +242,25 @@ class Tasks:
             for start, stop in pairwise([*starts, len(self.tasks)])
         ]
 
-    def loss(self, logits: Tensor, values: Tensor) -> Tensor:
+    def loss(
+        self,
+        logits: Tensor,
+        values: Tensor,
+        functions: Sequence[Callable[[Tensor, Tensor], Tensor]] | None = None,
+    ) -> Tensor:
         """Loss of each label; of a conditioned task that on the entire space.
+
+        `functions` take the place of the tasks' own losses, one for each.
 
         Shape: ``logits (batch, sum(n_outputs))``, ``values (batch, n_tasks)`` ->
         ``(batch, n_tasks)``
         """
         if self.conditions:
             logits = funnel.marginal_logits(logits, self._columns)
+        if functions is not None:
+            each = zip(logits.split(self.n_outputs, 1), values.unbind(1), strict=True)
+            pairs = zip(functions, each, strict=True)
+            return torch.stack([function(*own) for function, own in pairs], 1)
         losses = []
         for tasks, outputs, task in self.groups:
             own = logits[:, outputs].reshape(len(values), -1, task.n_outputs)

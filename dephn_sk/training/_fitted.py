@@ -208,6 +208,28 @@ class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
     _fitted: FittedModel
+    _attributes = """\
+classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
+    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
+    multi-class.
+task_names_ : tuple of str
+    Names of the columns of y, or ``"task0"``, ``"task1"``, ...
+task_rates_ : tuple of float or None
+    Rate of each binary task's second class among its observed labels, weighted as in
+    training; None for a multi-class task.
+encoder_ : FieldEncoder
+    Encoder fitted on X.
+net_ : skorch.NeuralNet
+    The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
+    its training.
+history_ : DataFrame or dict
+    Losses and scores of each epoch.
+n_iter_ : int
+    Number of epochs that were run.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of shape (n_features,)
+    Names of the columns of X, where it has names."""
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)

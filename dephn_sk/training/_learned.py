@@ -19,7 +19,7 @@ from ..nn import (
 )
 from ..nn._skeleton import without_memory
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import Labels, Tasks, check_task_weights, normalised
+from ..tasks import Labels, TaskLoss, Tasks, check_task_weights, normalised
 from ._averaging import WeightAverage, twin
 from ._callbacks import made
 from ._loss import MultiTaskLoss
@@ -70,6 +70,12 @@ class Learned:
     encoder: FieldEncoder
     edges: list[NDArray]
     start: NDArray
+
+    @property
+    def losses(self) -> tuple[TaskLoss, ...] | None:
+        """What each task is trained on; None where each has its own loss."""
+        losses: tuple[TaskLoss, ...] | None = self.template._losses(self.tasks)
+        return losses
 
     def network(self, seed: int) -> TaskNetwork:
         """The network with its initial values, starting from the tasks' rates."""
@@ -209,7 +215,8 @@ class Learned:
         """
         template, tasks, average = self.template, self.tasks, None
         callbacks = made(template.callbacks, kept)
-        loss = MultiTaskLoss(tasks, check_task_weights(template.task_weights, tasks))
+        task_weights = check_task_weights(template.task_weights, tasks)
+        loss = MultiTaskLoss(tasks, task_weights, self.losses)
         net = MultiTaskNet(
             network,
             criterion=loss.to(getattr(torch, template.dtype)),

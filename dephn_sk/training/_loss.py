@@ -1,11 +1,12 @@
 """The loss: that of each task over the labels that are known, and their sum."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from ..tasks import Tasks
+from ..tasks import TaskLoss, Tasks
 
 
 class MultiTaskLoss(nn.Module):
@@ -14,18 +15,22 @@ class MultiTaskLoss(nn.Module):
     .. math:: L = \sum_t \lambda_t L_t, \quad L_t = \frac{1}{B} \sum_i w_{it} \ell_{it}
 
     [DEPHN] section III-E; :math:`\ell_{it}` is the task's own, cross-entropy for a
-    classification. With ``task_weights="uncertainty"``,
+    classification, or that of `losses`. With ``task_weights="uncertainty"``,
     :math:`L = \sum_t e^{-s_t} L_t + s_t / 2` with trainable :math:`s_t` [1]_.
 
     Shape: ``logits (batch, sum(n_outputs))``, ``labels (batch, n_tasks)``,
-    ``weights (batch, n_tasks)`` or None -> ``(n_tasks,)``; the mean over members where
-    all have a leading axis of those
+    ``weights (batch, n_tasks)`` or None, ``groups (batch,)`` or None, codes which pairs
+    are made within -> ``(n_tasks,)``; the mean over members where all have a leading
+    axis of those
 
     Parameters
     ----------
     tasks : Tasks
     task_weights : sequence of float, "uncertainty" or None, default=None
         None weighs all tasks alike.
+    losses : sequence of TaskLoss or None, default=None
+        In place of the tasks' own, one for each. What they add for training alone,
+        smoothing and pairs, is left out in evaluation mode.
 
     References
     ----------
@@ -46,24 +51,50 @@ class MultiTaskLoss(nn.Module):
     task_weights: Tensor | None
 
     def __init__(
-        self, tasks: Tasks, task_weights: Sequence[float] | str | None = None
+        self,
+        tasks: Tasks,
+        task_weights: Sequence[float] | str | None = None,
+        losses: Sequence[TaskLoss] | None = None,
     ) -> None:
         super().__init__()
         self.tasks = tasks
+        self.losses = losses
         learned = isinstance(task_weights, str)
         zeros = torch.zeros(len(tasks.names))
         self.uncertainty = nn.Parameter(zeros) if learned else None
         given = None if learned or task_weights is None else torch.tensor(task_weights)
         self.register_buffer("task_weights", given)
 
-    def forward(self, logits: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:
+    def forward(
+        self,
+        logits: Tensor,
+        labels: Tensor,
+        weights: Tensor | None,
+        groups: Tensor | None = None,
+    ) -> Tensor:
+        if logits.dim() == 3 and groups is not None:  # pairs are of one member's rows
+            given = [labels, [None] * len(logits) if weights is None else weights]
+            each = zip(logits, *given, groups, strict=True)
+            return torch.stack([self(*member) for member in each]).mean(0)
         if logits.dim() == 3:  # of members, each with rows of its own
             logits, labels = logits.flatten(0, 1), labels.flatten(0, 1)
             weights = None if weights is None else weights.flatten(0, 1)
-        losses = self.tasks.loss(logits, labels)
+        losses = self.tasks.loss(logits, labels, self._functions(weights, groups))
         if weights is not None:
             losses = losses * weights
         return losses.mean(0)
+
+    def _functions(
+        self, weights: Tensor | None, groups: Tensor | None
+    ) -> list[Callable[[Tensor, Tensor], Tensor]] | None:
+        """The loss of each task's labels in a batch; None where all have their own."""
+        if self.losses is None:
+            return None
+        if not self.training:
+            return [one.function for one in self.losses]
+        each = [None] * len(self.losses) if weights is None else weights.unbind(1)
+        pairs = zip(self.losses, each, strict=True)
+        return [partial(one.trained, weights=w, groups=groups) for one, w in pairs]
 
     def total(self, losses: Tensor) -> Tensor:
         """The loss that is trained on, from the losses of the tasks."""

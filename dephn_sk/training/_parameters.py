@@ -13,7 +13,7 @@ from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
 from .._suggest import check_names, did_you_mean
 from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
-from ..tasks import ON_VIOLATION, Tasks
+from ..tasks import ON_VIOLATION, TaskLoss, Tasks
 from ._precision import PRECISIONS
 
 MONITORS = ("loss", "score")
@@ -253,6 +253,14 @@ class TrainingParameters(ParameterTable):
     def conditioned(self, tasks: Tasks) -> Tasks:
         """Tasks under the `conditions`; a subclass may have a default of its own."""
         return tasks.under(self.conditions, self.on_violation)
+
+    def _losses(self, tasks: Tasks) -> tuple[TaskLoss, ...] | None:
+        """The loss of each task; None where each has its own."""
+        return None
+
+    def _windows(self) -> tuple[Any, str]:
+        """How long positives may come, and what becomes of labels until then."""
+        return None, "mask"
 
     def _monitored(self, tasks: Tasks) -> tuple[str, int | None]:
         """`monitor` as a quantity, and the index of a task or None for all."""

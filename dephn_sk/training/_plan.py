@@ -11,7 +11,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ..preprocessing import FieldEncoder, Fields
-from ..tasks import check_task_weights, combine, made_up
+from ..tasks import Times, check_losses, check_task_weights, combine, made_up
 from ._averaging import hollow
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 AUTO_BATCH_SIZES, AUTO_STEPS = (64, 1024), 64
 # as many epochs as early stopping lets through, or as training without it has
 MOST_EPOCHS, UNWATCHED_EPOCHS = 60, 20
+NO_TIMES = Times()
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class FitPlan:
         classes: Any = None,
         validation: tuple[Any, Any] = (None, None),
         groups: Any = None,
+        times: Times = NO_TIMES,
         grows: bool = False,
         keeper: Keeper | None = None,
     ) -> FitPlan:
@@ -94,12 +96,14 @@ class FitPlan:
             tasks=before.tasks if before else None,
             classes=classes,
             groups=groups,
+            times=times,
             seed=seed,
             sets_aside=not grows and validation[0] is None,
         )
         if keeper is not None:
             keeper.see_rows(rows, groups)
         check_task_weights(template.task_weights, rows.tasks)
+        check_losses(template._losses(rows.tasks), template.dtype, groups)
         monitor = template._monitored(rows.tasks)
         learned, fields = _learned(template, rows, before, grows, seed)
         train, valid = _sources(learned, fields, rows, *validation)
@@ -231,8 +235,8 @@ def _learned(
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
     y = rows.y
-    if template.encoder is None or rows.tasks.conditions:
-        y = rows.tasks.given_conditions(rows.labels)
+    if template.encoder is None or rows.tasks.conditions or rows.delays is not None:
+        y = rows.tasks.given_conditions(rows.settled)
     given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder
@@ -278,7 +282,11 @@ def _sources(
     template, tasks = learned.template, learned.tasks
     device = device_of(template.device)
     table = learned.source(fields, device)
-    train = table.part(*rows.part(learned, rows.train))
+    groups = None
+    if any(one.pairs for one in learned.losses or ()):
+        groups = rows.codes(rows.train)
+    own, labels, weights = rows.part(learned, rows.train)
+    train = table.part(own, labels, weights, groups)
     if len(rows.valid):
         return train, table.part(*rows.part(learned, rows.valid))
     if X is None:

@@ -13,8 +13,10 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
 from ..tasks import (
+    Delays,
     Labels,
     Tasks,
+    Times,
     check_observed,
     check_sample_weight,
     combine,
@@ -48,6 +50,8 @@ class Rows:
         Which of them train, and which are set aside.
     groups : array-like of shape (n_rows,) or None
         Rows of one group are kept together.
+    delays : Delays or None
+        Of labels whose positives may still come.
     """
 
     X: Any
@@ -59,6 +63,7 @@ class Rows:
     train: NDArray
     valid: NDArray
     groups: Any = None
+    delays: Delays | None = None
 
     @classmethod
     def read(
@@ -71,6 +76,7 @@ class Rows:
         tasks: Tasks | None,
         classes: Any,
         groups: Any,
+        times: Times,
         seed: int,
         sets_aside: bool,
     ) -> Rows:
@@ -81,15 +87,19 @@ class Rows:
         columns, first, kept = read_columns(y), tasks is None, None
         names = (tasks or columns).names
         given = check_sample_weight(sample_weight, len(columns), names)
-        if groups is not None:
-            check_consistent_length(X, groups)
+        check_consistent_length(X, groups, times.label_time, times.label_delay)
         if given is not None and not given.any(axis=1).all():
             kept = np.flatnonzero(given.any(axis=1))
             X, y = _safe_indexing(X, kept), _safe_indexing(y, kept)
-            columns, given = columns.take(kept), given[kept]
+            columns, given, times = columns.take(kept), given[kept], times.take(kept)
             groups = None if groups is None else _safe_indexing(groups, kept)
         tasks = tasks or template.conditioned(Tasks.learn(columns, classes))
-        labels = tasks.entire_space(tasks.read(columns, rows=kept))
+        labels = tasks.read(columns, rows=kept)
+        window, on_open = template._windows()
+        delays = times.read(window, on_open, labels, tasks)
+        if delays is not None and not delays.weighs:
+            labels = delays.closed(labels)
+        labels = tasks.entire_space(labels)
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
@@ -99,7 +109,8 @@ class Rows:
         if sets_aside and stops:
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
-        read = cls(X, y, tasks, labels, given, labels.values, train, valid, groups)
+        known = X, y, tasks, labels, given, labels.values, train, valid
+        read = cls(*known, groups, delays)
         read = read.divided(train, valid, template.class_weight)
         if first:
             counts = read.weights * tasks.informative(labels)
@@ -112,8 +123,32 @@ class Rows:
         """The same rows, some of which train and others validate."""
         rows = replace(self, train=train, valid=valid)
         known, rates = (self.labels, self.tasks), rows.rates
-        weights = combine(*known, self.given, class_weight, rates)
+        weights = combine(*known, rows.by_row, class_weight, rates)
         return replace(rows, weights=made_up(weights, *known, rates))
+
+    @property
+    def by_row(self) -> NDArray | None:
+        """Sample weights, times those of open windows, of which training rows tell."""
+        if self.delays is None or not self.delays.weighs:
+            return self.given
+        labels, pairs = self.tasks.given_conditions(self.labels), self.tasks.pairs
+        factors = self.delays.factors(labels, self.train, self.given)
+        for task, condition in pairs:  # whose 0 is as sure as that of its condition
+            failed = self.labels.observed[:, condition] & (
+                self.labels.values[:, condition] == 0
+            )
+            factors[failed, task] = factors[failed, condition]
+        return factors if self.given is None else self.given * factors
+
+    @property
+    def settled(self) -> Labels:
+        """The labels that can change no more, which are what a column is told of."""
+        return self.labels if self.delays is None else self.delays.closed(self.labels)
+
+    def codes(self, rows: NDArray) -> NDArray[np.intp]:
+        """Numbers that are equal where the groups of these rows are."""
+        groups = np.asarray(self.groups).ravel()
+        return np.unique(groups, return_inverse=True)[1][rows]
 
     def folds(self, n_folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
         """Rows that train and that validate, each once; groups are kept whole.
@@ -134,7 +169,8 @@ class Rows:
     @property
     def rates(self) -> tuple[Labels, NDArray | None]:
         """Labels and weights of the rows that say how frequent the classes are."""
-        given = None if self.given is None else self.given[self.train]
+        by_row = self.by_row
+        given = None if by_row is None else by_row[self.train]
         return self.labels.take(self.train), given
 
     @property
@@ -149,7 +185,7 @@ class Rows:
             counted[self.valid] = 0
         return counted
 
-    def part(self, learned: Learned, rows: NDArray) -> tuple[Any, ...]:
+    def part(self, learned: Learned, rows: NDArray) -> tuple[Any, Any, Any]:
         """Rows, labels and weights as a source keeps them; None is all, or all ones."""
         kept = learned.kept(self.labels.take(rows), self.weights[rows])
         return None if len(rows) == len(self.labels) else rows, *kept

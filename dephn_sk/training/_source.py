@@ -24,12 +24,14 @@ class Batch(NamedTuple):
     """Some rows: the network's keyword arguments, and what is known of their labels.
 
     ``labels`` and ``weights`` are of shape (batch, n_tasks); a weight of 0 stands for
-    a label that was not observed, weights of None for all ones.
+    a label that was not observed, weights of None for all ones. ``groups`` of shape
+    (batch,) are codes of the rows' groups, where a loss asks for them.
     """
 
     inputs: dict[str, Any]
     labels: Any = None
     weights: Any = None
+    groups: Any = None
 
 
 def side_by_side(batches: Sequence[Batch]) -> Batch:
@@ -40,10 +42,8 @@ def side_by_side(batches: Sequence[Batch]) -> Batch:
         else torch.stack([one.inputs[key] for one in batches])
         for key, value in batches[0].inputs.items()
     }
-    labels = torch.stack([one.labels for one in batches])
-    if batches[0].weights is None:
-        return Batch(inputs, labels)
-    return Batch(inputs, labels, torch.stack([one.weights for one in batches]))
+    known = zip(*(one[1:] for one in batches), strict=True)
+    return Batch(inputs, *(None if t[0] is None else torch.stack(t) for t in known))
 
 
 class Source(ABC):
@@ -132,6 +132,9 @@ class ArraySource(Source):
     fields : Fields
     labels, weights : ndarray of shape (n_rows, n_tasks), default=None
         Of `rows`, where these are given. Labels of one byte are kept so.
+    groups : ndarray of shape (n_rows,), integer, default=None
+        Codes of the groups of `rows`. With them, shuffled rows of one group come in
+        runs of at most an eighth of a batch.
     rows : ndarray of shape (n_rows,), integer, default=None
         The rows of `fields` to yield; None is all of them.
     device : str or torch.device, default="cpu"
@@ -144,6 +147,7 @@ class ArraySource(Source):
         fields: Fields,
         labels: Given = None,
         weights: Given = None,
+        groups: Given = None,
         *,
         rows: Given = None,
         device: str | torch.device = "cpu",
@@ -162,17 +166,23 @@ class ArraySource(Source):
             for b in fields.bags
         ]
         self._ends = [_tensor(bag.offsets) for bag in fields.bags]
-        self._choose(rows, labels, weights)
+        self._choose(rows, labels, weights, groups)
 
     def part(
-        self, rows: Given, labels: Given = None, weights: Given = None
+        self,
+        rows: Given,
+        labels: Given = None,
+        weights: Given = None,
+        groups: Given = None,
     ) -> ArraySource:
         """A source of some of the rows, on the same memory."""
         part = copy.copy(self)
-        part._choose(rows, labels, weights)
+        part._choose(rows, labels, weights, groups)
         return part
 
-    def _choose(self, rows: Given, labels: Given, weights: Given) -> None:
+    def _choose(
+        self, rows: Given, labels: Given, weights: Given, groups: Given
+    ) -> None:
         self._rows = None  # as `rows`, but always in the processor's memory
         if rows is not None:
             self._rows = _tensor(rows.astype(row_type(len(self.codes)), copy=False))
@@ -181,6 +191,8 @@ class ArraySource(Source):
         small = labels is not None and labels.dtype.itemsize == 1
         self.labels: Any = (self._exact if small else self._floats)(labels)
         self.weights: Any = self._floats(weights)
+        self._groups = None if groups is None else _tensor(groups.astype(np.int64))
+        self.groups = None if self._groups is None else self._groups.to(self.home)
 
     def _exact(self, array: Any) -> Tensor:
         return _tensor(array).to(self.home)
@@ -204,6 +216,9 @@ class ArraySource(Source):
         generator = generator_of(order.seed or 0, "shuffle", order.epoch)
         kind = torch.from_numpy(np.empty(0, row_type(self.n_rows))).dtype
         rows = torch.randperm(self.n_rows, generator=generator, dtype=kind)
+        if self._groups is not None:
+            most = max(2, order.batch_size // RUNS_IN_BATCH)
+            rows = rows[in_runs(_select(self._groups, rows), most, generator)]
         own = slice(order.rank, None, order.world_size)
         here, there = (r.split(order.batch_size) for r in (rows, rows.to(self.home)))
         for at, at_home in list(zip(here, there, strict=True))[order.start :]:
@@ -227,9 +242,33 @@ class ArraySource(Source):
             inputs["bags"] = [_take_members(bag, rows, n) for bag, n in bags]
         labels = None if self.labels is None else _select(self.labels, at)
         weights = None if self.weights is None else _select(self.weights, at)
-        return Batch(inputs, None if labels is None else labels.to(self.dtype), weights)
+        labels = None if labels is None else labels.to(self.dtype)
+        groups = None if self.groups is None else _select(self.groups, at)
+        return Batch(inputs, labels, weights, groups)
 
 
+def in_runs(groups: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """A random order of rows in which those of a group come in runs of so many.
+
+    A larger group has several runs, of its rows in the order in which they are given.
+
+    Examples
+    --------
+    >>> groups = torch.tensor([7, 3, 7, 3, 7])
+    >>> groups[in_runs(groups, 2, torch.Generator().manual_seed(0))]
+    tensor([7, 7, 7, 3, 3])
+    """
+    by_group = groups.argsort(stable=True)
+    _, sizes = groups[by_group].unique_consecutive(return_counts=True)
+    place = torch.arange(len(groups)) - (sizes.cumsum(0) - sizes).repeat_interleave(
+        sizes
+    )
+    run = (place % most == 0).cumsum(0) - 1
+    rank = torch.randperm(int(run[-1]) + 1, generator=generator)
+    return by_group[rank[run].argsort(stable=True)]
+
+
+RUNS_IN_BATCH = 8  # of rows of one group, at least, where these come together
 RESIDENT_SHARE = 0.5  # of a device's free memory, that data may take for good
 
 
@@ -299,7 +338,7 @@ def _each(batch: Batch, function: Callable[[Tensor], Any]) -> Batch:
         else function(value)
         for key, value in batch.inputs.items()
     }
-    return Batch(inputs, applied(batch.labels), applied(batch.weights))
+    return Batch(inputs, *map(applied, batch[1:]))
 
 
 def _tensor(array: np.ndarray) -> Tensor:

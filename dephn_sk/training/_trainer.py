@@ -169,6 +169,7 @@ class Trainer:
         """The steps of an epoch that are not yet done, and its loss."""
         state, net, source = self.state, self.state.net, self.plan.train
         net.module_ = state.network.train()
+        net.criterion_.train()
         use_generator(state.network, self._generator)
         batches = self._shuffled(source)
         for batch, step in self._batches("train", source, self._step, batches):
@@ -178,6 +179,7 @@ class Trainer:
             if after_step and state.step * self.plan.batch_size < source.n_rows:
                 after_step(state)
         state.network.eval()
+        net.criterion_.eval()
         task_loss = state.total / source.n_rows
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
@@ -271,7 +273,7 @@ class Trainer:
     def _losses(self, batch: Batch) -> dict[str, Any]:
         network, criterion = self.state.net.module_, self.state.net.criterion_
         logits = forward(network, batch.inputs, self._precision)
-        task_loss = criterion(logits, batch.labels, batch.weights)
+        task_loss = criterion(logits, *batch[1:])
         loss = criterion.total(task_loss)
         return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
 

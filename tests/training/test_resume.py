@@ -22,6 +22,7 @@ from torch.optim.lr_scheduler import LinearLR, SequentialLR, StepLR
 from dephn_sk import DEPHNMultiTaskClassifier, MultiTaskClassifier, baselines
 from dephn_sk.nn import TaskNetwork
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.tasks import Times
 from dephn_sk.training import FitPlan, Trainer
 
 X, Y = make_log(80)  # two batches and a half
@@ -200,6 +201,21 @@ def test_weights_groups_and_validation_sets_go_on(validation):
         "given": {"validation": make_log(30, seed=1)},
     }[validation]
     assert_goes_on(lambda: planned(make(**ALL), WEIGHTS, **how))
+
+
+@pytest.mark.parametrize("n_networks", [1, 2])
+def test_pairs_smoothing_and_open_windows_go_on(n_networks):
+    delays = np.where(Y == 1, ROWS.uniform(0, 1, Y.shape), np.nan)
+    options = {
+        "loss": {"click": "pairwise", "buy": "focal"},
+        "label_smoothing": {"buy": 0.2},
+        "label_window": {"buy": 7.0},
+        "on_open_window": "weigh",
+        "n_networks": n_networks,
+    }
+    times = Times(ROWS.uniform(0, 19, 80), delays, 20.0)
+    how = {"groups": GROUPS, "times": times}
+    assert_goes_on(lambda: planned(make(**ALL, **options), WEIGHTS, **how))
 
 
 def test_what_went_on_from_a_fit_goes_on():
