@@ -5,10 +5,25 @@ from ._kinds import Fraction as Fraction
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
+from ._predictions import MixedPredictions as MixedPredictions
+from ._predictions import NumberPredictions as NumberPredictions
 from ._predictions import TaskPredictions as TaskPredictions
 from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
+from ._regression import REGRESSIONS as REGRESSIONS
+from ._regression import (
+    Absolute,
+    Gamma,
+    Poisson,
+    Quantile,
+    RegressionTask,
+    Squared,
+    ZeroInflatedLognormal,
+)
+from ._regression import inferred as inferred
+from ._regression import kinds_of as kinds_of
 from ._tasks import Tasks
+from ._view import RegressionTaskView as RegressionTaskView
 from ._view import TaskView as TaskView
 from ._view import fitted_tasks as fitted_tasks
 from ._view import log_odds as log_odds
@@ -20,4 +35,18 @@ from ._weights import combine as combine
 from ._weights import normalised as normalised
 
 # public; the rest is what other packages of the library import from here
-__all__ = ["KINDS", "Binary", "Labels", "MultiClass", "Task", "Tasks"]
+__all__ = [
+    "KINDS",
+    "Absolute",
+    "Binary",
+    "Gamma",
+    "Labels",
+    "MultiClass",
+    "Poisson",
+    "Quantile",
+    "RegressionTask",
+    "Squared",
+    "Task",
+    "Tasks",
+    "ZeroInflatedLognormal",
+]

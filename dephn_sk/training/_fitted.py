@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
+from ..tasks import Tasks
 from ._averaging import twin
 from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
@@ -208,6 +209,25 @@ class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
     _fitted: FittedModel
+    _attributes = """\
+task_names_ : tuple of str
+    Names of the columns of y, or ``"task0"``, ``"task1"``, ...
+task_rates_ : tuple of float or None
+    Rate of each binary task's second class among its observed labels, weighted as in
+    training; None for another task.
+encoder_ : FieldEncoder
+    Encoder fitted on X.
+net_ : skorch.NeuralNet
+    The trained net; ``net_.module_`` is the network and ``net_.history`` the record of
+    its training.
+history_ : DataFrame or dict
+    Losses and scores of each epoch.
+n_iter_ : int
+    Number of epochs that were run.
+n_features_in_ : int
+    Number of columns of X.
+feature_names_in_ : ndarray of shape (n_features,)
+    Names of the columns of X, where it has names."""
 
     def __sklearn_is_fitted__(self) -> bool:
         return "_fitted" in vars(self)
@@ -241,6 +261,30 @@ class FittedAttributes:
         """
         self._fitted = self._learned().trimmed()
         return self
+
+    def logits_of(self, fields: Fields) -> NDArray[np.float64]:
+        """Logits of all tasks, for rows that the estimator's encoder has read.
+
+        Parameters
+        ----------
+        fields : Fields
+            From ``encoder_.encode``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, sum(n_outputs))
+        """
+        with threads(self.n_threads):
+            return self._learned().logits(fields)
+
+    def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
+        fitted = self._learned()  # once: another thread may fit meanwhile
+        with threads(self.n_threads):
+            return fitted.tasks, fitted.logits(fitted.encode(X))
+
+    def _predicted(self, X: Any) -> tuple[Tasks, list[NDArray]]:
+        tasks, logits = self._tasks_and_logits(X)
+        return tasks, tasks.predict(logits)
 
     tasks_: Any = _shown("tasks", "Names, classes and kinds of the tasks.")
     encoder_: Any = _shown("learned.encoder", "Encoder fitted on X.")
@@ -276,7 +320,7 @@ class FittedAttributes:
 
         ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
         task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
-        (ROC AUC; accuracy of a multi-class task). NaN where an epoch had no validation
+        (ROC AUC; accuracy of a multi-class task, R² of a number). NaN where an epoch had no validation
         rows. Without pandas, a dict of lists.
         """
         fitted = self._learned()

@@ -13,7 +13,7 @@ from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
 from .._suggest import check_names, did_you_mean
 from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
-from ..tasks import Tasks
+from ..tasks import Columns, Tasks
 from ._precision import PRECISIONS
 
 MONITORS = ("loss", "score")
@@ -238,6 +238,10 @@ class TrainingParameters(ParameterTable):
         parts = self.numeric_embedding.replace("|", "+").split("+")
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
         check_names("numeric_embedding", parts, options)
+
+    def learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
+        """The tasks of a y, each of classes here; see :meth:`Tasks.learn`."""
+        return Tasks.learn(columns, classes)
 
     def _monitored(self, tasks: Tasks) -> tuple[str, int | None]:
         """`monitor` as a quantity, and the index of a task or None for all."""

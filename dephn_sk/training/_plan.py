@@ -213,7 +213,8 @@ def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
-    y = rows.labels if template.encoder is None else rows.y
+    own = template.encoder is None
+    y = rows.tasks.compared(rows.labels) if own else rows.encoded_by
     given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder

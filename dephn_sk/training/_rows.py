@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
 from ..tasks import (
+    Columns,
     Labels,
     Tasks,
     check_observed,
@@ -83,10 +84,10 @@ class Rows:
             check_consistent_length(X, groups)
         if given is not None and not given.any(axis=1).all():
             rows = np.flatnonzero(given.any(axis=1))
-            X, y = _safe_indexing(X, rows), _safe_indexing(y, rows)
-            columns, given = columns.take(rows), given[rows]
+            X, columns, given = _safe_indexing(X, rows), columns.take(rows), given[rows]
+            y = columns if isinstance(y, Columns) else _safe_indexing(y, rows)
             groups = None if groups is None else _safe_indexing(groups, rows)
-        tasks = tasks or Tasks.learn(columns, classes)
+        tasks = tasks or template.learn_tasks(columns, classes)
         labels = tasks.read(columns)
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
@@ -103,7 +104,20 @@ class Rows:
             check_observed(read.weights, tasks)
             if len(valid):
                 check_observed(read.weights[train], tasks, "among the rows to train on")
-        return read
+        return read.scaled() if first else read
+
+    def scaled(self) -> Self:
+        """With tasks that have the scales of the rows that train."""
+        labels, weights = self.labels.take(self.train), self.weights[self.train]
+        return replace(self, tasks=self.tasks.fitted(labels, weights))
+
+    @property
+    def encoded_by(self) -> Any:
+        """The labels that an encoder sees: raw, unless some are numbers.
+
+        These it would take for names of classes, and their tails for all there is.
+        """
+        return self.tasks.compared(self.labels) if self.tasks.numeric else self.y
 
     def divided(self, train: NDArray, valid: NDArray, class_weight: Any) -> Self:
         """The same rows, some of which train and others validate."""
