@@ -84,6 +84,9 @@ class DEPHNParameters(TrainingParameters):
     {parameters}
     """
 
+    network_: Any
+    net_: Any
+
     numeric_embedding: str = changed("auto")
     public_experts: Sequence[str] = parameter(("dnn", "cross", "field"), ["array-like"])
     private_experts: Sequence[str] = parameter((), ["array-like"])
@@ -128,7 +131,6 @@ class DEPHNParameters(TrainingParameters):
 
         Examples
         --------
-        >>> from dephn_sk import DEPHNMultiTaskClassifier
         >>> DEPHNMultiTaskClassifier.paper_configuration().tower_hidden
         ()
         """
@@ -167,6 +169,21 @@ class DEPHNParameters(TrainingParameters):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
+        """Make the network to train, on the given embedding.
+
+        Parameters
+        ----------
+        embedding : FieldEmbedding
+            Turns fields into vectors.
+        n_outputs : list of int
+            Logits of each task.
+        generator : torch.Generator
+            For the initial values.
+
+        Returns
+        -------
+        DEPHN
+        """
         parameters = self._parameters_for(DEPHN)
         return DEPHN(embedding, n_outputs, generator=generator, **parameters)
 

@@ -11,10 +11,9 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 
-from . import training
+from . import tasks, training
 from ._compat import BaseEstimator, _fit_context
 from .nn import FieldEmbedding, TaskNetwork
-from .tasks import MixedPredictions, NumberPredictions, TaskPredictions
 
 
 class NetworkEstimator(
@@ -197,12 +196,7 @@ default=None
         return tags
 
 
-def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
-    """scikit-learn gives decision_function a meaning for a 1-D y alone."""
-    return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
-
-
-class MultiTaskClassifier(TaskPredictions, NetworkEstimator):
+class MultiTaskClassifier(tasks.TaskPredictions, NetworkEstimator):
     """Base of the library's classifiers; a subclass says which network to train.
 
     A subclass defines :meth:`build_network`, and declares further parameters as those
@@ -245,7 +239,7 @@ classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
     multi-class.
 {NetworkEstimator._attributes}"""
 
-    @available_if(_has_decision_function)
+    @available_if(tasks.has_decision_function)
     def decision_function(self, X: Any) -> NDArray:
         """Logits, for a 1-D y alone.
 
@@ -262,9 +256,9 @@ classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
 
 
 class MultiTaskRegressor(
-    NumberPredictions, training.RegressionParameters, NetworkEstimator
+    tasks.NumberPredictions, training.RegressionParameters, NetworkEstimator
 ):
-    """Base of regressors; see :class:`MultiTaskClassifier` for a network of one's own.
+    """Base of regressors, with a network of one's own as :class:`MultiTaskClassifier`.
 
     Parameters
     ----------
@@ -276,14 +270,14 @@ class MultiTaskRegressor(
 
     Examples
     --------
-    >>> from dephn_sk import DEPHNMultiTaskRegressor, MultiTaskRegressor
-    >>> issubclass(DEPHNMultiTaskRegressor, MultiTaskRegressor)
+    >>> from dephn_sk import DEPHNMultiTaskRegressor as one
+    >>> issubclass(one, MultiTaskRegressor)
     True
     """
 
 
 class MultiTaskEstimator(
-    MixedPredictions, training.MixtureParameters, NetworkEstimator
+    tasks.MixedPredictions, training.MixtureParameters, NetworkEstimator
 ):
     """Base of estimators of numbers and classes beside each other.
 
@@ -297,7 +291,7 @@ class MultiTaskEstimator(
 
     Examples
     --------
-    >>> from dephn_sk import DEPHNMultiTaskEstimator, MultiTaskEstimator
-    >>> issubclass(DEPHNMultiTaskEstimator, MultiTaskEstimator)
+    >>> from dephn_sk import DEPHNMultiTaskEstimator as one
+    >>> issubclass(one, MultiTaskEstimator)
     True
     """

@@ -169,7 +169,10 @@ def _correlation_ratio(labels: Tensor, root: Tensor, t: int, n_classes: int) -> 
     """Of numbers, (n_tasks,), with the classes of task t."""
     indicator = torch.nn.functional.one_hot(labels[:, t].long(), n_classes)
     weight = root * root[:, [t]]  # of each row, for each pair with t
-    masses, sums = indicator.double().T @ weight, indicator.double().T @ (labels * weight)
+    masses, sums = (
+        indicator.double().T @ weight,
+        indicator.double().T @ (labels * weight),
+    )
     total, mean = masses.sum(0), sums.sum(0) / masses.sum(0)
     spread = (labels.square() * weight).sum(0) - total * mean.square()
     between = torch.where(masses > 0, sums.square() / masses, 0.0).sum(0)

@@ -8,6 +8,7 @@ from ._labels import read_columns as read_columns
 from ._predictions import MixedPredictions as MixedPredictions
 from ._predictions import NumberPredictions as NumberPredictions
 from ._predictions import TaskPredictions as TaskPredictions
+from ._predictions import has_decision_function as has_decision_function
 from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
 from ._regression import REGRESSIONS as REGRESSIONS

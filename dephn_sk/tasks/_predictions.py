@@ -13,6 +13,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._ranking import mean_over_tasks, warn_undefined
+from ._regression import CLASS_KINDS
 from ._tasks import Tasks
 from ._view import RegressionTaskView, TaskView
 from ._weights import check_sample_weight, combine
@@ -92,9 +93,9 @@ class Predictions:
         """
         check_is_fitted(self)
         tasks = self.tasks_
-        numeric = name in tasks.names and not tasks.tasks[
-            tasks.names.index(name)
-        ].n_levels
+        numeric = (
+            name in tasks.names and not tasks.tasks[tasks.names.index(name)].n_levels
+        )
         view = (RegressionTaskView if numeric else TaskView)(self, name)
         view._locate()  # an unknown name shall not wait for a prediction
         return view
@@ -198,6 +199,11 @@ default=None
         return tags
 
 
+def has_decision_function(estimator: Any) -> bool:
+    """scikit-learn gives decision_function a meaning for a 1-D y alone."""
+    return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
+
+
 class NumberPredictions(RegressorMixin, Predictions):
     """Those of a regressor: a number of each task."""
 
@@ -236,14 +242,16 @@ default=None
 
 def _has_classes(estimator: Any) -> bool:
     """Whether there may be probabilities; an error that says why there are none."""
-    if not estimator.__sklearn_is_fitted__():
-        return True
-    tasks = estimator.tasks_
-    if len(tasks.numeric) < len(tasks.names):
+    kind = estimator.tasks
+    of_classes = not isinstance(kind, str) or kind in CLASS_KINDS
+    if estimator.__sklearn_is_fitted__():
+        tasks = estimator.tasks_
+        of_classes = len(tasks.numeric) < len(tasks.names)
+    if of_classes:
         return True
     raise AttributeError(
-        f"{type(estimator).__name__} has no predict_proba: its tasks "
-        f"{list(tasks.names)} are numbers, which predict gives."
+        f"{type(estimator).__name__} has no predict_proba where the labels of all "
+        "tasks are numbers, which predict gives."
     )
 
 

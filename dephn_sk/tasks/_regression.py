@@ -94,6 +94,11 @@ class RegressionTask(Task):
 
     def _refuse(self, column: Column, place: int) -> None:
         value, row = column.known[place], np.flatnonzero(column.observed)[place]
+        if isinstance(value, complex | np.complexfloating):
+            raise ValueError(
+                f"Task {self.name!r}: Complex data not supported, such as {value} in "
+                f"row {row}."
+            )
         infinite = _number(value) and math.isinf(value)
         raise ValueError(
             f"Task {self.name!r} {'contains infinity: ' if infinite else ''}"
@@ -268,7 +273,7 @@ class Absolute(Quantile):
     """
 
     kind = "absolute"
-    shown = "absolute"  # type: ignore[assignment]
+    shown = "absolute"
 
 
 class LogLink(RegressionTask):
@@ -458,7 +463,10 @@ REGRESSIONS: list[type[RegressionTask]] = [
 _LEARN: dict[str, Learn] = {
     one.kind: one.learn for one in REGRESSIONS if one is not Quantile
 }
-_CLASSES: dict[str, Learn] = {"binary": Binary.learn, "multi-class": MultiClass.learn}
+CLASS_KINDS: dict[str, Learn] = {
+    "binary": Binary.learn,
+    "multi-class": MultiClass.learn,
+}
 
 
 def kind_of(name: Any, parameter: str, *, classes: bool = False) -> Learn:
@@ -469,7 +477,7 @@ def kind_of(name: Any, parameter: str, *, classes: bool = False) -> Learn:
     >>> kind_of("quantile(0.9)", "loss").args
     (0.9,)
     """
-    known = _LEARN | (_CLASSES if classes else {})
+    known = _LEARN | (CLASS_KINDS if classes else {})
     if isinstance(name, str) and name in known:
         return known[name]
     if isinstance(name, str) and name.startswith("quantile(") and name[-1] == ")":
@@ -540,4 +548,3 @@ def _number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return not isinstance(value, str | bytes)
-

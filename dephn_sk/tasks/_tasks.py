@@ -323,9 +323,7 @@ class Tasks:
         return cls(tuple(tasks), single)
 
 
-def _learn(
-    column: Column, classes: Any, single: bool, kinds: Sequence[Learn]
-) -> Task:
+def _learn(column: Column, classes: Any, single: bool, kinds: Sequence[Learn]) -> Task:
     """The task of a column: the first kind that takes it."""
     if classes is not None:
         classes = _announced(classes, column.name, single)

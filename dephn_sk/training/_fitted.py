@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -209,7 +209,8 @@ class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
     _fitted: FittedModel
-    _attributes = """\
+    n_threads: int | None
+    _attributes: ClassVar[str] = """\
 task_names_ : tuple of str
     Names of the columns of y, or ``"task0"``, ``"task1"``, ...
 task_rates_ : tuple of float or None
@@ -320,8 +321,8 @@ feature_names_in_ : ndarray of shape (n_features,)
 
         ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
         task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
-        (ROC AUC; accuracy of a multi-class task, R² of a number). NaN where an epoch had no validation
-        rows. Without pandas, a dict of lists.
+        (ROC AUC; accuracy of a multi-class task, R² of a number). NaN where an epoch
+        had no validation rows. Without pandas, a dict of lists.
         """
         fitted = self._learned()
         rows = [_epoch(row, fitted.tasks.names) for row in fitted.net.history]

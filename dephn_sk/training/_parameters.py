@@ -239,7 +239,7 @@ class TrainingParameters(ParameterTable):
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
         check_names("numeric_embedding", parts, options)
 
-    def learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
+    def _learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
         """The tasks of a y, each of classes here; see :meth:`Tasks.learn`."""
         return Tasks.learn(columns, classes)
 

@@ -87,7 +87,7 @@ class Rows:
             X, columns, given = _safe_indexing(X, rows), columns.take(rows), given[rows]
             y = columns if isinstance(y, Columns) else _safe_indexing(y, rows)
             groups = None if groups is None else _safe_indexing(groups, rows)
-        tasks = tasks or template.learn_tasks(columns, classes)
+        tasks = tasks or template._learn_tasks(columns, classes)
         labels = tasks.read(columns)
         n_rows = len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)

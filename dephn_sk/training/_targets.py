@@ -35,7 +35,7 @@ class RegressionParameters(TrainingParameters):
 
     loss: str | Mapping[str, str] = parameter("squared", [str, Mapping])
 
-    def learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
+    def _learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
         """The tasks of a y, each of numbers."""
         if classes is not None:
             raise ValueError(
@@ -77,7 +77,7 @@ class MixtureParameters(TrainingParameters):
 
     tasks: Mapping[str, str] | str | None = parameter(None, [str, Mapping, None])
 
-    def learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
+    def _learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
         """The tasks of a y, each of its kind."""
         found = kinds_of(self.tasks, columns, "tasks", classes=True)
         for t, column in enumerate(columns.columns):

@@ -225,7 +225,9 @@ def test_no_amount_is_expected_above_the_largest_that_was_seen():
     y = amounts("zero-inflated-lognormal")
     task = task_of("zero-inflated-lognormal", y)
     extreme = np.array([[15.0, 15.0, 15.0], [0.0, 15.0, 15.0]])
-    assert_allclose(task.predict(extreme)[:, 0], y.max() * np.array([1, 0.5]), rtol=1e-5)
+    assert_allclose(
+        task.predict(extreme)[:, 0], y.max() * np.array([1, 0.5]), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("n", [1, 3])
@@ -288,7 +290,7 @@ def test_a_label_outside_the_domain_is_named(kind, labels, message):
 
 def test_the_row_is_counted_among_all_of_them():
     y = pd.DataFrame({"watch": [np.nan, 1.0, -1.0], "click": [0, 1, 0]})
-    with pytest.raises(ValueError, match="'watch' holds -1.0 in row 2"):
+    with pytest.raises(ValueError, match=r"'watch' holds -1\.0 in row 2"):
         Tasks.learn(y, named=[kind_of("gamma", "loss"), None])
 
 
