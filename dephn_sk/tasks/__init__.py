@@ -2,6 +2,7 @@
 
 from ._kinds import KINDS, Binary, MultiClass, Task
 from ._kinds import Fraction as Fraction
+from ._labels import Column as Column
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns

@@ -91,6 +91,11 @@ class Tasks:
         return tuple(task.classes for task in self.tasks)
 
     @property
+    def shown(self) -> tuple[Any, ...]:
+        """What summaries say of each: its classes, or the kind of number."""
+        return tuple(task.shown for task in self.tasks)
+
+    @property
     def n_outputs(self) -> list[int]:
         """Number of logits of each task."""
         return [task.n_outputs for task in self.tasks]
