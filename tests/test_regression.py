@@ -141,10 +141,11 @@ def test_the_score_of_a_mixture_is_the_mean_of_r2_auc_and_accuracy(fitted):
 
 
 def test_a_score_of_one_row_is_undefined_and_says_why(numbers):
-    with pytest.warns(
-        UndefinedMetricWarning, match="'watch' is undefined: it needs two"
-    ):
-        numbers.score(X[:1], NUMBERS[:1])
+    with pytest.warns(UndefinedMetricWarning) as seen:
+        assert np.isnan(numbers.score(X[:1], NUMBERS[:1]))
+    texts = [str(one.message) for one in seen]
+    assert "Score of task 'watch' is undefined: it needs two rows" in texts[0]
+    assert "'revenue'" in texts[1]
 
 
 def test_a_mixture_predicts_numbers_and_labels(fitted):
@@ -310,14 +311,14 @@ def test_weights_by_uncertainty_and_target_statistics_and_members():
     model = mixture(task_weights="uncertainty", n_networks=2, max_epochs=2)
     model.fit(wide, labels)
     assert model.net_.criterion_.uncertainty.isfinite().all()
-    (user,) = [m for m in model.encoder_.many_values_ if m.name == "user"]
+    (user,) = [m for m in model.encoder_._encoding.many_values if m.name == "user"]
     assert user.statistics
     assert "user_watch_mean" in model.encoder_.numeric_names_
     assert "user_click_rate" in model.encoder_.numeric_names_
     noise = mixture(max_epochs=1).fit(
         wide, labels.sample(frac=1, random_state=0).reset_index(drop=True)
     )
-    (user,) = [m for m in noise.encoder_.many_values_ if m.name == "user"]
+    (user,) = [m for m in noise.encoder_._encoding.many_values if m.name == "user"]
     assert not user.statistics
 
 

@@ -89,6 +89,7 @@ def _tasks(chain: Chain, outputs: Sequence[dict[str, str]]) -> list[dict[str, An
             "kind": type(task).__name__,
             "classes": [_plain(one) for one in task.classes.tolist()],
             "rate": rate,
+            **({} if task.n_levels else {"predicts": task.shown}),
             **named,
         }
         for task, rate, named in rows
