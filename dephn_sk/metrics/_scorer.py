@@ -228,12 +228,10 @@ def _chosen(
     """The columns of some tasks, and their weights."""
     places = [labels.names.index(name) for name in names]
     columns = tuple(labels.columns[t] for t in places)
+    chosen = replace(labels, columns=columns)
     weights = split_weights(sample_weight, labels)
-    if weights[0] is None:
-        return replace(labels, columns=columns), None
-    return replace(labels, columns=columns), np.column_stack(
-        [weights[t] for t in places]
-    )
+    known = [w for w in (weights[t] for t in places) if w is not None]
+    return chosen, np.column_stack(known) if known else None
 
 
 def _renamed(labels: Columns, fitted: list[str]) -> Columns:
