@@ -56,8 +56,8 @@ predicted.head().round(2)
 # How good is it?
 # ---------------
 # R² and the mean absolute error judge the numbers, Gini the order: 1 is the order of
-# the amounts themselves. The last lines are of the true expectations, which no model can
-# be expected to beat: most of what an amount is, chance decides.
+# the amounts themselves. The last lines are of the true expectations, which no model
+# can be expected to beat: most of what an amount is, chance decides.
 
 from dephn_sk.metrics import task_gini, task_mean_absolute_error, task_r2
 
@@ -110,8 +110,8 @@ plt.show()
 # %%
 # A median, or a quantile
 # -----------------------
-# Whoever plans for the long views asks for a quantile instead of the mean. It is another
-# kind of the same task.
+# Whoever plans for the long views asks for a quantile instead of the mean. It is
+# another kind of the same task.
 
 kinds["watch_seconds"] = "quantile(0.9)"
 model = DEPHNMultiTaskEstimator(tasks=kinds, random_state=0).fit(X_train, y_train)
