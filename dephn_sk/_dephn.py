@@ -1,10 +1,10 @@
-"""DEPHNMultiTaskClassifier: from parameters to the network of the paper."""
+"""Estimators of DEPHN: from parameters to the network of the paper."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -12,27 +12,18 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from ._compat import Interval, StrOptions
-from ._estimator import MultiTaskClassifier
-from ._parameters import changed, parameter
+from ._estimator import MultiTaskClassifier, MultiTaskEstimator, MultiTaskRegressor
+from ._parameters import changed, like, parameter
 from ._suggest import check_names
 from .nn import DEPHN, FieldEmbedding
 from .nn._dephn import EXPERTS, GATES
 from .nn._mapping import MAPPINGS
 from .nn._virtual_gradient import COEFFICIENTS, REDUCTIONS, SIMILARITIES
-from .training._parameters import AT_LEAST_ONE, WIDTHS
+from .training._parameters import AT_LEAST_ONE, WIDTHS, TrainingParameters
 
 
-class DEPHNMultiTaskClassifier(MultiTaskClassifier):
-    """Click, like, comment, buy: every behavior from one network, DEPHN.
-
-    The Different Expression Parallel Heterogeneous Network of Kong et al. [1]_ for one
-    or more classification tasks on tables of categorical and numeric columns. Public
-    experts are shared by the tasks and private ones are each task's own; trainable
-    gates weigh the public experts for each task, and the virtual gradient adapts how
-    fast the gates learn to the similarity of the tasks' labels.
-
-    The defaults are those parts of the network that paid on validation data of several
-    logs; :meth:`paper_configuration` is the network with nothing left out.
+class DEPHNParameters(TrainingParameters):
+    """The network of DEPHN: its parameters, and what is read of it once fitted.
 
     Parameters
     ----------
@@ -76,7 +67,8 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         effect then.
     label_similarity : {"pearson", "cosine"}
         Similarity of the labels of two binary tasks in a batch; pairs with a multi-
-        class task are compared by Cramér's V.
+        class task are compared by Cramér's V, numbers by Pearson's correlation, or the
+        correlation ratio with the classes of a multi-class task.
     coefficient_reduction : {"mean", "product"}
         Of the coefficients over the other tasks. The product is the paper's, for few
         tasks: it reaches up to 2 to the power of their number. Two tasks know no
@@ -90,39 +82,10 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     tower_hidden : tuple of int
         Widths of the towers' hidden layers; ``()`` is a linear tower.
     {parameters}
-
-    Attributes
-    ----------
-    {attributes}
-    gate_values_ : ndarray of shape (n_tasks, n_branches)
-        Values of trainable gates.
-    gate_history_ : ndarray of shape (n_epochs, n_tasks, n_branches)
-        Those values after each epoch.
-    selection_gates_ : ndarray of shape (n_structures, n_fields, embedding_dim)
-        Gates of the soft selection.
-    branch_names_ : list of str
-        Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``.
-
-    References
-    ----------
-    .. [1] Kong, Su, Zhao, Hou, "DEPHN: Different Expression Parallel Heterogeneous
-       Network using virtual gradient optimization for Multi-task Learning", IJCNN 2023.
-    .. [2] Su et al., "PHN: Parallel heterogeneous network with soft gating for CTR
-       prediction", CICAI 2022.
-    .. [3] Kendall, Gal, Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses
-       for Scene Geometry and Semantics", CVPR 2018.
-
-    Examples
-    --------
-    >>> from dephn_sk import DEPHNMultiTaskClassifier
-    >>> from dephn_sk.datasets import make_behavior_log
-    >>> log = make_behavior_log(2000, random_state=0)
-    >>> model = DEPHNMultiTaskClassifier(max_epochs=2, random_state=0)
-    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
-    (2000, 3)
-    >>> model.task_names_
-    ('click', 'like', 'purchase')
     """
+
+    network_: Any
+    net_: Any
 
     numeric_embedding: str = changed("auto")
     public_experts: Sequence[str] = parameter(("dnn", "cross", "field"), ["array-like"])
@@ -149,7 +112,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     tower_hidden: Sequence[int] = parameter((32,), WIDTHS)
 
     @classmethod
-    def paper_configuration(cls, **changes: Any) -> DEPHNMultiTaskClassifier:
+    def paper_configuration(cls, **changes: Any) -> Self:
         """The network of the paper with nothing left out.
 
         Embedding 16, three public DNN experts (128, 64), private cross and field
@@ -164,7 +127,7 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
 
         Returns
         -------
-        DEPHNMultiTaskClassifier
+        object
 
         Examples
         --------
@@ -206,6 +169,21 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
         n_outputs: list[int],
         generator: torch.Generator,
     ) -> DEPHN:
+        """Make the network to train, on the given embedding.
+
+        Parameters
+        ----------
+        embedding : FieldEmbedding
+            Turns fields into vectors.
+        n_outputs : list of int
+            Logits of each task.
+        generator : torch.Generator
+            For the initial values.
+
+        Returns
+        -------
+        DEPHN
+        """
         parameters = self._parameters_for(DEPHN)
         return DEPHN(embedding, n_outputs, generator=generator, **parameters)
 
@@ -259,6 +237,148 @@ class DEPHNMultiTaskClassifier(MultiTaskClassifier):
     def branch_names_(self) -> list[str]:
         """Names of the branches: each public expert under each mapping."""
         return list(self.network_.branch_names)
+
+
+_GATES = """
+gate_values_ : ndarray of shape (n_tasks, n_branches)
+    Values of trainable gates.
+gate_history_ : ndarray of shape (n_epochs, n_tasks, n_branches)
+    Those values after each epoch.
+selection_gates_ : ndarray of shape (n_structures, n_fields, embedding_dim)
+    Gates of the soft selection.
+branch_names_ : list of str
+    Name of each branch, an expert under a mapping, such as ``"dnn0 sin"``."""
+
+
+class DEPHNMultiTaskClassifier(DEPHNParameters, MultiTaskClassifier):
+    """Click, like, comment, buy: every behavior from one network, DEPHN.
+
+    The Different Expression Parallel Heterogeneous Network of Kong et al. [1]_ for one
+    or more classification tasks on tables of categorical and numeric columns. Public
+    experts are shared by the tasks and private ones are each task's own; trainable
+    gates weigh the public experts for each task, and the virtual gradient adapts how
+    fast the gates learn to the similarity of the tasks' labels.
+
+    The defaults are those parts of the network that paid on validation data of several
+    logs; :meth:`paper_configuration` is the network with nothing left out.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Kong, Su, Zhao, Hou, "DEPHN: Different Expression Parallel Heterogeneous
+       Network using virtual gradient optimization for Multi-task Learning", IJCNN 2023.
+    .. [2] Su et al., "PHN: Parallel heterogeneous network with soft gating for CTR
+       prediction", CICAI 2022.
+    .. [3] Kendall, Gal, Cipolla, "Multi-Task Learning Using Uncertainty to Weigh Losses
+       for Scene Geometry and Semantics", CVPR 2018.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(2000, random_state=0)
+    >>> model = DEPHNMultiTaskClassifier(max_epochs=2, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (2000, 3)
+    >>> model.task_names_
+    ('click', 'like', 'purchase')
+    """
+
+    _attributes = MultiTaskClassifier._attributes + _GATES
+
+
+class DEPHNMultiTaskRegressor(DEPHNParameters, MultiTaskRegressor):
+    """Watch time, revenue, ratings: every amount from one network, DEPHN.
+
+    What :class:`DEPHNMultiTaskClassifier` is for behaviors, for one or more tasks whose
+    labels are numbers. Each has the loss that suits it, on a scale of its own, so that
+    none drowns the others; predictions are in the units of the labels, and missing
+    labels (NaN) of a 2-D y do not count. The paper [1]_ has binary tasks alone.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Kong, Su, Zhao, Hou, "DEPHN: Different Expression Parallel Heterogeneous
+       Network using virtual gradient optimization for Multi-task Learning", IJCNN 2023.
+    .. [2] Wang, Liu, Miao, "A Deep Probabilistic Model for Customer Lifetime Value
+       Prediction", 2019, arXiv:1912.07753.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskRegressor
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(2000, amounts=True, random_state=0)
+    >>> y = log.target[["watch_seconds", "revenue"]]
+    >>> model = DEPHNMultiTaskRegressor(
+    ...     loss={"watch_seconds": "squared", "revenue": "zero-inflated-lognormal"},
+    ...     max_epochs=2,
+    ...     random_state=0,
+    ... )
+    >>> model.fit(log.data, y).predict(log.data).shape
+    (2000, 2)
+    """
+
+    _attributes = MultiTaskRegressor._attributes + _GATES
+
+    loss: str | Mapping[str, str] = like(MultiTaskRegressor, "loss")
+
+
+class DEPHNMultiTaskEstimator(DEPHNParameters, MultiTaskEstimator):
+    """Amounts and behaviors beside each other, from one network, DEPHN.
+
+    Each task has a kind: two classes or more, as for
+    :class:`DEPHNMultiTaskClassifier`, or a number under a loss, as for
+    :class:`DEPHNMultiTaskRegressor`. ``predict`` gives numbers and labels,
+    ``predict_proba`` the probabilities of the tasks that have classes, by name, and
+    ``task(name)`` a classifier or a regressor of one task.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    References
+    ----------
+    .. [1] Kong, Su, Zhao, Hou, "DEPHN: Different Expression Parallel Heterogeneous
+       Network using virtual gradient optimization for Multi-task Learning", IJCNN 2023.
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskEstimator
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(2000, amounts=True, random_state=0)
+    >>> model = DEPHNMultiTaskEstimator(
+    ...     tasks={"watch_seconds": "gamma", "revenue": "zero-inflated-lognormal"},
+    ...     max_epochs=2,
+    ...     random_state=0,
+    ... )
+    >>> model = model.fit(log.data, log.target)
+    >>> model.predict(log.data).shape
+    (2000, 5)
+    >>> {name: p.shape for name, p in model.predict_proba(log.data).items()}
+    {'click': (2000, 2), 'like': (2000, 2), 'purchase': (2000, 2)}
+    """
+
+    _attributes = MultiTaskEstimator._attributes + _GATES
+
+    tasks: Mapping[str, str] | str | None = like(MultiTaskEstimator, "tasks")
 
 
 def check_heads(estimator: Any) -> None:

@@ -1,4 +1,4 @@
-"""MultiTaskClassifier: fit, partial_fit and predictions of any network."""
+"""Fit and partial_fit of any network, and the bases of its estimators."""
 
 from __future__ import annotations
 
@@ -11,62 +11,20 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 
-from . import training
+from . import tasks, training
 from ._compat import BaseEstimator, _fit_context
 from .nn import FieldEmbedding, TaskNetwork
-from .preprocessing import Fields
-from .tasks import TaskPredictions, Tasks, Times
 
 
-def _has_decision_function(estimator: MultiTaskClassifier) -> bool:
-    """scikit-learn gives decision_function a meaning for a 1-D y alone."""
-    return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
-
-
-class MultiTaskClassifier(
+class NetworkEstimator(
     training.FittedAttributes,
     training.CallbackParameters,
     training.CallbackSupportMixin,
-    TaskPredictions,
-    training.LabelParameters,
+    training.TrainingParameters,
     BaseEstimator,
     metaclass=ABCMeta,
 ):
-    """Base of the library's classifiers; a subclass says which network to train.
-
-    A subclass defines :meth:`build_network`, and declares further parameters as those
-    of the base are declared; from that it gets its constructor and its docstring.
-
-    Parameters
-    ----------
-    {parameters}
-
-    Attributes
-    ----------
-    {attributes}
-
-    Examples
-    --------
-    >>> from dephn_sk import MultiTaskClassifier
-    >>> from dephn_sk.datasets import make_behavior_log
-    >>> from dephn_sk.nn import TaskNetwork
-    >>> import torch
-    >>> class Linear(TaskNetwork):
-    ...     def __init__(self, embedding, n_outputs):
-    ...         super().__init__()
-    ...         self.embedding = embedding
-    ...         self.output = torch.nn.Linear(embedding.width, sum(n_outputs))
-    ...
-    ...     def forward(self, codes, numbers=None, bags=(), label_similarity=None):
-    ...         return self.output(self.embedding(codes, numbers, bags).flatten(1))
-    >>> class LinearClassifier(MultiTaskClassifier):
-    ...     def build_network(self, embedding, n_outputs, generator):
-    ...         return Linear(embedding, n_outputs)
-    >>> log = make_behavior_log(500, random_state=0)
-    >>> model = LinearClassifier(max_epochs=1, random_state=0)
-    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
-    (500, 3)
-    """
+    """Whatever the labels are: a fit is planned, run, and committed."""
 
     _kept = ("_fitted",)
 
@@ -140,7 +98,7 @@ class MultiTaskClassifier(
         ValueError
             For bad input; the message names the column, task or parameter.
         """
-        times = Times(label_time, label_delay, observed_until)
+        times = tasks.Times(label_time, label_delay, observed_until)
         how = {"epochs": self.max_epochs, "groups": groups, "times": times}
         kept = self.warm_start, checkpoint, checkpoint_every
         return self._train(X, y, sample_weight, *kept, validation=(X_val, y_val), **how)
@@ -217,47 +175,6 @@ default=None
             stacklevel=4,
         )
 
-    # ------------------------------------------------------------ predicting
-
-    def logits_of(self, fields: Fields) -> NDArray[np.float64]:
-        """Logits of all tasks, given their conditions, of rows that are encoded.
-
-        Parameters
-        ----------
-        fields : Fields
-            From ``encoder_.encode``.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, sum(n_outputs))
-        """
-        with training.threads(self.n_threads):
-            return self._learned().logits(fields)
-
-    def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
-        fitted = self._learned()  # once: another thread may fit meanwhile
-        with training.threads(self.n_threads):
-            return fitted.tasks, fitted.logits(fitted.encode(X))
-
-    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
-        tasks, logits = self._tasks_and_logits(X)
-        return tasks, tasks.predict(logits, given)
-
-    @available_if(_has_decision_function)
-    def decision_function(self, X: Any) -> NDArray:
-        """Logits, for a 1-D y alone.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-
-        Returns
-        -------
-        ndarray of shape (n_samples,) or (n_samples, n_classes)
-        """
-        logits = self._tasks_and_logits(X)[1]
-        return logits[:, 0] if logits.shape[1] == 1 else logits
-
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:
         """What notebooks show: the diagram and, once fitted, a summary."""
         bundle: dict[str, str] = super()._repr_mimebundle_(**kwargs)
@@ -275,3 +192,106 @@ default=None
         tags.input_tags.allow_nan = True
         tags.input_tags.sparse = True
         return tags
+
+
+class MultiTaskClassifier(
+    tasks.TaskPredictions, training.LabelParameters, NetworkEstimator
+):
+    """Base of the library's classifiers; a subclass says which network to train.
+
+    A subclass defines :meth:`build_network`, and declares further parameters as those
+    of the base are declared; from that it gets its constructor and its docstring.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from dephn_sk import MultiTaskClassifier
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> from dephn_sk.nn import TaskNetwork
+    >>> import torch
+    >>> class Linear(TaskNetwork):
+    ...     def __init__(self, embedding, n_outputs):
+    ...         super().__init__()
+    ...         self.embedding = embedding
+    ...         self.output = torch.nn.Linear(embedding.width, sum(n_outputs))
+    ...
+    ...     def forward(self, codes, numbers=None, bags=(), label_similarity=None):
+    ...         return self.output(self.embedding(codes, numbers, bags).flatten(1))
+    >>> class LinearClassifier(MultiTaskClassifier):
+    ...     def build_network(self, embedding, n_outputs, generator):
+    ...         return Linear(embedding, n_outputs)
+    >>> log = make_behavior_log(500, random_state=0)
+    >>> model = LinearClassifier(max_epochs=1, random_state=0)
+    >>> model.fit(log.data, log.target).predict_proba(log.data).shape
+    (500, 3)
+    """
+
+    _attributes = f"""\
+classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
+    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
+    multi-class.
+{NetworkEstimator._attributes}"""
+
+    @available_if(tasks.has_decision_function)
+    def decision_function(self, X: Any) -> NDArray:
+        """Logits, for a 1-D y alone.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_classes)
+        """
+        logits = self._tasks_and_logits(X)[1]
+        return logits[:, 0] if logits.shape[1] == 1 else logits
+
+
+class MultiTaskRegressor(
+    tasks.NumberPredictions, training.RegressionParameters, NetworkEstimator
+):
+    """Base of regressors, with a network of one's own as :class:`MultiTaskClassifier`.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskRegressor as one
+    >>> issubclass(one, MultiTaskRegressor)
+    True
+    """
+
+
+class MultiTaskEstimator(
+    tasks.MixedPredictions, training.MixtureParameters, NetworkEstimator
+):
+    """Base of estimators of numbers and classes beside each other.
+
+    Parameters
+    ----------
+    {parameters}
+
+    Attributes
+    ----------
+    {attributes}
+
+    Examples
+    --------
+    >>> from dephn_sk import DEPHNMultiTaskEstimator as one
+    >>> issubclass(one, MultiTaskEstimator)
+    True
+    """

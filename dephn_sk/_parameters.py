@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, dataclass_transform
 
@@ -86,27 +86,37 @@ class ParameterTable:
     - its `_parameter_constraints`;
     - a section of all parameters, where its docstring has ``{parameters}`` at the end
       of that section; ``{attributes}`` stands for what all of them learn.
+
+    A plain value in the place of a parameter fixes it: it is none of the subclass.
     """
 
     _attributes: ClassVar[str] = ""
     _parameters: ClassVar[Mapping[str, Parameter]] = {}
     _parameter_constraints: ClassVar[dict[str, Any]] = {}
+    # of this class alone: names that are new, all that it says of parameters, and names
+    # of those that have one value here
+    _new: ClassVar[tuple[str, ...]] = ()
+    _said: ClassVar[Mapping[str, Parameter]] = {}
+    _fixed: ClassVar[frozenset[str]] = frozenset()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         declared = {k: p for k, p in vars(cls).items() if isinstance(p, Parameter)}
-        above = dict(super(cls, cls)._parameters)  # type: ignore[misc]
+        above = _of_classes(cls.__mro__[1:])
+        said = {}
         for name, own in declared.items():
             delattr(cls, name)
-            if own.constraint is _SAME:
-                above[name] = replace(above[name], default=own.default)
-        new = {k: p for k, p in declared.items() if p.constraint is not _SAME}
-        parameters = {**new, **{k: p for k, p in above.items() if k not in new}}
+            same = own.constraint is _SAME
+            said[name] = replace(above[name], default=own.default) if same else own
+        cls._fixed = frozenset(above.keys() & vars(cls).keys())
+        cls._new = tuple(k for k, p in declared.items() if p.constraint is not _SAME)
         document = inspect.cleandoc(cls.__doc__ or "")
         start = document.find(_SECTION) + len(_SECTION)
         for name, kind, text in _ENTRY.findall(document, start):
-            if name in parameters:
-                entry = {"kind": kind, "text": text.rstrip()}
-                parameters[name] = replace(parameters[name], **entry)
+            if name in said or name in above:
+                one = said.get(name) or above[name]
+                said[name] = replace(one, kind=kind, text=text.rstrip())
+        cls._said = said
+        parameters = _of_classes(cls.__mro__)
         cls._parameters = parameters
         cls._parameter_constraints = {k: p.constraint for k, p in parameters.items()}
         if "__init__" not in vars(cls):
@@ -131,6 +141,18 @@ class ParameterTable:
         """
         taken = inspect.signature(function).parameters
         return {name: getattr(self, name) for name in self._parameters if name in taken}
+
+
+def _of_classes(classes: Sequence[type]) -> dict[str, Parameter]:
+    """The parameters of classes, what the first of them says standing first."""
+    each = [vars(one) for one in classes if "_said" in vars(one)]
+    names = dict.fromkeys(name for one in each for name in one["_new"])
+    fixed = frozenset().union(*(one["_fixed"] for one in each))
+    return {
+        name: next(one["_said"][name] for one in each if name in one["_said"])
+        for name in names
+        if name not in fixed
+    }
 
 
 def _constructor(cls: type[ParameterTable]) -> Callable[..., None]:

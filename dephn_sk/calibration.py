@@ -132,9 +132,15 @@ default=None
         NotFittedError
             Where the estimator is not fitted.
         ValueError
-            Where a task has no observed row of one of its classes.
+            Where a task has no observed row of one of its classes, or is of numbers.
         """
         tasks = _tasks_of(self.estimator)
+        if tasks.numeric:
+            raise ValueError(
+                f"Task {tasks.numeric[0]!r} cannot be calibrated: its labels are "
+                "numbers. Calibrate a class task alone, with CalibratedClassifierCV("
+                "FrozenEstimator(estimator.task(name)))."
+            )
         labels = tasks.given_conditions(tasks.entire_space(tasks.read(y)))
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)

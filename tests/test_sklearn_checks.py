@@ -12,7 +12,7 @@ from unittest import SkipTest
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
-from sklearn.base import BaseEstimator, clone, is_classifier
+from sklearn.base import BaseEstimator, clone, is_classifier, is_regressor
 from sklearn.utils import estimator_checks, get_tags
 from sklearn.utils.estimator_checks import (
     estimator_checks_generator,
@@ -21,7 +21,12 @@ from sklearn.utils.estimator_checks import (
 from sklearn.utils.fixes import parse_version
 
 import dephn_sk
-from dephn_sk import DEPHNMultiTaskClassifier, TaskView
+from dephn_sk import (
+    DEPHNMultiTaskClassifier,
+    DEPHNMultiTaskRegressor,
+    RegressionTaskView,
+    TaskView,
+)
 from dephn_sk.baselines import DNNClassifier
 
 # All in which a checked estimator differs from the defaults: it is small, takes few but
@@ -43,6 +48,8 @@ CHECKED = {
     "embedding_dropout": 0.0,
     "early_stopping": False,
     "conditions": {},  # ESMM's default is a chain
+    # of a mixture: whole numbers may be names of classes
+    "tasks": "squared",
 }
 # It is fitted to what a fitted estimator predicts, and a check gives it none: as for
 # scikit-learn's FrozenEstimator, its conventions are tested beside it.
@@ -81,6 +88,9 @@ def checked(estimator_class, dtype="float64"):
     """The configuration that is checked."""
     if estimator_class is TaskView:
         return TaskView(checked(DNNClassifier, dtype).set_params(random_state=0), "y")
+    if estimator_class is RegressionTaskView:
+        inner = checked(DEPHNMultiTaskRegressor, dtype).set_params(random_state=0)
+        return RegressionTaskView(inner, "y")
     estimator = estimator_class()
     changes = {**CHECKED, "dtype": dtype}
     return estimator.set_params(
@@ -94,6 +104,7 @@ def dtypes_of(estimator_class):
     return ("float64", "float32") if two else ("float64",)
 
 
+VIEWS = (TaskView, RegressionTaskView)
 CLASSES = {
     name: estimator_class
     for name, estimator_class in public_estimators().items()
@@ -151,6 +162,8 @@ def test_no_tag_excuses_an_estimator_from_a_check(estimator):
     assert not tags._skip_test
     assert not tags.no_validation
     assert not tags.non_deterministic
+    if is_regressor(estimator):
+        assert not tags.regressor_tags.poor_score
     if is_classifier(estimator):
         assert not tags.classifier_tags.poor_score
         assert tags.classifier_tags.multi_class
@@ -160,12 +173,23 @@ def test_no_tag_excuses_an_estimator_from_a_check(estimator):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_multi_output_is_claimed_by_all_but_the_view_of_one_task(name):
-    if not is_classifier(checked(CLASSES[name])):
+    if not hasattr(CLASSES[name], "predict"):
         pytest.skip("a transformer has no outputs of y")
     tags = get_tags(checked(CLASSES[name]))
-    several = CLASSES[name] is not TaskView
+    several = CLASSES[name] not in VIEWS
     assert tags.target_tags.multi_output == several
-    assert tags.classifier_tags.multi_label == several
+    if is_classifier(checked(CLASSES[name])):
+        assert tags.classifier_tags.multi_label == several
+
+
+def test_an_estimator_says_what_it_is():
+    kinds = {
+        name: get_tags(checked(cls)).estimator_type for name, cls in CLASSES.items()
+    }
+    assert kinds["DEPHNMultiTaskClassifier"] == kinds["TaskView"] == "classifier"
+    assert kinds["DEPHNMultiTaskRegressor"] == "regressor"
+    assert kinds["RegressionTaskView"] == "regressor"
+    assert kinds["DEPHNMultiTaskEstimator"] is None
 
 
 def test_every_estimator_is_found():
@@ -177,7 +201,7 @@ def test_every_estimator_is_found():
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_what_is_checked_differs_from_the_defaults_in_what_is_named_alone(name):
-    if CLASSES[name] is TaskView:
+    if CLASSES[name] in VIEWS:
         pytest.skip("has no defaults")
     params, defaults = checked(CLASSES[name]).get_params(), CLASSES[name]().get_params()
     changed = {key for key in params if params[key] != defaults[key]}

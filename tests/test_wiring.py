@@ -19,7 +19,13 @@ import pytest
 import torch
 from skorch.callbacks import Callback
 
-from dephn_sk import DEPHNMultiTaskClassifier, MultiTaskClassifier, baselines
+from dephn_sk import (
+    DEPHNMultiTaskClassifier,
+    DEPHNMultiTaskEstimator,
+    DEPHNMultiTaskRegressor,
+    MultiTaskClassifier,
+    baselines,
+)
 from dephn_sk._compat import StrOptions
 from dephn_sk.nn import Dropout, InputGates, PlainNumbers, TaskGates, use_generator
 from dephn_sk.nn._dephn import EXPERTS
@@ -746,3 +752,49 @@ def test_an_option_of_the_coefficient_changes_the_gates_gradient(name, values, g
 def test_an_option_of_the_network_changes_its_logits(name, values):
     steps = [step_of(**{**QUIET, name: value}) for value in values]
     assert all_differ([step.logits for step in steps])
+
+
+# ---------------------------------------------------------- kinds of tasks
+
+KINDS = {
+    "squared": "Squared",
+    "absolute": "Absolute",
+    "quantile(0.25)": "Quantile",
+    "poisson": "Poisson",
+    "gamma": "Gamma",
+    "zero-inflated-lognormal": "ZeroInflatedLognormal",
+}
+
+
+def kinds_of(cls: type, **options: Any) -> list[str]:
+    plan = FitPlan.of(cls(**options), X, AMOUNTS, epochs=1)
+    return [type(task).__name__ for task in plan.learned.tasks.tasks]
+
+
+# which every kind takes
+AMOUNTS = pd.DataFrame({"click": Y["click"] + 1.0, "watch": np.arange(1.0, 61)})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_loss_is_that_of_all_tasks_or_of_the_one_that_is_named(kind):
+    other = "gamma" if kind == "poisson" else "poisson"
+    name, its = KINDS[kind], KINDS[other]
+    assert kinds_of(DEPHNMultiTaskRegressor, loss=kind) == [name] * 2
+    loss = {"watch": kind}
+    assert kinds_of(DEPHNMultiTaskRegressor, loss=loss) == ["Squared", name]
+    both = {"watch": kind, "click": other}
+    assert kinds_of(DEPHNMultiTaskRegressor, loss=both) == [its, name]
+    assert kinds_of(DEPHNMultiTaskEstimator, tasks=both) == [its, name]
+    both["click"] = "binary"
+    assert kinds_of(DEPHNMultiTaskEstimator, tasks=both) == ["Binary", name]
+
+
+@pytest.mark.parametrize("cls", [DEPHNMultiTaskRegressor, DEPHNMultiTaskEstimator])
+def test_all_other_parameters_are_those_of_the_classifier(cls):
+    own = {"loss"} if cls is DEPHNMultiTaskRegressor else {"tasks"}
+    gone = {"class_weight"} if cls is DEPHNMultiTaskRegressor else set()
+    known = DEPHNMultiTaskClassifier._parameters
+    assert cls._parameters.keys() == (known.keys() - gone) | own
+    for name in known.keys() - gone:
+        assert cls._parameters[name].default == known[name].default
+        assert cls._parameters[name].constraint == known[name].constraint

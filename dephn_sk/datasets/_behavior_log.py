@@ -25,6 +25,7 @@ STRINGS = {  # columns of strings: what each code stands for
     "device": ("phone", "tablet", "desktop"),
     "tab": ("home", "search", "following", "nearby", "deals"),
 }
+AMOUNTS, DEVIATION = ("watch_seconds", "revenue"), 0.7
 N_POSITIONS = 20
 IDS = ("user_id", "item_id")
 NUMBERS = ("age", "price", "popularity", "position")
@@ -50,6 +51,7 @@ RATES = "click_rate like_rate purchase_rate".split()
         "id_effect": [Interval(Real, 0, None, closed="left")],
         "number_interactions": [Interval(Real, 0, None, closed="left")],
         "drift": [Interval(Real, 0, 1, closed="both")],
+        "amounts": ["boolean"],
         "return_X_y": ["boolean"],
         "as_frame": ["boolean"],
         "random_state": ["random_state"],
@@ -71,6 +73,7 @@ def make_behavior_log(
     id_effect: float = 1.0,
     number_interactions: float = 0.0,
     drift: float = 0.0,
+    amounts: bool = False,
     return_X_y: bool = False,
     as_frame: bool = True,
     random_state: int | RandomState | None = None,
@@ -118,6 +121,9 @@ def make_behavior_log(
         How far all effects turn while the log goes on. Those at its end have the
         expected correlation ``cos(drift * pi / 2)`` with those at its beginning:
         with 1 nothing of them remains.
+    amounts : bool, default=False
+        Whether `target` has two amounts, too: ``watch_seconds``, lognormal in every
+        row, and ``revenue``, 0 but after a purchase, then lognormal around the price.
     return_X_y : bool, default=False
         Return ``(data, target)`` instead of a Bunch.
     as_frame : bool, default=True
@@ -137,13 +143,16 @@ def make_behavior_log(
             and ``tab`` are strings; ``hour`` and ``position`` are integers;
             ``age`` (in years, partly missing), ``price`` and ``popularity`` (both
             with a heavy tail) are floats.
-        target : DataFrame or ndarray of shape (n_samples, 3)
-            ``click``, ``like`` and ``purchase``: 0, 1, and NaN for not observed.
+        target : DataFrame or ndarray of shape (n_samples, 3) or (n_samples, 5)
+            ``click``, ``like`` and ``purchase``: 0, 1, and NaN for not observed; then
+            the amounts, if they are asked for.
         probabilities : ndarray of shape (n_samples, 3)
             What the labels were drawn with: the probabilities of a click, of a
             click followed by a like, and of a purchase given a click.
         log_odds : ndarray of shape (n_samples, 3)
             Of a click, of a like given a click, and of a purchase given a click.
+        expected_amounts : ndarray of shape (n_samples, 2)
+            The means that the amounts were drawn with, if they are asked for.
         time : ndarray of shape (n_samples,)
             Hours since the beginning of the log, ascending.
         categorical_features : list of int
@@ -224,6 +233,12 @@ def make_behavior_log(
     probabilities[:, 1] *= p_click
     age[rng.uniform(size=n_users) < missing_rate] = np.nan
     features["age"] = age[user]
+    names, more = list(TASKS), dict[str, NDArray]()
+    if amounts:
+        drawn, expected = _amounts(rng, mixtures, features["price"], target[:, 2])
+        expected[:, 1] *= probabilities[:, 2] * p_click
+        target = np.column_stack([target, drawn])
+        names, more = [*TASKS, *AMOUNTS], {"expected_amounts": expected[:n_samples]}
 
     features = {name: values[:n_samples] for name, values in features.items()}
     target = target[:n_samples]
@@ -235,7 +250,7 @@ def make_behavior_log(
                 data[name] = np.array(values, dtype=object)[features[name]]
             else:
                 data[name] = pd.Categorical.from_codes(features[name], values)
-        target = pd.DataFrame(target, columns=TASKS)
+        target = pd.DataFrame(target, columns=names)
         target = target.astype({"click": "int64", "like": "int64"})
     if return_X_y:
         return data, target
@@ -243,13 +258,26 @@ def make_behavior_log(
         data=data,
         target=target,
         feature_names=list(features),
-        task_names=list(TASKS),
+        task_names=names,
         probabilities=probabilities[:n_samples],
         log_odds=log_odds[:n_samples],
+        **more,
         time=time[:n_samples],
         categorical_features=[list(features).index(name) for name in kinds],
         DESCR=__doc__,
     )
+
+
+def _amounts(
+    rng: RandomState, mixtures: NDArray, price: NDArray, purchase: NDArray
+) -> tuple[NDArray, NDArray]:
+    """Seconds watched, revenue, and their means; that of revenue after a purchase."""
+    drive = mixtures.sum(axis=1)
+    drive /= drive.std() or 1
+    logs = np.column_stack([2.5 + 0.7 * drive, np.log(price) + 0.4 * drive])
+    amounts = np.exp(logs + DEVIATION * rng.normal(size=logs.shape))
+    amounts[purchase != 1, 1] = 0
+    return amounts, np.exp(logs + DEVIATION**2 / 2)
 
 
 def _heavy_tailed(rng: RandomState, n: int, n_rows: int) -> tuple[NDArray, NDArray]:

@@ -21,6 +21,7 @@ ORIGIN = "https://zenodo.org/records/10439422 (KuaiRand-Pure), under CC BY-SA 4.
 TASKS = """
 is_click long_view is_like is_profile_enter is_comment is_follow is_forward is_hate
 """.split()
+AMOUNTS = {"play_time": "play_time_ms"}  # in seconds
 LOG_FEATURES = ["user_id", "video_id", "hour", "tab", "duration_ms"]
 NUMERIC = """
 duration_ms follow_user_num fans_user_num friend_user_num register_days server_width
@@ -59,8 +60,9 @@ def load_kuairand(
         ``~/dephn_sk_data``.
     tasks : sequence of str or "all", default=("is_click", "long_view", "is_like")
         Columns of the target, out of "is_click", "long_view", "is_like",
-        "is_profile_enter", "is_comment", "is_follow", "is_forward" and "is_hate";
-        "all" is these eight in this order.
+        "is_profile_enter", "is_comment", "is_follow", "is_forward", "is_hate" and
+        "play_time"; "all" is the first eight in this order. ``play_time`` is the
+        seconds for which the video was watched.
     missing_without_click : bool, default=True
         Whether ``long_view`` counts as not observed (NaN) where the video was not
         clicked, as a conversion after a click does. If False it is complete.
@@ -80,7 +82,11 @@ def load_kuairand(
             hour of the day of the exposure, ``tag`` a list of numbers joined by
             commas.
         target : DataFrame of shape (n_rows, n_tasks)
-            0 and 1; ``long_view`` with NaN where it is not observed.
+            0 and 1; ``long_view`` with NaN where it is not observed; seconds of
+            ``play_time``.
+        duration : ndarray of shape (n_rows,)
+            Seconds of the video, which are a feature in milliseconds: what
+            ``play_time`` may be divided by.
         time_ms : ndarray of shape (n_rows,)
             Time of the exposure, in milliseconds since 1970 (UTC); no feature.
         feature_names, task_names : list of str
@@ -110,7 +116,8 @@ def load_kuairand(
     ... )  # doctest: +SKIP
     """
     pd = _tables.import_pandas("load_kuairand")
-    tasks = _tables.check_tasks(tasks, TASKS)
+    known = TASKS if isinstance(tasks, str) else [*TASKS, *AMOUNTS]
+    tasks = _tables.check_tasks(tasks, known)
     log, users, videos = (
         pd.read_csv(_tables.find_file(data_home, FOLDER, f"{name}_pure.csv", ORIGIN))
         for name in FILES
@@ -118,6 +125,9 @@ def load_kuairand(
     log = log.drop_duplicates(ignore_index=True)
     if missing_without_click:
         log["long_view"] = log["long_view"].where(log["is_click"] == 1)
+    for name, column in AMOUNTS.items():
+        if name in tasks:
+            log[name] = log[column] / 1000
     data = log.assign(hour=log["hourmin"] // 100)[LOG_FEATURES]
     for key, table in (("user_id", users), ("video_id", videos)):
         features = table.set_index(key).drop(columns=NO_FEATURE, errors="ignore")
@@ -126,6 +136,7 @@ def load_kuairand(
     date, time = log["date"], log["time_ms"].to_numpy()
     days = [date < 20220501, date == 20220501]
     split = np.select(days, _tables.SUBSETS[:2], "test")
+    per_row = {"time_ms": time, "duration": log["duration_ms"].to_numpy() / 1000}
     return _tables.as_bunch(
-        data, log[tasks], split, subset, return_X_y, __doc__, time_ms=time
+        data, log[tasks], split, subset, return_X_y, __doc__, **per_row
     )

@@ -17,7 +17,7 @@ from ._encoder import ordered
 from ._fields import Fields
 from ._graph import Graph
 from ._network import network_graph
-from ._tasks import labels, marginal, probabilities
+from ._tasks import labels, marginal, predictions
 
 PREFIX = "network/"
 
@@ -154,27 +154,25 @@ def outputs(
     """Let the graph give probabilities and labels; the outputs of each task, by name.
 
     Probabilities stand as `predict_proba` gives them: in one output where it gives one
-    array. Rows that it refuses are NaN.
+    array. So do numbers, under the name of predictions. Rows that are refused are NaN.
     """
     tasks = list(chain.final.tasks_.tasks)
-    found = probabilities(graph, tasks, logits)
+    found = predictions(graph, tasks, logits)
     for calibrator in chain.calibrators:
         found = calibrated(graph, calibrator, tasks, found)
     found = marginal(graph, chain.final.tasks_, found)
-    named: list[dict[str, str]] = [{} for _ in tasks]
-    names = _give_probabilities(graph, chain, found, refused)
+    named = _give(graph, chain, found, refused)
     for t, (task, probability) in enumerate(zip(tasks, found, strict=True)):
-        named[t]["probabilities"] = names[t]
-        if with_labels:
+        if with_labels and task.n_levels:  # a number is its own label
             label, type = labels(graph, task, probability)
             wanted = "labels" if len(tasks) == 1 else f"labels.{task.name}"
             named[t]["labels"] = graph.output(wanted, label, type, ["n"])
     return named
 
 
-def _give_probabilities(
+def _give(
     graph: Graph, chain: Chain, found: list[str], refused: list[str]
-) -> list[str]:
+) -> list[dict[str, str]]:
     tasks = chain.final.tasks_
     bad = None
     if refused:
@@ -186,13 +184,16 @@ def _give_probabilities(
             value = graph.op("Where", bad, graph.constant(np.nan), value)
         return graph.output(name, graph.cast(value, "float"), "float", ["n", width])
 
+    whats = ["probabilities" if one.n_levels else "predictions" for one in tasks.tasks]
     if tasks.single:
-        return [give("probabilities", found[0], len(tasks.classes[0]))]
-    if tasks.binary:
-        second = [graph.op("Gather", p, graph.constant([1]), axis=1) for p in found]
-        name = give("probabilities", graph.op("Concat", *second, axis=1), len(second))
-        return [name] * len(found)
+        width = len(tasks.classes[0]) or 1
+        return [{whats[0]: give(whats[0], found[0], width)}]
+    if tasks.binary or len(tasks.numeric) == len(found):
+        if tasks.binary:
+            found = [graph.op("Gather", p, graph.constant([1]), axis=1) for p in found]
+        name = give(whats[0], graph.op("Concat", *found, axis=1), len(found))
+        return [{whats[0]: name} for _ in found]
     return [
-        give(f"probabilities.{task.name}", value, len(task.classes))
-        for task, value in zip(tasks.tasks, found, strict=True)
+        {what: give(f"{what}.{task.name}", value, len(task.classes) or 1)}
+        for what, task, value in zip(whats, tasks.tasks, found, strict=True)
     ]

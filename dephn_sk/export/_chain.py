@@ -9,7 +9,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from .._estimator import MultiTaskClassifier
+from .._estimator import NetworkEstimator
 from ..calibration import TaskCalibrator
 from ..preprocessing import FieldEncoder
 from ._encoder import EncoderGraph
@@ -21,7 +21,7 @@ class Chain:
 
     Attributes
     ----------
-    final : MultiTaskClassifier
+    final : NetworkEstimator
         Whose network predicts.
     steps : list of (str, transformer)
         What stands before it in Pipelines, in their order.
@@ -29,7 +29,7 @@ class Chain:
         In the order in which they act.
     """
 
-    final: MultiTaskClassifier
+    final: NetworkEstimator
     steps: list[tuple[str, Any]] = field(default_factory=list)
     calibrators: list[TaskCalibrator] = field(default_factory=list)
 
@@ -38,7 +38,7 @@ class Chain:
         """Take a Pipeline, a search, a calibrator or a frozen estimator apart."""
         steps: list[tuple[str, Any]] = []
         calibrators: list[TaskCalibrator] = []
-        while not isinstance(estimator, MultiTaskClassifier):
+        while not isinstance(estimator, NetworkEstimator):
             if isinstance(estimator, Pipeline):
                 steps += [step for step in estimator.steps[:-1] if _acts(step[1])]
                 estimator = estimator.steps[-1][1]
@@ -55,7 +55,7 @@ class Chain:
             )
             if not hasattr(estimator, inner):
                 raise TypeError(
-                    "estimator must be a fitted classifier of dephn_sk, or a Pipeline, "
+                    "estimator must be a fitted estimator of dephn_sk, or a Pipeline, "
                     "a search with refit=True or a TaskCalibrator around one; found "
                     f"{type(estimator).__name__}."
                 )

@@ -91,6 +91,7 @@ def _tasks(chain: Chain, outputs: Sequence[dict[str, str]]) -> list[dict[str, An
             "classes": [_plain(one) for one in task.classes.tolist()],
             "rate": rate,
             **({"condition": given[task.name]} if task.name in given else {}),
+            **({} if task.n_levels else {"predicts": task.shown}),
             **named,
         }
         for task, rate, named in rows

@@ -1,13 +1,26 @@
-"""Kinds of task in a graph: from logits to probabilities, and to labels."""
+"""Kinds of task in a graph: from logits to probabilities or numbers, and to labels."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..tasks import Binary, MultiClass, Task, Tasks
+from ..tasks import (
+    Absolute,
+    Binary,
+    Gamma,
+    MultiClass,
+    Poisson,
+    Quantile,
+    Squared,
+    Task,
+    Tasks,
+    ZeroInflatedLognormal,
+)
+from ..tasks._regression import LEAST_DEVIATION
 from ._graph import Graph, text_constant
 
 
@@ -24,10 +37,39 @@ def _multi_class(graph: Graph, task: Task, logits: str) -> str:
     return graph.op("Softmax", logits, axis=1)
 
 
-# from logits (n, n_outputs) to probabilities of classes, in double precision
+def _scaled(graph: Graph, task: Any, logits: str) -> str:
+    """A number in its units, (n, 1)."""
+    scaled = graph.op("Mul", logits, graph.constant(task.scale))
+    return graph.op("Add", scaled, graph.constant(task.center))
+
+
+def _log_link(graph: Graph, task: Any, logits: str) -> str:
+    return graph.op("Mul", graph.op("Exp", logits), graph.constant(task.scale))
+
+
+def _lognormal(graph: Graph, task: Any, logits: str) -> str:
+    """The mean of a zero-inflated lognormal, (n, 1)."""
+    z, mean, deviation = (
+        graph.op("Gather", logits, graph.constant([j]), axis=1) for j in range(3)
+    )
+    one = graph.op("Add", graph.op("Exp", deviation), graph.constant(1.0))
+    deviation = graph.op("Max", graph.op("Log", one), graph.constant(LEAST_DEVIATION))
+    half = graph.constant(task.spread**2 / 2)
+    half = graph.op("Mul", graph.op("Mul", deviation, deviation), half)
+    log = graph.op("Mul", mean, graph.constant(task.spread))
+    log = graph.op("Add", log, graph.constant(math.log(task.scale)))
+    log = graph.op("Add", log, half)
+    log = graph.op("Min", log, graph.constant(math.log(task.top)))
+    return graph.op("Mul", graph.op("Sigmoid", z), graph.op("Exp", log))
+
+
+# from logits (n, n_outputs) to probabilities or a number, in double precision
 KINDS: dict[type, Callable[[Graph, Any, str], str]] = {
     Binary: _binary,
     MultiClass: _multi_class,
+    **dict.fromkeys((Squared, Absolute, Quantile), _scaled),
+    **dict.fromkeys((Poisson, Gamma), _log_link),
+    ZeroInflatedLognormal: _lognormal,
 }
 
 
@@ -41,8 +83,8 @@ def check_known(task: Task) -> None:
         )
 
 
-def probabilities(graph: Graph, tasks: list[Task], logits: str) -> list[str]:
-    """Of the classes of each task, (n, n_classes), in double precision.
+def predictions(graph: Graph, tasks: list[Task], logits: str) -> list[str]:
+    """Probabilities of the classes of each task, (n, n_classes), or numbers, (n, 1).
 
     Those of a conditioned task are given its condition.
     """

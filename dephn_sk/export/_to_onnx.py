@@ -36,13 +36,14 @@ def to_onnx(
     """Write a fitted estimator as one ONNX graph, from raw columns to probabilities.
 
     The graph does all that ``predict_proba`` does: vocabularies, scales, dates, bags,
-    the network, calibration. What a graph cannot say is an error that names the column
-    or parameter, before anything is written.
+    the network, calibration. Of tasks whose labels are numbers, it gives what
+    ``predict`` does, as ``predictions``. What a graph cannot say is an error that names
+    the column or parameter, before anything is written.
 
     Parameters
     ----------
     estimator : estimator
-        A fitted classifier of this library; or a Pipeline of
+        A fitted estimator of this library; or a Pipeline of
         :class:`~dephn_sk.preprocessing.FieldEncoder` and one, a search, or a
         :class:`~dephn_sk.calibration.TaskCalibrator` around it.
     path : path-like, default=None
@@ -60,7 +61,8 @@ def to_onnx(
     calibrator : TaskCalibrator, default=None
         Fitted around this estimator; its probabilities are given.
     labels : bool, default=False
-        Whether the graph also gives the most probable class of each task.
+        Whether the graph also gives the most probable class of each task that has
+        classes.
     tables : {"float32", "float16"}, default="float32"
         The precision in which embeddings are stored; the network computes in that of
         the estimator.

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ..metrics._per_task import reliability
 from ..metrics._tasks import iter_tasks
 from ._drawing import TaskPanels, draw_legend
-from ._fitted import task_classifier
+from ._fitted import check_classes, task_classifier
 
 
 @dataclass(eq=False, repr=False)
@@ -88,6 +88,7 @@ default=None
         CalibrationDisplay
         """
         final = task_classifier(estimator)
+        check_classes(estimator, cls.__name__)
         return cls.from_predictions(
             y,
             estimator.predict_proba(X),

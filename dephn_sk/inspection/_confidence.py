@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._drawing import TaskPanels, draw_legend
-from ._fitted import task_classifier
+from ._fitted import check_classes, task_classifier
 
 
 @dataclass(eq=False, repr=False)
@@ -88,6 +88,7 @@ class ConfidenceDisplay(TaskPanels):
         ConfidenceDisplay
         """
         tasks = task_classifier(estimator).tasks_
+        check_classes(estimator, cls.__name__)
         probability = estimator.predict_proba(X)
         if tasks.single:
             probability = probability[:, 1:]

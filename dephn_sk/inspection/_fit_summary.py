@@ -21,8 +21,9 @@ class FitSummary:
     ----------
     name : str
         Of the estimator's class.
-    tasks : sequence of (str, sequence, float or None, float or None)
-        For each task: name; classes; rate of the second class; validation score.
+    tasks : sequence of (str, sequence or str, float or None, float or None)
+        For each task: name; classes, or the kind of number; rate of the second class;
+        validation score.
     n_fields : dict of str to int
         Number of fields of each kind.
     n_parameters : int
@@ -80,7 +81,7 @@ class FitSummary:
         kinds = [kind for _, kind, *_ in final.encoder_.report_.rows]
         return cls(
             type(final).__name__,
-            [*zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)],
+            [*zip(tasks.names, tasks.shown, final.task_rates_, scores, strict=True)],
             n_fields={kind: kinds.count(kind) for kind in dict.fromkeys(kinds)},
             n_parameters=sum(p.numel() for p in final.network_.parameters()),
             n_epochs=len(history),
@@ -99,7 +100,7 @@ class FitSummary:
 
     def _cells(self) -> list[list[str]]:
         rows = [
-            [name, str(len(classes)), _given(rate, ".1%"), _given(score, ".4f")]
+            [name, _kind(classes), _given(rate, ".1%"), _given(score, ".4f")]
             for name, classes, rate, score in self.tasks
         ]
         table = [["task", "classes", "rate", "score"], *rows]
@@ -114,6 +115,10 @@ class FitSummary:
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self._head())}</p>{as_html(self._cells())}"
+
+
+def _kind(classes: Any) -> str:
+    return classes if isinstance(classes, str) else str(len(classes))
 
 
 def _given(value: float | None, form: str) -> str:

@@ -47,12 +47,12 @@ def _last(estimator: Any, attribute: str, known: str) -> Any:
 
 def final_estimator(estimator: Any) -> Any:
     """The fitted estimator itself, out of pipelines and searches."""
-    return _last(estimator, "net_", "a classifier of dephn_sk")
+    return _last(estimator, "net_", "an estimator of dephn_sk")
 
 
 def task_classifier(estimator: Any) -> Any:
     """The fitted classifier of tasks, calibrated or not, out of pipelines."""
-    return _last(estimator, "task_names_", "a classifier or TaskCalibrator of dephn_sk")
+    return _last(estimator, "task_names_", "an estimator or TaskCalibrator of dephn_sk")
 
 
 def own_network(estimator: Any) -> Any:
@@ -100,12 +100,19 @@ def vector_names(estimator: Any) -> tuple[str, ...]:
 
 
 def output_names(estimator: Any) -> tuple[str, ...]:
-    """A name for each logit: that of its binary task, or of the task and the class."""
-    names: list[str] = []
-    for task in final_estimator(estimator).tasks_.tasks:
-        several = [f"{task.name}={c}" for c in task.classes]
-        names += [task.name] if task.n_outputs == 1 else several
-    return tuple(names)
+    """A name for each logit: that of its task, or of the task and the class or part."""
+    tasks = final_estimator(estimator).tasks_.tasks
+    return tuple(name for task in tasks for name in task.outputs)
+
+
+def check_classes(estimator: Any, what: str) -> None:
+    """Refuse tasks of numbers, by name, where probabilities are shown."""
+    numeric = task_classifier(estimator).tasks_.numeric
+    if numeric:
+        raise ValueError(
+            f"{what} shows probabilities, but the labels of task {numeric[0]!r} are "
+            "numbers. Give those of the other tasks to from_predictions."
+        )
 
 
 class FieldsPrediction(TaskPredictions, BaseEstimator):
@@ -119,6 +126,14 @@ class FieldsPrediction(TaskPredictions, BaseEstimator):
     def fit(self, X: Any, y: Any) -> FieldsPrediction:
         """It is fitted."""
         return self
+
+    def predict_proba(self, X: Any) -> Any:
+        """By name where some tasks are numbers, as of an estimator of a mixture."""
+        if not self.tasks_.numeric:
+            return super().predict_proba(X)
+        tasks, found = self._predicted(X)
+        pairs = zip(tasks.tasks, found, strict=True)
+        return {task.name: own for task, own in pairs if task.n_levels}
 
     def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         return self.tasks_, self.tasks_.predict(self.logits, given)

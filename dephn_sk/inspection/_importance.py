@@ -11,7 +11,9 @@ from sklearn.utils import Bunch
 
 from .._compat import _check_feature_names_in
 from ..metrics import task_scorer
+from ..metrics._scorer import METRICS, OF_NUMBERS
 from ..preprocessing import Fields
+from ..tasks import Tasks
 from ._fitted import FieldsPrediction, encode, field_names, final_estimator
 
 
@@ -41,7 +43,8 @@ def permutation_importance(
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
         NaN is a label that was not observed.
     scoring : str or callable, default="roc_auc"
-        The metric, as for :func:`~dephn_sk.metrics.task_scorer`, that needs no groups.
+        The metric, as for :func:`~dephn_sk.metrics.task_scorer`, that needs no groups;
+        for numbers, such as ``"r2"``. Tasks that it is not for are left out.
     n_repeats : int, default=5
         Shuffles of each column.
     n_jobs : int, default=None
@@ -85,7 +88,8 @@ default=None
         )
     fields = encode(estimator, X)
     columns = tuple(map(str, _check_feature_names_in(final)))
-    scorers = {name: task_scorer(scoring, task=name) for name in final.tasks_.names}
+    names = _scored(final.tasks_, scoring)
+    scorers = {name: task_scorer(scoring, task=name) for name in names}
     # what is shuffled holds, for each column, the number of the row to take it from
     rows = np.repeat(np.arange(len(fields))[:, None], len(columns), axis=1)
     result = _permutation_importance(
@@ -102,6 +106,21 @@ default=None
     for scores in result.values():
         scores.feature_names = columns
     return result
+
+
+def _scored(tasks: Tasks, scoring: Any) -> list[str]:
+    """The tasks that a metric is for."""
+    metric = METRICS.get(scoring, scoring) if isinstance(scoring, str) else scoring
+    of_all = metric not in METRICS.values() or metric is METRICS["score"]
+    numbers = metric in OF_NUMBERS
+    names = [n for n in tasks.names if of_all or (n in tasks.numeric) is numbers]
+    if not names:
+        raise ValueError(
+            f"scoring={scoring!r} is for none of the tasks {list(tasks.names)}, which "
+            f"are {'classes' if numbers else 'numbers'}. Give "
+            f"{'roc_auc' if numbers else 'r2'!r}, for instance."
+        )
+    return names
 
 
 @dataclass

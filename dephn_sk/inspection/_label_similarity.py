@@ -22,7 +22,9 @@ def similarity_of_labels(tasks: Tasks, y: Any, kind: str | None) -> NDArray:
 
     Where a network asks for no kind, None, it is Pearson's.
     """
-    labels = torch.from_numpy(tasks.entire_space(tasks.read(y)).filled())
+    read = tasks.entire_space(tasks.read(y))
+    scaled = torch.from_numpy(tasks.scaled(read.filled()))
+    labels = tasks.comparable(scaled)
     return label_similarity(labels, kind or "pearson", n_classes=tasks.n_levels).numpy()
 
 

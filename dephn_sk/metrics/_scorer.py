@@ -1,6 +1,6 @@
 """Scorers of one task or of the mean over tasks, for scikit-learn's searches."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ from .._suggest import did_you_mean
 from ..tasks import Columns, read_columns
 from ..tasks._ranking import mean_over_tasks
 from ..tasks._view import within
-from . import _per_task
+from . import _numbers, _per_task
 from ._auc import gauc, uauc
 from ._tasks import ObservedTask, iter_tasks, split_weights
 
@@ -29,8 +29,14 @@ METRICS: dict[str, Callable[..., NDArray]] = {
     "gauc": gauc,
     "uauc": uauc,
     "score": _per_task.task_score,
+    "r2": _numbers.task_r2,
+    "mean_absolute_error": _numbers.task_mean_absolute_error,
+    "gini": _numbers.task_gini,
 }
 LOSSES = {METRICS[name] for name in ("log_loss", "brier", "calibration_error")}
+LOSSES.add(_numbers.task_mean_absolute_error)
+# of what predict gives; the others are of probabilities
+OF_NUMBERS = [METRICS[name] for name in ("r2", "mean_absolute_error", "gini")]
 
 
 @dataclass(eq=False, repr=False)
@@ -74,30 +80,105 @@ class TaskScorer(BaseEstimator):
         """Score of a fitted estimator, greater is better."""
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
-        labels = read_columns(y)
+        labels, tasks = read_columns(y), None
         for inner in within(estimator):
             if hasattr(inner, "task_names_"):
                 labels = _renamed(labels, [str(name) for name in inner.task_names_])
+                tasks = getattr(inner, "tasks_", None)
                 break
+        metadata = dict(self.metric_params)
+        if "groups" in signature(metric).parameters:
+            metadata["groups"] = groups
+        given = estimator, X, labels, tasks, sample_weight, metadata
+        numeric = labels.names if metric in OF_NUMBERS else ()
+        numbers, rest = self._divided(
+            metric, labels, tasks.numeric if tasks else numeric
+        )
+        values = list(self._of_numbers(metric, numbers, *given) if numbers else ())
+        values += list(self._of_classes(metric, rest, *given) if rest else ())
+        known = metric in METRICS.values()
+        better = metric not in LOSSES if known else self.greater_is_better
+        return mean_over_tasks(values) * (1 if better else -1)
+
+    def _divided(
+        self, metric: Any, labels: Columns, numeric: Sequence[str]
+    ) -> tuple[list[str], list[str]]:
+        """The tasks to score, those of numbers and the others."""
+        if self.task is not None and self.task not in labels.names:
+            raise ValueError(
+                f"Unknown task {self.task!r}; the tasks are {list(labels.names)}."
+                + did_you_mean(self.task, labels.names)
+            )
+        asked = labels.names if self.task is None else [self.task]
+        numbers = [name for name in asked if name in numeric]
+        rest = [name for name in asked if name not in numeric]
+        if metric in OF_NUMBERS:
+            rest = []
+        elif metric in METRICS.values() and metric is not METRICS["score"]:
+            numbers = []
+        if not numbers and not rest:
+            what = "numbers" if metric in OF_NUMBERS else "classes"
+            raise ValueError(
+                f"The metric {_metric_name(metric)!r} is of tasks that are {what}, and "
+                f"{list(asked)} are not. Name one of its tasks, or another metric."
+            )
+        return numbers, rest
+
+    def _of_numbers(
+        self,
+        metric: Any,
+        names: list[str],
+        estimator: Any,
+        X: Any,
+        labels: Columns,
+        tasks: Any,
+        sample_weight: Any,
+        metadata: dict[str, Any],
+    ) -> NDArray:
+        """Of what is predicted of tasks that are numbers."""
+        predicted = np.asarray(estimator.predict(X)).reshape(len(labels), -1)
+        chosen, weights = _chosen(names, labels, sample_weight)
+        places = [labels.names.index(name) for name in names]
+        given = chosen, predicted[:, places].astype(np.float64)
+        if metric is METRICS["score"]:
+            metric = METRICS["r2"]
+        if metric in OF_NUMBERS:
+            return metric(*given, sample_weight=weights, **metadata)
+        pairs = (
+            (one.rows, one.weight, one.true, one.predicted)
+            for one in _numbers.iter_numbers(*given, weights)
+        )
+        return _called(metric, pairs, metadata)
+
+    def _of_classes(
+        self,
+        metric: Any,
+        names: list[str],
+        estimator: Any,
+        X: Any,
+        labels: Columns,
+        tasks: Any,
+        sample_weight: Any,
+        metadata: dict[str, Any],
+    ) -> NDArray:
+        """Of the probabilities of tasks that have classes."""
         y_prob = estimator.predict_proba(X)
         classes = getattr(estimator, "classes_", None)
+        if isinstance(y_prob, dict):  # of a mixture
+            y_prob = [y_prob[name] for name in names]
+            known = dict(zip(tasks.names, tasks.classes, strict=True))
+            classes = [known[name] for name in names]
+            labels, sample_weight = _chosen(names, labels, sample_weight)
         # MLPClassifier and OneVsRestClassifier number the tasks there
         if classes is not None and len(labels.names) > 1 and np.ndim(classes[0]) == 0:
             classes = None
         given = labels, y_prob, classes, sample_weight
-        if self.task is not None:
+        if self.task is not None and len(labels.names) > 1:
             given = _select(self.task, *given)
-        metadata = dict(self.metric_params)
-        if "groups" in signature(metric).parameters:
-            metadata["groups"] = groups
         if metric in METRICS.values():
             *data, classes, weight = given
-            values = metric(*data, classes=classes, sample_weight=weight, **metadata)
-            better = metric not in LOSSES
-        else:
-            values = _call_per_task(metric, iter_tasks(*given), metadata)
-            better = self.greater_is_better
-        return mean_over_tasks(values) * (1 if better else -1)
+            return metric(*data, classes=classes, sample_weight=weight, **metadata)
+        return _call_per_task(metric, iter_tasks(*given), metadata)
 
     __call__ = score
 
@@ -117,15 +198,40 @@ def _call_per_task(
     metric: Callable[..., Any], tasks: Iterable[ObservedTask], metadata: dict[str, Any]
 ) -> NDArray:
     """A metric of one task, called with each task's observed rows."""
+
+    def each() -> Iterator[tuple[NDArray, NDArray | None, NDArray, NDArray]]:
+        for task in tasks:
+            task.check_classes()
+            yield task.rows, task.weight, task.codes, task.prob
+
+    return _called(metric, each(), metadata)
+
+
+def _called(
+    metric: Callable[..., Any],
+    each: Iterable[tuple[NDArray, NDArray | None, NDArray, NDArray]],
+    metadata: dict[str, Any],
+) -> NDArray:
+    """A metric of rows, called with weights where there are some."""
     values = []
-    for task in tasks:
-        task.check_classes()
-        weighted = {} if task.weight is None else {"sample_weight": task.weight}
-        kwargs = metadata | weighted
+    for rows, weight, true, predicted in each:
+        kwargs = metadata | ({} if weight is None else {"sample_weight": weight})
         if kwargs.get("groups") is not None:
-            kwargs["groups"] = np.asarray(kwargs["groups"])[task.rows]
-        values.append(float(metric(task.codes, task.prob, **kwargs)))
+            kwargs["groups"] = np.asarray(kwargs["groups"])[rows]
+        values.append(float(metric(true, predicted, **kwargs)))
     return np.array(values)
+
+
+def _chosen(
+    names: list[str], labels: Columns, sample_weight: Any
+) -> tuple[Columns, NDArray | None]:
+    """The columns of some tasks, and their weights."""
+    places = [labels.names.index(name) for name in names]
+    columns = tuple(labels.columns[t] for t in places)
+    chosen = replace(labels, columns=columns)
+    weights = split_weights(sample_weight, labels)
+    known = [w for w in (weights[t] for t in places) if w is not None]
+    return chosen, np.column_stack(known) if known else None
 
 
 def _renamed(labels: Columns, fitted: list[str]) -> Columns:
@@ -148,11 +254,6 @@ def _select(
     name: str, labels: Columns, y_prob: Any, classes: Any, sample_weight: Any
 ) -> tuple[Columns, Any, Any, NDArray | None]:
     """The one task of this name."""
-    if name not in labels.names:
-        raise ValueError(
-            f"Unknown task {name!r}; the tasks are {list(labels.names)}."
-            + did_you_mean(name, labels.names)
-        )
     t, n_tasks = labels.names.index(name), len(labels.names)
     weight = split_weights(sample_weight, labels)[t]
     if n_tasks > 1:
@@ -179,11 +280,15 @@ def task_scorer(
     Parameters
     ----------
     metric : {"roc_auc", "average_precision", "log_loss", "brier", \
-            "calibration_error", "accuracy", "gauc", "uauc", "score"} or callable
-        A metric of this module by name; ``"score"`` is :func:`mean_task_score`. A
+            "calibration_error", "accuracy", "gauc", "uauc", "score", "r2", \
+            "mean_absolute_error", "gini"} or callable
+        A metric of this module by name; ``"score"`` is :func:`mean_task_score`, with
+        R² of numbers. Of a mixture, those tasks are scored that the metric is for: the
+        last three are of numbers, as ``predict`` gives them, others of probabilities. A
         callable ``metric(y_true, y_prob, **kwargs) -> float`` is called for each task
         with its observed rows alone: the index of the observed class, and P(second
-        class) of shape (n_rows,) or all probabilities of shape (n_rows, n_classes).
+        class) of shape (n_rows,) or all probabilities of shape (n_rows, n_classes);
+        or the numbers, and those predicted.
     task : str, default=None
         Name of the task to score; None for the mean over tasks. The names are the
         estimator's ``task_names_``, otherwise the columns of y, otherwise ``"task0"``,

@@ -43,7 +43,8 @@ class ManyValues:
         Mean number of rows of a value.
     evidence : float or None
         By how many standard errors the rate of their value lowers the log loss of rows
-        of other folds, for the task where that is most; None if it was not asked.
+        of other folds, or the mean its squared error, for the task where that is most;
+        None if it was not asked.
     statistics : bool
         Whether target statistics are added to it.
     min_frequency : int, float or None
@@ -133,7 +134,7 @@ def _asked(
             continue
         learner = TargetStatistics.new(one.name, labels, settings)
         counts = learner.count(columns[one.name], weight, rates, folds)
-        evidence = float(learner.evidence(counts).max())
+        evidence = float(learner.evidence(counts, rates[folds >= 0]).max())
         are_free = kinds.keys().isdisjoint(learner.fields)
         yield replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
 

@@ -164,23 +164,22 @@ class TargetStatistics(NumericKind):
         totals = [one.sum(axis=1, keepdims=True) for one in sums]
         return self._fields(rows * scale, sums, totals)
 
-    def evidence(self, counts: ValueCounts) -> NDArray:
+    def evidence(self, counts: ValueCounts, rates: NDArray) -> NDArray:
         """What each rate says of rows that it does not know, in standard errors.
 
         Of each fold's rows, with the rates of the other folds: how much lower their log
-        loss is by the rate of their value than by the overall rate. `counts` are
+        loss is by the rate of their value than by the overall rate; or their squared
+        error, where the labels `rates` are numbers beyond 0 and 1. `counts` are
         divided by folds; rows without a value have no part in it.
         """
         found = []
         inside = self._by_fold(counts)[1:, :, :-1]
-        rates = self.cross_fitted(counts)[1:]
-        for labels, weights, rate in zip(inside[::2], inside[1::2], rates, strict=True):
-            rate = np.clip(rate[:-1], LEAST_RATE, 1 - LEAST_RATE)
-            by_value, overall = rate[:, :-2], rate[:, -1:]
-            ones = np.log(by_value / overall)
-            zeros = np.log((1 - by_value) / (1 - overall))
-            gain = np.sum(labels * ones + (weights - labels) * zeros)
-            square = np.sum(labels * ones**2 + (weights - labels) * zeros**2)
+        crossed, labels_of = self.cross_fitted(counts)[1:], rates.T
+        pairs = zip(inside[::2], inside[1::2], crossed, labels_of, strict=True)
+        for labels, weights, rate, own in pairs:
+            known = own[~np.isnan(own)]
+            gains = _log_gain if ((known >= 0) & (known <= 1)).all() else _squared_gain
+            gain, square = gains(labels, weights, rate[:-1], np.var(known))
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)
 
@@ -201,6 +200,32 @@ class TargetStatistics(NumericKind):
         places, positions = counts.places(column)
         for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
             yield name, self.scales[name].apply(field[folds, places[positions]])
+
+
+def _log_gain(
+    labels: NDArray, weights: NDArray, rate: NDArray, variance: float
+) -> tuple[float, float]:
+    """Of shares, what log loss gains by value, and the sum of its squares."""
+    rate = np.clip(rate, LEAST_RATE, 1 - LEAST_RATE)
+    by_value, overall = rate[:, :-2], rate[:, -1:]
+    ones = np.log(by_value / overall)
+    zeros = np.log((1 - by_value) / (1 - overall))
+    gain = np.sum(labels * ones + (weights - labels) * zeros)
+    return gain, np.sum(labels * ones**2 + (weights - labels) * zeros**2)
+
+
+def _squared_gain(
+    labels: NDArray, weights: NDArray, rate: NDArray, variance: float
+) -> tuple[float, float]:
+    """Of numbers, what squared error gains, and the square that chance would give.
+
+    A row gains 2 d (y - m) by a mean that is d from the overall one, m halfway.
+    """
+    by_value, overall = rate[:, :-2], rate[:, -1:]
+    apart, halfway = by_value - overall, (by_value + overall) / 2
+    gain = np.sum(2 * apart * (labels - weights * halfway))
+    square = np.sum(4 * apart**2 * weights * (variance + (overall - halfway) ** 2))
+    return gain, square
 
 
 def find_folds(

@@ -102,9 +102,9 @@ def _tasks(final: Any) -> list[str]:
     kept = history[(final.kept_epoch_ or len(history)) - 1]
     tasks, n = final.tasks_, len(final.tasks_.names)
     scores = kept.get("valid_task_score", [None] * n)
-    rows = zip(tasks.names, tasks.classes, final.task_rates_, scores, strict=True)
+    rows = zip(tasks.names, tasks.shown, final.task_rates_, scores, strict=True)
     lines = [
-        [name, ", ".join(map(str, classes[:20].tolist())), _share(rate), _number(score)]
+        [name, _classes(classes), _share(rate), _number(score)]
         for name, classes, rate, score in rows
     ]
     head = ["task", "classes", "rate", "validation score"]
@@ -112,6 +112,7 @@ def _tasks(final: Any) -> list[str]:
     best = f", epoch {final.kept_epoch_} was kept" if final.kept_epoch_ else ""
     weights = sum(p.numel() for p in final.network_.parameters())
     about = "The score is ROC AUC, accuracy of a task with more classes than two."
+    about = about.replace(".", ", R² of numbers.") if tasks.numeric else about
     return [*_table(head, lines), f"{epochs}{best}; {weights:,} parameters. {about}"]
 
 
@@ -158,6 +159,12 @@ def _cells(row: Sequence[Any]) -> Iterator[str]:
         text = " ".join(("" if cell is None else str(cell)).split())
         text = text.encode("utf-8", "backslashreplace").decode("utf-8")
         yield text.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _classes(classes: Any) -> str:
+    if isinstance(classes, str):  # a kind of number
+        return classes
+    return ", ".join(map(str, classes[:20].tolist()))
 
 
 def _share(value: float | None) -> str:

@@ -23,23 +23,30 @@ from sklearn.utils.metadata_routing import MetadataRequest
 
 from .. import baselines
 from .. import model_selection as splitters
-from .._dephn import DEPHNMultiTaskClassifier
+from .._dephn import (
+    DEPHNMultiTaskClassifier,
+    DEPHNMultiTaskEstimator,
+    DEPHNMultiTaskRegressor,
+)
 from ..calibration import TaskCalibrator
 from ..metrics._scorer import METRICS, TaskScorer
 from ..preprocessing import FieldEncoder
-from ..tasks import TaskView
+from ..tasks import RegressionTaskView, TaskView
 from ..training import FittedModel
 from ._archive import ModelFileError, check_values, holds
 from ._plain import CannotStoreError, flatten, restore
 
-# Estimators that files hold. One of your own, which subclasses MultiTaskClassifier, is
+# Estimators that files hold. One of your own, a subclass of MultiTaskClassifier, is
 # appended before its first file is written, and before one is read.
 CLASSES: list[Any] = [
     DEPHNMultiTaskClassifier,
+    DEPHNMultiTaskEstimator,
+    DEPHNMultiTaskRegressor,
     *(getattr(baselines, n) for n in baselines.__all__ if n.endswith("Classifier")),
     FieldEncoder,
     TaskCalibrator,
     TaskView,
+    RegressionTaskView,
 ]
 # For skops: none of these classes takes anything but JSON and arrays from a file.
 TRUSTED_TYPES = [f"{one.__module__}.{one.__qualname__}" for one in CLASSES]

@@ -6,16 +6,33 @@ from ._delays import Delays
 from ._delays import Times as Times
 from ._kinds import KINDS, Binary, MultiClass, Task
 from ._kinds import Fraction as Fraction
+from ._labels import Column as Column
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
 from ._losses import TaskLoss
 from ._losses import check_losses as check_losses
 from ._losses import read_losses as read_losses
+from ._predictions import MixedPredictions as MixedPredictions
+from ._predictions import NumberPredictions as NumberPredictions
 from ._predictions import TaskPredictions as TaskPredictions
+from ._predictions import has_decision_function as has_decision_function
 from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
+from ._regression import REGRESSIONS as REGRESSIONS
+from ._regression import (
+    Absolute,
+    Gamma,
+    Poisson,
+    Quantile,
+    RegressionTask,
+    Squared,
+    ZeroInflatedLognormal,
+)
+from ._regression import inferred as inferred
+from ._regression import kinds_of as kinds_of
 from ._tasks import Tasks
+from ._view import RegressionTaskView as RegressionTaskView
 from ._view import TaskView as TaskView
 from ._view import conditional_probabilities as conditional_probabilities
 from ._view import fitted_tasks as fitted_tasks
@@ -31,11 +48,18 @@ from ._weights import normalised as normalised
 # public; the rest is what other packages of the library import from here
 __all__ = [
     "KINDS",
+    "Absolute",
     "Binary",
     "Delays",
+    "Gamma",
     "Labels",
     "MultiClass",
+    "Poisson",
+    "Quantile",
+    "RegressionTask",
+    "Squared",
     "Task",
     "TaskLoss",
     "Tasks",
+    "ZeroInflatedLognormal",
 ]

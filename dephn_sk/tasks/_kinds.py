@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -36,13 +36,16 @@ class Task(ABC):
     n_outputs : int
         Number of logits.
     n_levels : int
-        Number of values that similarities of labels tell apart.
+        Number of values that similarities of labels tell apart; 0 for numbers.
     """
 
     name: str
     classes: NDArray
     n_outputs: int
     n_levels: int
+    # what a score lacks where it is undefined, and what target statistics are called
+    undefined: ClassVar[str] = "it needs rows, and two classes in them"
+    statistic: ClassVar[str] = "rate"
 
     @classmethod
     @abstractmethod
@@ -59,9 +62,25 @@ class Task(ABC):
     def read(self, column: Column, unseen: float | None = None) -> NDArray[np.float64]:
         """Numbers of the observed labels; an unknown one is an error, or `unseen`."""
 
+    def fitted(self, values: NDArray, weights: NDArray) -> Self:
+        """The task with a scale that is learned from labels of rows that train."""
+        return self
+
+    def scaled(self, values: NDArray) -> NDArray:
+        """Labels as the loss takes them."""
+        return values
+
+    def unscaled(self, values: NDArray) -> NDArray:
+        """The labels that :meth:`scaled` has made these of."""
+        return values
+
+    def comparable(self, values: Tensor) -> Tensor:
+        """Of scaled labels, numbers whose means and correlations say something."""
+        return values
+
     @abstractmethod
     def loss(self, logits: Tensor, values: Tensor) -> Tensor:
-        """Loss of each label.
+        """Loss of each label; of a regression, of labels that are scaled.
 
         Shape: ``logits (..., n_outputs)``, ``values (...)`` -> ``(...)``
         """
@@ -105,6 +124,17 @@ class Task(ABC):
     @abstractmethod
     def decode(self, prediction: NDArray) -> NDArray:
         """Predicted labels, as they were given."""
+
+    @property
+    def shown(self) -> Any:
+        """What summaries say of the labels: the classes, or the kind of number."""
+        return self.classes
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """A name for each logit: that of the task, or of the task and the class."""
+        several = tuple(f"{self.name}={one}" for one in self.classes)
+        return (self.name,) if self.n_outputs == 1 else several
 
     @property
     def rate_labels(self) -> tuple[str, ...]:
@@ -277,6 +307,17 @@ class MultiClass(ClassTask):
 
     def predict(self, logits: NDArray) -> NDArray[np.float64]:
         return softmax(logits, axis=1)
+
+    @property
+    def shown(self) -> Any:
+        """What summaries say of the labels: the classes, or the kind of number."""
+        return self.classes
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """A name for each logit: that of the task, or of the task and the class."""
+        several = tuple(f"{self.name}={one}" for one in self.classes)
+        return (self.name,) if self.n_outputs == 1 else several
 
     @property
     def rate_labels(self) -> tuple[str, ...]:

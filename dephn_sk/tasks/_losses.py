@@ -254,7 +254,8 @@ def check_losses(
                 "group, such as a user: give fit the groups of the rows (partial_fit "
                 "takes none)."
             )
-        _check_finite(one, getattr(torch, dtype))
+        if isinstance(one.task, ClassTask):  # else it is the task's own
+            _check_finite(one, getattr(torch, dtype))
 
 
 def _check_finite(loss: TaskLoss, dtype: torch.dtype) -> None:

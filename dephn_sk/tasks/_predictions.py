@@ -1,17 +1,21 @@
-"""What every classifier of several tasks predicts, in the shapes scikit-learn knows."""
+"""What every estimator of several tasks predicts, in the shapes scikit-learn knows."""
 
-from abc import abstractmethod
+from __future__ import annotations
+
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils import check_consistent_length
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from ._ranking import mean_over_tasks, warn_undefined
+from ._regression import CLASS_KINDS
 from ._tasks import Tasks
-from ._view import TaskView
+from ._view import RegressionTaskView, TaskView
 from ._weights import check_sample_weight, combine
 
 
@@ -30,17 +34,88 @@ def logarithms(probabilities: list[NDArray]) -> list[NDArray]:
         return [np.log(p) for p in probabilities]
 
 
-class TaskPredictions(ClassifierMixin):
+class Predictions:
     """Mixin of fitted estimators that have `tasks_` and `_predicted`."""
 
     tasks_: Tasks
+    # the tasks, and the predictions of each: class probabilities, (n_samples,
+    # n_classes), or numbers, (n_samples, 1); marginal ones, or, where there are
+    # conditions, those `given` them
+    _predicted: Callable[..., tuple[Tasks, list[NDArray]]]
 
-    @abstractmethod
-    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
-        """The tasks, and the class probabilities of each, (n_samples, n_classes).
+    def predict(self, X: Any) -> NDArray:
+        """The most probable class of each task, or its number in units of the labels.
 
-        Marginal ones, or those `given` the tasks' conditions.
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Labels as they were given to `fit`.
         """
+        tasks, predictions = self._predicted(X)
+        return tasks.decode(predictions)
+
+    def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
+        """The mean of the tasks' scores, over the labels that are observed."""
+        check_is_fitted(self)
+        tasks, predictions = self._predicted(X)
+        # a label that fit has not seen is a wrong prediction of a 1-D y
+        labels = tasks.read(y, unseen=-1.0 if tasks.single else None)
+        check_consistent_length(X, labels)
+        given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
+        weights = combine(labels, tasks, given, None)
+        scores = tasks.score_predictions(predictions, labels.values, weights)
+        for task, score in zip(tasks.tasks, scores, strict=True):
+            if np.isnan(score):
+                warn_undefined("Score", task.name, task.undefined, stacklevel=4)
+        return mean_over_tasks(scores)
+
+    def task(self, name: str) -> Any:
+        """A view of one task, for what takes an estimator of a 1-D y.
+
+        Parameters
+        ----------
+        name : str
+            One of `task_names_`.
+
+        Returns
+        -------
+        TaskView or RegressionTaskView
+            A fitted classifier, or a regressor where the labels of the task are
+            numbers, that shares the network.
+
+        Raises
+        ------
+        ValueError
+            Where there is no such task.
+        """
+        check_is_fitted(self)
+        tasks = self.tasks_
+        numeric = (
+            name in tasks.names and not tasks.tasks[tasks.names.index(name)].n_levels
+        )
+        view = (RegressionTaskView if numeric else TaskView)(self, name)
+        view._locate()  # an unknown name shall not wait for a prediction
+        return view
+
+    @property
+    def task_names_(self) -> tuple[str, ...]:
+        """Names of the tasks."""
+        check_is_fitted(self)
+        return self.tasks_.names
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()  # type: ignore[misc]
+        tags.target_tags.single_output = True
+        tags.target_tags.multi_output = True
+        return tags
+
+
+class TaskPredictions(ClassifierMixin, Predictions):
+    """Those of a classifier: probabilities of the classes of each task."""
 
     def predict_proba(self, X: Any) -> NDArray | list[NDArray]:
         """Probabilities of the classes of each task.
@@ -106,8 +181,7 @@ ndarray of shape (n_samples, n_classes)
         ndarray of shape (n_samples,) or (n_samples, n_tasks)
             Labels as they were given to `fit`.
         """
-        tasks, probabilities = self._predicted(X)
-        return tasks.decode(probabilities)
+        return super().predict(X)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean over tasks of ROC AUC, over the labels that are observed.
@@ -127,40 +201,7 @@ default=None
         -------
         float
         """
-        check_is_fitted(self)
-        tasks, predictions = self._predicted(X)
-        # a label that fit has not seen is a wrong prediction of a 1-D y
-        labels = tasks.read(y, unseen=-1.0 if tasks.single else None)
-        check_consistent_length(X, labels)
-        given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
-        weights = combine(labels, tasks, given, None)
-        scores = tasks.score_predictions(predictions, labels.values, weights)
-        for name, score in zip(tasks.names, scores, strict=True):
-            if np.isnan(score):
-                warn_undefined("Score", name, "it needs rows, and two classes in them")
-        return mean_over_tasks(scores)
-
-    def task(self, name: str) -> TaskView:
-        """A view of one task, for what takes a classifier of a 1-D y.
-
-        Parameters
-        ----------
-        name : str
-            One of `task_names_`.
-
-        Returns
-        -------
-        TaskView
-            A fitted classifier that shares the network.
-
-        Raises
-        ------
-        ValueError
-            Where there is no such task.
-        """
-        view = TaskView(self, name)
-        view._locate()  # an unknown name shall not wait for a prediction
-        return view
+        return self._score(X, y, sample_weight)
 
     @property
     def classes_(self) -> NDArray | list[NDArray]:
@@ -173,15 +214,118 @@ default=None
             return np.stack(tasks.classes)
         return list(tasks.classes)
 
-    @property
-    def task_names_(self) -> tuple[str, ...]:
-        """Names of the tasks."""
-        check_is_fitted(self)
-        return self.tasks_.names
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.target_tags.single_output = True
-        tags.target_tags.multi_output = True
         tags.classifier_tags.multi_label = True
         return tags
+
+
+def has_decision_function(estimator: Any) -> bool:
+    """scikit-learn gives decision_function a meaning for a 1-D y alone."""
+    return not estimator.__sklearn_is_fitted__() or estimator.tasks_.single
+
+
+class NumberPredictions(RegressorMixin, Predictions):
+    """Those of a regressor: a number of each task."""
+
+    def predict(self, X: Any) -> NDArray:
+        """The number that each task is expected to be, in the units of its labels.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks), float64
+            A mean; under the losses ``"absolute"`` and ``"quantile(q)"`` a median and
+            a quantile.
+        """
+        return super().predict(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The mean over tasks of R², over the labels that are observed.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+            NaN is a label that was not observed.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+
+        Returns
+        -------
+        float
+        """
+        return self._score(X, y, sample_weight)
+
+
+def _has_classes(estimator: Any) -> bool:
+    """Whether there may be probabilities; an error that says why there are none."""
+    kind = estimator.tasks
+    of_classes = not isinstance(kind, str) or kind in CLASS_KINDS
+    if estimator.__sklearn_is_fitted__():
+        tasks = estimator.tasks_
+        of_classes = len(tasks.numeric) < len(tasks.names)
+    if of_classes:
+        return True
+    raise AttributeError(
+        f"{type(estimator).__name__} has no predict_proba where the labels of all "
+        "tasks are numbers, which predict gives."
+    )
+
+
+class MixedPredictions(Predictions):
+    """Those of numbers and of classes beside each other."""
+
+    def predict(self, X: Any) -> NDArray:
+        """A number in its units, or the most probable class, of each task.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,) or (n_samples, n_tasks)
+            Of floats where all classes are numbers, of objects otherwise.
+        """
+        return super().predict(X)
+
+    @available_if(_has_classes)
+    def predict_proba(self, X: Any) -> dict[str, NDArray]:
+        """Probabilities of the classes of each task that has classes, by its name.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_samples, n_classes)
+            There is no such method where all tasks are numbers.
+        """
+        tasks, predictions = self._predicted(X)
+        pairs = zip(tasks.tasks, predictions, strict=True)
+        return {task.name: own for task, own in pairs if task.n_levels}
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """The mean over tasks of R², ROC AUC or accuracy, over observed labels.
+
+        R² of a number, ROC AUC of two classes, accuracy of more, and of a 1-D y of
+        classes.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
+            NaN is a label that was not observed.
+        sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
+default=None
+
+        Returns
+        -------
+        float
+        """
+        return self._score(X, y, sample_weight)

@@ -45,13 +45,13 @@ def roc_auc(
     return float(auc)
 
 
-def warn_undefined(metric: str, task: str, why: str) -> float:
+def warn_undefined(metric: str, task: str, why: str, *, stacklevel: int = 3) -> float:
     """NaN, and a warning that names the task."""
     warnings.warn(
         f"{metric} of task {task!r} is undefined: {why}. It is NaN, and left out of a "
         "mean over tasks.",
         UndefinedMetricWarning,
-        stacklevel=3,
+        stacklevel=stacklevel,
     )
     return np.nan
 

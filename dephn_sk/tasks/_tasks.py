@@ -19,6 +19,7 @@ from .._suggest import did_you_mean
 from . import _conditions as funnel
 from ._kinds import KINDS, Fraction, Task
 from ._labels import Column, Columns, Labels, read_columns
+from ._regression import REGRESSIONS, Learn
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +54,17 @@ class Tasks:
 
     @classmethod
     def learn(
-        cls, y: Any, classes: Any = None, kinds: Sequence[type[Task]] | None = None
+        cls,
+        y: Any,
+        classes: Any = None,
+        kinds: Sequence[type[Task]] | None = None,
+        named: Sequence[Learn | None] | None = None,
     ) -> Tasks:
         """Learn the tasks of a y, with an error that names the task.
 
         `classes` are all classes of a 1-D y, or a list of those of each task. `kinds`
-        are asked in order which of them takes a column; None is :data:`KINDS`.
+        are asked in order which of them takes a column; None is :data:`KINDS`. Of a
+        column that has a kind in `named`, this is asked alone.
         """
         read = read_columns(y)
         if not len(read):
@@ -77,10 +83,10 @@ class Tasks:
             raise ValueError(
                 f"classes has {len(announced)} entries, but y has {n_tasks} tasks."
             )
-        pairs = zip(read.columns, announced, strict=True)
-        return cls(
-            tuple(_learn(*pair, single, kinds or KINDS) for pair in pairs), single
-        )
+        asked = [one.learn for one in kinds or KINDS]
+        each = [[one] if one else asked for one in named or [None] * n_tasks]
+        triples = zip(read.columns, announced, each, strict=True)
+        return cls(tuple(_learn(a, b, single, c) for a, b, c in triples), single)
 
     def under(
         self, conditions: Mapping[str, str] | None, on_violation: str = "raise"
@@ -115,6 +121,11 @@ class Tasks:
         return {self.names[t]: self.names[condition] for t, condition in self.pairs}
 
     @property
+    def shown(self) -> tuple[Any, ...]:
+        """What summaries say of each: its classes, or the kind of number."""
+        return tuple(task.shown for task in self.tasks)
+
+    @property
     def n_outputs(self) -> list[int]:
         """Number of logits of each task."""
         return [task.n_outputs for task in self.tasks]
@@ -123,6 +134,11 @@ class Tasks:
     def n_levels(self) -> list[int]:
         """Number of values of each task that similarities of labels tell apart."""
         return [task.n_levels for task in self.tasks]
+
+    @property
+    def numeric(self) -> tuple[str, ...]:
+        """Names of the tasks whose labels are numbers, and no classes."""
+        return tuple(task.name for task in self.tasks if not task.n_levels)
 
     @property
     def binary(self) -> bool:
@@ -168,7 +184,8 @@ class Tasks:
         for task in self.tasks:
             # the only task goes without its name
             prefix = "" if self.single else f"{task.name}_"
-            rates.append(tuple(f"{prefix}{label}rate" for label in task.rate_labels))
+            names = (f"{prefix}{one}{task.statistic}" for one in task.rate_labels)
+            rates.append(tuple(names))
         labels = Labels(self.names, values, observed, tuple(rates))
         if not self.conditions:
             return labels
@@ -205,6 +222,40 @@ class Tasks:
                 f"The tasks of y are {list(read.names)}, but {list(self.names)} were "
                 "seen in fit, in that order."
             )
+
+    def fitted(self, labels: Labels, weights: NDArray) -> Tasks:
+        """The tasks with the scales of these labels; weights of 0 do not count."""
+        each = zip(self.tasks, labels.values.T, weights.T, strict=True)
+        new = tuple(one.fitted(v[w > 0], w[w > 0]) for one, v, w in each)
+        return self if new == self.tasks else replace(self, tasks=new)
+
+    def scaled(self, values: NDArray) -> NDArray:
+        """Labels as losses take them, (n_samples, n_tasks)."""
+        return self._each("scaled", values)
+
+    def unscaled(self, values: NDArray) -> NDArray:
+        """The labels that :meth:`scaled` has made these of."""
+        return self._each("unscaled", values)
+
+    def _each(self, change: str, values: NDArray) -> NDArray:
+        if not self.numeric:
+            return values
+        pairs = zip(self.tasks, values.astype(np.float64).T, strict=True)
+        return np.column_stack([getattr(task, change)(own) for task, own in pairs])
+
+    def comparable(self, values: Tensor) -> Tensor:
+        """Of scaled labels (..., n_tasks), what similarities and means are of."""
+        if not self.numeric:
+            return values
+        pairs = zip(self.tasks, values.unbind(-1), strict=True)
+        return torch.stack([task.comparable(own) for task, own in pairs], -1)
+
+    def compared(self, labels: Labels) -> Labels:
+        """The labels that statistics are made of."""
+        if not self.numeric:
+            return labels
+        values = self.comparable(torch.from_numpy(self.scaled(labels.values))).numpy()
+        return replace(labels, values=values)
 
     def label_dtype(self, float_dtype: DTypeLike) -> np.dtype:
         """A byte where it holds all values, the float dtype otherwise."""
@@ -324,8 +375,12 @@ class Tasks:
     def score(
         self, logits: NDArray, values: NDArray, weights: NDArray | None = None
     ) -> list[float]:
-        """Score of each task, NaN where undefined; rows of weight 0 do not count."""
-        return self.score_predictions(self.predict(logits), values, weights)
+        """Score of each task, NaN where undefined; rows of weight 0 do not count.
+
+        `values` are scaled.
+        """
+        predictions = self.predict(logits)
+        return self.score_predictions(predictions, self.unscaled(values), weights)
 
     def score_predictions(
         self,
@@ -359,7 +414,7 @@ class Tasks:
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Tasks:
         """The tasks of a :meth:`state`."""
-        known: list[type[Task]] = [*KINDS, Fraction]
+        known: list[type[Task]] = [*KINDS, Fraction, *REGRESSIONS]
         kinds = {kind.__name__: kind for kind in known}
         tasks: list[Task] = []
         for t in range(state["n_tasks"]):
@@ -392,9 +447,7 @@ def _stored_conditions(found: Any, tasks: Sequence[Task]) -> funnel.Conditions:
     return tuple(found)
 
 
-def _learn(
-    column: Column, classes: Any, single: bool, kinds: Sequence[type[Task]]
-) -> Task:
+def _learn(column: Column, classes: Any, single: bool, kinds: Sequence[Learn]) -> Task:
     """The task of a column: the first kind that takes it."""
     if classes is not None:
         classes = _announced(classes, column.name, single)
@@ -405,12 +458,12 @@ def _learn(
             f"Task {column.name!r} has no observed label: all {len(column)} are "
             "missing. Leave the task out."
         )
-    for kind in kinds:
-        if task := kind.learn(column, classes, single):
+    for learn in kinds:
+        if task := learn(column, classes, single):
             return task
+    tried = [getattr(one, "__self__", one).__name__ for one in kinds]
     raise ValueError(
-        f"Task {column.name!r} is of no known kind: {[one.__name__ for one in kinds]} "
-        "do not take its labels."
+        f"Task {column.name!r} is of no known kind: {tried} do not take its labels."
     )
 
 

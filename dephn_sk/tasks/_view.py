@@ -1,14 +1,15 @@
-"""One task of several, as a classifier of its own."""
+"""One task of several, as a classifier or a regressor of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
-from sklearn.base import ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.base import ClassifierMixin, MetaEstimatorMixin, RegressorMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
@@ -36,16 +37,18 @@ def fitted_tasks(estimator: Any) -> Tasks:
         if hasattr(inner, "tasks_"):
             return inner.tasks_
     raise TypeError(
-        "estimator must be a multi-task classifier of dephn_sk, or a Pipeline or "
+        "estimator must be a multi-task estimator of dephn_sk, or a Pipeline or "
         f"search around one; found {type(inner).__name__}."
     )
 
 
 def task_probabilities(
     estimator: Any, tasks: Tasks, X: Any, method: str = "predict_proba"
-) -> list[NDArray]:
-    """Class probabilities of each task, (n_samples, n_classes)."""
+) -> list[Any]:
+    """Class probabilities of each task, (n_samples, n_classes); None of numbers."""
     given = getattr(estimator, method)(X)
+    if isinstance(given, dict):  # of those tasks that have classes
+        return [given.get(name) for name in tasks.names]
     if tasks.single:
         return [given]
     if tasks.binary:
@@ -71,7 +74,112 @@ def log_odds(probabilities: NDArray) -> NDArray:
     return logit(probabilities[:, -1])
 
 
-class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+def _kinds_by_name(estimator: Any) -> bool:
+    """Whether an estimator has to know a task by its name."""
+    given = (getattr(estimator, name, None) for name in ("tasks", "loss"))
+    return any(isinstance(one, Mapping) for one in given)
+
+
+def named(y: Any, name: str) -> Any:
+    """A y of one column under a name, if it has none."""
+    read = read_columns(y)
+    if read.named:
+        return y
+    return replace(read, columns=(replace(read.columns[0], name=name),), named=True)
+
+
+class _View(MetaEstimatorMixin, BaseEstimator):
+    """What views of one task share, whatever its labels are."""
+
+    _kept = ("estimator_",)
+    _of_numbers = False
+
+    def __init__(self, estimator: Any, task: str) -> None:
+        self.estimator = estimator
+        self.task = task
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Train a clone of the estimator on this task alone.
+
+        The estimator that is viewed stays as it is; from now on the view shows its
+        clone.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+            Labels of the task.
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            For a y of several tasks, and for all that the estimator refuses.
+        """
+        names = read_columns(y).names
+        if len(names) > 1:
+            raise ValueError(
+                f"A {type(self).__name__} is fitted to a 1d y, the labels of task "
+                f"{self.task!r}, got those of {list(names)}. Fit the estimator to "
+                "several tasks, and view it then."
+            )
+        if any(map(_kinds_by_name, within(self.estimator))):
+            y = named(y, self.task)
+        given = {} if sample_weight is None else {"sample_weight": sample_weight}
+        self.estimator_ = clone(self.estimator).fit(X, y, **given)
+        return self
+
+    @property
+    def _trained(self) -> Any:
+        return getattr(self, "estimator_", self.estimator)
+
+    def _locate(self) -> tuple[Tasks, int]:
+        """All tasks, and the position of this one."""
+        check_is_fitted(self)
+        tasks, alone = fitted_tasks(self._trained), hasattr(self, "estimator_")
+        t = 0 if alone else tasks.position(self.task, "task")
+        if self._of_numbers is not (tasks.tasks[t].n_levels == 0):
+            other = TaskView if self._of_numbers else RegressionTaskView
+            raise ValueError(
+                f"The labels of task {self.task!r} are "
+                f"{'classes' if self._of_numbers else 'numbers'}, which a "
+                f"{other.__name__} shows; estimator.task({self.task!r}) makes one."
+            )
+        return tasks, t
+
+    def _check_state(self) -> None:
+        if self.__sklearn_is_fitted__():
+            self._locate()
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of X."""
+        return self._trained.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> NDArray:
+        """Names of the columns of X, where it has names."""
+        return self._trained.feature_names_in_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            check_is_fitted(self._trained)
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+class TaskView(ClassifierMixin, _View):
     """One task of a fitted multi-task classifier, as a classifier of a 1-D y.
 
     Much of scikit-learn takes 1-D targets only: partial dependence, probability
@@ -134,60 +242,6 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         "task": [str],
     }
 
-    _kept = ("estimator_",)
-
-    def __init__(self, estimator: Any, task: str) -> None:
-        self.estimator = estimator
-        self.task = task
-
-    @_fit_context(prefer_skip_nested_validation=False)
-    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> TaskView:
-        """Train a clone of the estimator on this task alone.
-
-        The estimator that is viewed stays as it is; from now on the view shows its
-        clone.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like of shape (n_samples, n_features)
-        y : array-like of shape (n_samples,)
-            Labels of the task.
-        sample_weight : array-like of shape (n_samples,), default=None
-
-        Returns
-        -------
-        self : TaskView
-
-        Raises
-        ------
-        ValueError
-            For a y of several tasks, and for all that the estimator refuses.
-        """
-        names = read_columns(y).names
-        if len(names) > 1:
-            raise ValueError(
-                f"A TaskView is fitted to a 1d y, the labels of task {self.task!r}, "
-                f"got those of {list(names)}. Fit the estimator to several tasks, and "
-                "view it then."
-            )
-        given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self.estimator_ = clone(self.estimator).fit(X, y, **given)
-        return self
-
-    @property
-    def _trained(self) -> Any:
-        return getattr(self, "estimator_", self.estimator)
-
-    def _locate(self) -> tuple[Tasks, int]:
-        """All tasks, and the position of this one."""
-        check_is_fitted(self)
-        tasks, alone = fitted_tasks(self._trained), hasattr(self, "estimator_")
-        return tasks, 0 if alone else tasks.position(self.task, "task")
-
-    def _check_state(self) -> None:
-        if self.__sklearn_is_fitted__():
-            self._locate()
-
     def predict_proba(self, X: Any) -> NDArray:
         """Probabilities of the classes of the task.
 
@@ -248,24 +302,62 @@ class TaskView(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tasks, t = self._locate()
         return tasks.classes[t]
 
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns of X."""
-        return self._trained.n_features_in_
 
-    @property
-    def feature_names_in_(self) -> NDArray:
-        """Names of the columns of X, where it has names."""
-        return self._trained.feature_names_in_
+class RegressionTaskView(RegressorMixin, _View):
+    """One task of a fitted multi-task estimator, as a regressor of a 1-D y.
 
-    def __sklearn_is_fitted__(self) -> bool:
-        try:
-            check_is_fitted(self._trained)
-        except NotFittedError:
-            return False
-        return True
+    What a :class:`TaskView` is for classes, for a task whose labels are numbers.
+    ``estimator.task(name)`` makes the one that fits. Around a Pipeline or a search,
+    make it here: ``RegressionTaskView(pipeline, name)``.
 
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self.estimator).input_tags
-        return tags
+    Parameters
+    ----------
+    estimator : estimator
+        A multi-task regressor or estimator of this library, or a Pipeline or search
+        around one. A view of a fitted estimator is fitted.
+    task : str
+        Name of the task, one of the estimator's ``task_names_``.
+
+    Attributes
+    ----------
+    estimator_ : estimator
+        After :meth:`fit` alone: the clone that it trained.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Names of the columns of X, where it has names.
+
+    Examples
+    --------
+    >>> from sklearn.base import is_regressor
+    >>> from dephn_sk import DEPHNMultiTaskRegressor
+    >>> from dephn_sk.datasets import make_behavior_log
+    >>> log = make_behavior_log(600, amounts=True, random_state=0)
+    >>> y = log.target[["watch_seconds", "revenue"]]
+    >>> model = DEPHNMultiTaskRegressor(max_epochs=1, random_state=0)
+    >>> watch = model.fit(log.data, y).task("watch_seconds")
+    >>> is_regressor(watch), watch.predict(log.data).shape
+    (True, (600,))
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "task": [str],
+    }
+
+    _of_numbers = True
+
+    def predict(self, X: Any) -> NDArray:
+        """The number of the task, in the units of its labels.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+        """
+        tasks, t = self._locate()
+        given = self._trained.predict(X)
+        return (given if tasks.single else given[:, t]).astype(np.float64)

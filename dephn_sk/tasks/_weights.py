@@ -163,19 +163,30 @@ def check_observed(weights: NDArray, tasks: Tasks, where: str = "") -> None:
 
 
 def _class_weight_of_each(class_weight: Any, tasks: Tasks) -> Sequence[Any]:
-    names = tasks.names
-    if class_weight is None or isinstance(class_weight, str) or tasks.single:
-        return [class_weight] * len(names)
-    if isinstance(class_weight, Mapping):
+    names, numeric = tasks.names, tasks.numeric
+    if class_weight is None:
+        return [None] * len(names)
+    if isinstance(class_weight, str) and len(numeric) < len(names):
+        return [None if name in numeric else class_weight for name in names]
+    each = class_weight
+    if isinstance(class_weight, str) or tasks.single:
+        each = [class_weight] * len(names)
+    elif isinstance(class_weight, Mapping):
         for name in class_weight:
             tasks.position(name, "class_weight")
-        return [class_weight.get(name) for name in names]
-    if len(class_weight) != len(names):
+        each = [class_weight.get(name) for name in names]
+    elif len(class_weight) != len(names):
         raise ValueError(
             f"class_weight has {len(class_weight)} entries, but y has {len(names)} "
             f"tasks: {list(names)}."
         )
-    return class_weight
+    for name, given in zip(names, each, strict=True):
+        if given is not None and name in numeric:
+            raise ValueError(
+                f"class_weight of {name!r} is {given!r}, but its labels are numbers, "
+                "and no classes. Give sample_weight."
+            )
+    return each
 
 
 def _class_factors(given: Any, task: Task, codes: NDArray, weights: NDArray) -> NDArray:

@@ -17,6 +17,8 @@ from ._sklearn_callbacks import reported_epochs as reported_epochs
 from ._sklearn_callbacks import with_callbacks as with_callbacks
 from ._source import ArraySource, Batch, Order, Source
 from ._state import TrainingState
+from ._targets import MixtureParameters as MixtureParameters
+from ._targets import RegressionParameters as RegressionParameters
 from ._threads import threads as threads
 from ._trainer import Trainer
 

@@ -50,6 +50,6 @@ def _run(
     plan: FitPlan, rows: Rows, fold: int, train: NDArray, valid: NDArray
 ) -> Generator[dict[str, Any]]:
     """The records of a fit to the rows of a fold."""
-    rows = rows.divided(train, valid, plan.learned.template.class_weight)
+    rows = rows.divided(train, valid, plan.learned.template.class_weight).scaled()
     own = plan.fold(rows, seed_of(plan.seed, "validation", fold) % 2**31)
     return Trainer(own.begin(), own).run()

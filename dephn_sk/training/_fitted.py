@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
+from ..tasks import Tasks
 from ._averaging import twin
 from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
@@ -208,15 +209,13 @@ class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
     _fitted: FittedModel
-    _attributes = """\
-classes_ : ndarray of shape (n_classes,) or (n_tasks, 2), or list of ndarray
-    Classes of a 1-D y; of several binary tasks; of several tasks some of which are
-    multi-class.
+    n_threads: int | None
+    _attributes: ClassVar[str] = """\
 task_names_ : tuple of str
     Names of the columns of y, or ``"task0"``, ``"task1"``, ...
 task_rates_ : tuple of float or None
     Rate of each binary task's second class among its observed labels, weighted as in
-    training; None for a multi-class task.
+    training; None for another task.
 encoder_ : FieldEncoder
     Encoder fitted on X.
 net_ : skorch.NeuralNet
@@ -264,6 +263,30 @@ feature_names_in_ : ndarray of shape (n_features,)
         self._fitted = self._learned().trimmed()
         return self
 
+    def logits_of(self, fields: Fields) -> NDArray[np.float64]:
+        """Logits of all tasks, given their conditions, of rows that are encoded.
+
+        Parameters
+        ----------
+        fields : Fields
+            From ``encoder_.encode``.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, sum(n_outputs))
+        """
+        with threads(self.n_threads):
+            return self._learned().logits(fields)
+
+    def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
+        fitted = self._learned()  # once: another thread may fit meanwhile
+        with threads(self.n_threads):
+            return fitted.tasks, fitted.logits(fitted.encode(X))
+
+    def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
+        tasks, logits = self._tasks_and_logits(X)
+        return tasks, tasks.predict(logits, given)
+
     tasks_: Any = _shown("tasks", "Names, classes and kinds of the tasks.")
     encoder_: Any = _shown("learned.encoder", "Encoder fitted on X.")
     net_: Any = _shown("net", "The trained skorch net.")
@@ -298,8 +321,8 @@ feature_names_in_ : ndarray of shape (n_features,)
 
         ``epoch``, ``dur`` (seconds), ``train_loss`` and ``valid_loss``, and for each
         task ``train_loss_<task>``, ``valid_loss_<task>`` and ``valid_score_<task>``
-        (ROC AUC; accuracy of a multi-class task). NaN where an epoch had no validation
-        rows. Without pandas, a dict of lists.
+        (ROC AUC; accuracy of a multi-class task, R² of a number). NaN where an epoch
+        had no validation rows. Without pandas, a dict of lists.
         """
         fitted = self._learned()
         rows = [_epoch(row, fitted.tasks.names) for row in fitted.net.history]

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._compat import Interval, StrOptions
 from .._parameters import parameter
-from ..tasks import ON_OPEN_WINDOW, TaskLoss, Tasks, read_losses
+from ..tasks import ON_OPEN_WINDOW, ON_VIOLATION, TaskLoss, Tasks, read_losses
 from ._parameters import SHARE, TrainingParameters
 
 
@@ -17,6 +17,15 @@ class LabelParameters(TrainingParameters):
 
     Parameters
     ----------
+    conditions : dict or None
+        From tasks to those without which they cannot happen, such as ``{"like":
+        "click", "buy": "click", "refund": "buy"}``: a forest over tasks of two classes.
+        The network gives each task's probability given its condition, and learns the
+        marginal ones, on all rows (Ma et al., SIGIR 2018); ``predict_proba`` gives
+        these, and ``predict_proba_given`` the others. See :ref:`funnels`.
+    on_violation : {"raise", "warn"}
+        What a label is that says that a task happened without its condition: an error,
+        or not observed, with a warning.
     loss : str, (str, float), callable, dict or None
         What is trained on: ``"log_loss"`` (None), cross-entropy; ``"focal"`` or
         ``("focal", gamma)``, with gamma 2 by default, which learns little from rows
@@ -40,12 +49,18 @@ class LabelParameters(TrainingParameters):
         (`label_delay`), under which they are as good as others.
     """
 
+    conditions: Mapping[str, str] | None = parameter(None, [Mapping, None])
+    on_violation: str = parameter("raise", [StrOptions(set(ON_VIOLATION))])
     loss: Any = parameter(None, [str, tuple, Mapping, callable, None])
     label_smoothing: float | Mapping[str, float] = parameter(0.0, [*SHARE, Mapping])
     label_window: float | Mapping[str, float] | None = parameter(
         None, [Interval(Real, 0, None, closed="neither"), Mapping, None]
     )
     on_open_window: str = parameter("mask", [StrOptions(set(ON_OPEN_WINDOW))])
+
+    def conditioned(self, tasks: Tasks) -> Tasks:
+        """Tasks under the `conditions`; a subclass may have a default of its own."""
+        return tasks.under(self.conditions, self.on_violation)
 
     def _losses(self, tasks: Tasks) -> tuple[TaskLoss, ...] | None:
         return read_losses(self.loss, self.label_smoothing, tasks)

@@ -192,7 +192,8 @@ class Learned:
     def kept(self, labels: Labels, weights: NDArray) -> tuple[NDArray, NDArray | None]:
         """Labels and weights as a source keeps them; None is all ones."""
         dtype, even = self.template.dtype, normalised(weights)
-        values = labels.values.astype(self.tasks.label_dtype(dtype), copy=False)
+        values = self.tasks.scaled(labels.values)
+        values = values.astype(self.tasks.label_dtype(dtype), copy=False)
         return values, None if even is None else even.astype(dtype)
 
     def state(

@@ -13,7 +13,7 @@ from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
 from .._suggest import check_names, did_you_mean
 from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
-from ..tasks import ON_VIOLATION, TaskLoss, Tasks
+from ..tasks import Columns, TaskLoss, Tasks
 from ._precision import PRECISIONS
 
 MONITORS = ("loss", "score")
@@ -79,15 +79,6 @@ class TrainingParameters(ParameterTable):
         the same batches. The prediction is the mean of their probabilities, which
         early stopping watches; so one stop serves all. More of them predict better and
         cost more; see :ref:`networks`.
-    conditions : dict or None
-        From tasks to those without which they cannot happen, such as ``{"like":
-        "click", "buy": "click", "refund": "buy"}``: a forest over tasks of two classes.
-        The network gives each task's probability given its condition, and learns the
-        marginal ones, on all rows (Ma et al., SIGIR 2018); ``predict_proba`` gives
-        these, and ``predict_proba_given`` the others. See :ref:`funnels`.
-    on_violation : {"raise", "warn"}
-        What a label is that says that a task happened without its condition: an error,
-        or not observed, with a warning.
     task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None
         Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns them
         (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.
@@ -180,8 +171,6 @@ class TrainingParameters(ParameterTable):
     unseen_rate: float = parameter(0.02, SHARE)
     dropout: float = parameter(0.2, SHARE)
     n_networks: int = parameter(1, AT_LEAST_ONE)
-    conditions: Mapping[str, str] | None = parameter(None, [Mapping, None])
-    on_violation: str = parameter("raise", [StrOptions(set(ON_VIOLATION))])
     task_weights: Mapping[str, float] | Sequence[float] | str | None = parameter(
         None, [StrOptions({"uncertainty"}), Mapping, "array-like", None]
     )
@@ -250,9 +239,13 @@ class TrainingParameters(ParameterTable):
         options = NUMERIC_EMBEDDINGS if len(parts) > 1 else (*NUMERIC_EMBEDDINGS, AUTO)
         check_names("numeric_embedding", parts, options)
 
+    def _learn_tasks(self, columns: Columns, classes: Any) -> Tasks:
+        """The tasks of a y, each of classes here; see :meth:`Tasks.learn`."""
+        return Tasks.learn(columns, classes)
+
     def conditioned(self, tasks: Tasks) -> Tasks:
-        """Tasks under the `conditions`; a subclass may have a default of its own."""
-        return tasks.under(self.conditions, self.on_violation)
+        """Tasks, of which some may only happen where another did."""
+        return tasks
 
     def _losses(self, tasks: Tasks) -> tuple[TaskLoss, ...] | None:
         """The loss of each task; None where each has its own."""

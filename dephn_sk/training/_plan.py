@@ -234,9 +234,8 @@ def _learned(
     template: Any, rows: Rows, before: FittedModel | None, grows: bool, seed: int
 ) -> tuple[Learned, Fields]:
     """What is learned before training, and the rows' fields."""
-    y = rows.y
-    if template.encoder is None or rows.tasks.conditions or rows.delays is not None:
-        y = rows.tasks.given_conditions(rows.settled)
+    changed = rows.tasks.numeric or rows.tasks.conditions or rows.delays is not None
+    y = rows.compared if template.encoder is None or changed else rows.y
     given = rows.X, y, rows.counted, np.dtype(template.dtype)
     if before is not None:
         encoder = before.learned.encoder

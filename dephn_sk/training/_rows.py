@@ -13,6 +13,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
 from ..tasks import (
+    Columns,
     Delays,
     Labels,
     Tasks,
@@ -90,10 +91,11 @@ class Rows:
         check_consistent_length(X, groups, times.label_time, times.label_delay)
         if given is not None and not given.any(axis=1).all():
             kept = np.flatnonzero(given.any(axis=1))
-            X, y = _safe_indexing(X, kept), _safe_indexing(y, kept)
-            columns, given, times = columns.take(kept), given[kept], times.take(kept)
+            X, columns, given = _safe_indexing(X, kept), columns.take(kept), given[kept]
+            y = columns if isinstance(y, Columns) else _safe_indexing(y, kept)
             groups = None if groups is None else _safe_indexing(groups, kept)
-        tasks = tasks or template.conditioned(Tasks.learn(columns, classes))
+            times = times.take(kept)
+        tasks = tasks or template.conditioned(template._learn_tasks(columns, classes))
         labels = tasks.read(columns, rows=kept)
         window, on_open = template._windows()
         delays = times.read(window, on_open, labels, tasks)
@@ -117,7 +119,21 @@ class Rows:
             check_observed(counts, tasks)
             if len(valid):
                 check_observed(counts[train], tasks, "among the rows to train on")
-        return read
+        return read.scaled() if first else read
+
+    def scaled(self) -> Self:
+        """With tasks that have the scales of the rows that train."""
+        labels, weights = self.labels.take(self.train), self.weights[self.train]
+        return replace(self, tasks=self.tasks.fitted(labels, weights))
+
+    @property
+    def compared(self) -> Labels:
+        """The labels that columns are told of: settled ones, and no raw numbers.
+
+        These an encoder would take for names of classes, and their tails for all there
+        is. Those of a task with a condition are of the rows where that happened.
+        """
+        return self.tasks.compared(self.tasks.given_conditions(self.settled))
 
     def divided(self, train: NDArray, valid: NDArray, class_weight: Any) -> Self:
         """The same rows, some of which train and others validate."""

@@ -258,7 +258,8 @@ class Trainer:
         kind = self.state.network.wants_label_similarity
         if kind is None:
             return batch.inputs
-        levels, labels = self.plan.learned.tasks.n_levels, batch.labels
+        tasks = self.plan.learned.tasks
+        levels, labels = tasks.n_levels, tasks.comparable(batch.labels)
         alike = partial(label_similarity, kind=kind, n_classes=levels)
         if labels.dim() == 2:
             similarity = alike(labels, weights=batch.weights)

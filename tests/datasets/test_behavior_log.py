@@ -221,3 +221,28 @@ def test_a_parameter_out_of_range_is_named(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
         make_behavior_log(10, **wrong)
+
+
+# ------------------------------------------------------------ amounts
+
+
+def test_amounts_change_nothing_else():
+    one = make_behavior_log(800, random_state=3)
+    other = make_behavior_log(800, amounts=True, random_state=3)
+    assert other.task_names == [*one.task_names, "watch_seconds", "revenue"]
+    assert one.data.equals(other.data)
+    assert one.target.equals(other.target[one.task_names])
+
+
+def test_amounts_have_the_means_that_are_given():
+    log = make_behavior_log(60_000, amounts=True, as_frame=False, random_state=0)
+    drawn, expected = log.target[:, 3:], log.expected_amounts
+    assert (drawn[:, 0] > 0).all()
+    bought = log.target[:, 2] == 1
+    assert ((drawn[:, 1] > 0) == bought).all()
+    for t in range(2):
+        # over bins of equal expectation, the mean amount is the expected one
+        bins = np.array_split(np.argsort(expected[:, t]), 4)
+        means = [(drawn[rows, t].mean(), expected[rows, t].mean()) for rows in bins]
+        for found, wanted in means[2:]:
+            assert abs(found / wanted - 1) < 0.15

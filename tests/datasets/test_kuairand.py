@@ -137,3 +137,12 @@ def test_real_files_have_the_rows_and_rates_of_the_protocol(data_home):
     assert rates["is_hate"] == pytest.approx(0.00084, abs=5e-6)
     masked = load_kuairand(data_home).target
     assert (masked["long_view"].isna() == (masked["is_click"] == 0)).all()
+
+
+def test_seconds_of_watching_are_a_task_where_they_are_asked_for(home):
+    log = load_kuairand(home, tasks=["is_click", "play_time"], subset="all")
+    raw = log_frame().drop_duplicates()
+    assert log.target["play_time"].tolist() == (raw["play_time_ms"] / 1000).tolist()
+    assert log.duration.tolist() == (raw["duration_ms"] / 1000).tolist()
+    assert not {"play_time", "play_time_ms"} & {*log.data}
+    assert "play_time" not in load_kuairand(home, tasks="all").target

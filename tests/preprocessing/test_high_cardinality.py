@@ -427,3 +427,34 @@ def test_ids_and_labels_of_pure_noise_gain_nothing():
     assert log_loss(y[fresh], probabilities) < np.log(2) + 1e-3
     losses = [epoch["valid_loss"] for epoch in model.net_.history]
     assert max(losses) - min(losses) < 2e-3 and min(losses) > np.log(2) - 2e-3
+
+
+# ------------------------------------------------------------------------ amounts
+
+
+def test_the_evidence_of_numbers_is_what_squared_error_gains():
+    X, y = make_log(LEAST_ROWS)
+    amounts = (3 * y["click"] + np.random.default_rng(1).normal(size=len(y))).tolist()
+    folds, users = KFold(4), X["user"].tolist()
+    encoder = automatic(target_folds=folds, target_smoothing=3.0).fit(X, amounts)
+    gain, square, variance = 0.0, 0.0, np.var(amounts)
+    for others, inside in folds.split(X):
+        overall = math.fsum(amounts[i] for i in others) / len(others)
+        for row in inside:
+            same = [amounts[i] for i in others if users[i] == users[row]]
+            mean = (math.fsum(same) + 3.0 * overall) / (len(same) + 3.0)
+            gain += (amounts[row] - overall) ** 2 - (amounts[row] - mean) ** 2
+            halfway = (mean + overall) / 2
+            at_chance = variance + (overall - halfway) ** 2
+            square += (2 * (mean - overall)) ** 2 * at_chance
+    expected = gain / math.sqrt(square)
+    assert decided(encoder)["user"].evidence == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_amounts_are_no_evidence(seed):
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame({f"{n}": rng.integers(0, n, 6000).astype(str) for n in (40, 900)})
+    y = np.column_stack([rng.normal(size=6000), rng.lognormal(size=6000)])
+    encoder = automatic(random_state=seed).fit(X, y)
+    assert max(one.evidence for one in encoder._encoding.many_values) < SURE
