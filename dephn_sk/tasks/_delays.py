@@ -148,17 +148,21 @@ def share_within(
 
 @dataclass(frozen=True)
 class Times:
-    """`label_time`, `label_delay` and `observed_until`, as `fit` was given them."""
+    """`label_time`, `label_delay` and `observed_until`, as `fit` was given them.
+
+    `rows` are the numbers that the rows had there, None where these are all.
+    """
 
     label_time: Any = None
     label_delay: Any = None
     observed_until: Any = None
+    rows: NDArray | None = None
 
     def take(self, rows: NDArray) -> Times:
         """The times of some rows."""
         given = {"label_time": self.label_time, "label_delay": self.label_delay}
         taken = {k: _safe_indexing(v, rows) for k, v in given.items() if v is not None}
-        return replace(self, **taken)
+        return replace(self, rows=rows, **taken)
 
     def read(
         self, windows: Any, on_open: str, labels: Labels, tasks: Tasks
@@ -170,10 +174,10 @@ class Times:
         ValueError
             It names what is missing, or the row and the task that cannot be.
         """
-        needed = {"label_time": self.label_time, "observed_until": self.observed_until}
-        missing = [name for name, value in needed.items() if value is None]
+        given = {name: value for name, value in vars(self).items() if name != "rows"}
+        missing = [k for k in ("label_time", "observed_until") if given[k] is None]
         if windows is None:
-            for name in [k for k, value in vars(self).items() if value is not None]:
+            for name in [k for k, value in given.items() if value is not None]:
                 raise ValueError(
                     f"{name} is given, but label_window={windows!r}: say how long "
                     "after its label_time a positive may come."
@@ -197,10 +201,11 @@ class Times:
         times = _of_tasks(self.label_time, "label_time", n_rows, tasks, timed)
         waited[:, timed] = until - times
         if self.label_delay is not None:
-            given = _of_tasks(self.label_delay, "label_delay", n_rows, tasks, timed)
+            took = _of_tasks(self.label_delay, "label_delay", n_rows, tasks, timed)
             positive = labels.observed[:, timed] & (labels.values[:, timed] == 1)
-            delays[:, timed] = np.where(positive, given, np.nan)
-        _check(waited, delays, each, labels, weighs)
+            delays[:, timed] = np.where(positive, took, np.nan)
+        rows = np.arange(n_rows) if self.rows is None else self.rows
+        _check(waited, delays, each, labels, weighs, rows)
         waited = np.minimum(np.where(np.isnan(waited), 0, waited), each)
         return Delays(tasks.names, waited, delays, each, weighs)
 
@@ -297,7 +302,12 @@ def _day(value: Any, parameter: str) -> float:
 
 
 def _check(
-    waited: NDArray, delays: NDArray, windows: NDArray, labels: Labels, weighs: bool
+    waited: NDArray,
+    delays: NDArray,
+    windows: NDArray,
+    labels: Labels,
+    weighs: bool,
+    rows: NDArray,
 ) -> None:
     """Raise for times that cannot be, with the row and the task."""
     timed = labels.observed & np.isfinite(windows)
@@ -314,7 +324,7 @@ def _check(
     for what, where in problems.items():
         if where.any():
             row, t = np.argwhere(where)[0]
-            raise ValueError(f"Task {labels.names[t]!r} of row {row} {what}.")
+            raise ValueError(f"Task {labels.names[t]!r} of row {rows[row]} {what}.")
     closed = labels.observed & ~(waited < windows)
     for t in np.flatnonzero(np.isfinite(windows) & ~closed.any(axis=0)):
         raise ValueError(

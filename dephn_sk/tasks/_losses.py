@@ -145,7 +145,7 @@ def of_pairs(
     n_pairs = last - first
     if not n_pairs.any():
         return logits.new_zeros(())
-    mass = pad(known[negative].double().cumsum(0), (1, 0))
+    mass = pad(known[negative].cumsum(0), (1, 0))
     below = (mass[last] - mass[first]).repeat_interleave(n_pairs)
     higher = positive.repeat_interleave(n_pairs)
     shift = (first - n_pairs.cumsum(0) + n_pairs).repeat_interleave(n_pairs)

@@ -155,6 +155,15 @@ def test_rows_of_weight_zero_have_no_part_in_delays():
         assert_same_learned(one, other)
 
 
+def test_a_row_that_cannot_be_has_the_number_that_was_given():
+    weights = np.ones(300)
+    weights[:7] = 0
+    late = {**TIMES, "label_time": TIMES["label_time"].copy()}
+    late["label_time"][9] = UNTIL + 1
+    with pytest.raises(ValueError, match="'buy' of row 9 has a label_time after"):
+        make(**BUY).fit(X, Y, weights, **late)
+
+
 @pytest.mark.parametrize("options", [BUY, WEIGH])
 def test_few_rows_are_cross_validated_and_each_fold_has_its_own_delays(options):
     more = {"max_epochs": "auto", "early_stopping": "auto", "learning_rate": 0.2}
