@@ -24,6 +24,7 @@ from ._compat import (
     validate_params,
 )
 from .tasks import (
+    Column,
     Tasks,
     fitted_tasks,
     in_scikit_shape,
@@ -39,20 +40,34 @@ __all__ = [
 ]
 
 
+N_BINS = 5  # of numbers, as labels to stratify by
+
+
 def _label_sets(y: Any) -> tuple[NDArray, NDArray]:
     """The number of each row's label set, and the labels of every label set.
 
-    Labels are numbered through all tasks; a missing one is a label of its task.
+    Labels are numbered through all tasks; a missing one is a label of its task, and of
+    numbers with fractions, each fifth of them.
     """
     if y is None:
         raise ValueError("y is needed to stratify, got None.")
-    codes = np.column_stack([1 + column.codes() for column in read_columns(y).columns])
+    codes = np.column_stack([1 + _codes(column) for column in read_columns(y).columns])
     n_codes = codes.max(axis=0) + 1
     label_set = np.zeros(len(codes), dtype=int)
     for column, n in zip(codes.T, n_codes, strict=True):
         _, label_set = np.unique(label_set * n + column, return_inverse=True)
     _, first = np.unique(label_set, return_index=True)
     return label_set, codes[first] + np.cumsum(n_codes) - n_codes
+
+
+def _codes(column: Column) -> NDArray:
+    known = column.known
+    if known.dtype.kind != "f" or (known == np.floor(known)).all():
+        return column.codes()
+    codes = np.full(len(column), -1, dtype=np.intp)
+    edges = np.quantile(known, np.linspace(0, 1, N_BINS + 1)[1:-1])
+    codes[column.observed] = np.searchsorted(edges, known, side="right")
+    return codes
 
 
 def _deal(
@@ -261,7 +276,7 @@ class MultiLabelStratifiedShuffleSplit(_MultiLabelSplitter, BaseShuffleSplit):
             yield random_state.permutation(train), random_state.permutation(test)
 
 
-# what each method makes of the class probabilities of all tasks
+# what each method makes of the class probabilities, or numbers, of all tasks
 _AS: dict[str, Any] = {
     "predict_proba": in_scikit_shape,
     "predict_log_proba": lambda tasks, p: in_scikit_shape(tasks, logarithms(p)),
@@ -269,9 +284,37 @@ _AS: dict[str, Any] = {
 }
 
 
+def _as(method: str, tasks: Tasks, found: list[NDArray]) -> Any:
+    if not tasks.numeric or method == "predict":
+        return _AS[method](tasks, found)
+    pairs = zip(tasks.tasks, found, strict=True)  # by name, as of a mixture
+    of_classes = {task.name: p for task, p in pairs if task.n_levels}
+    if method == "predict_log_proba":
+        logs = logarithms([*of_classes.values()])
+        return dict(zip(of_classes, logs, strict=True))
+    return of_classes
+
+
+def _tasks_of(estimator: Any, y: Any, method: str) -> Tasks:
+    """The tasks that an unfitted estimator takes y for."""
+    inner = estimator
+    while inner is not None and not hasattr(inner, "_learn_tasks"):
+        steps = getattr(inner, "steps", None)
+        inner = steps[-1][1] if steps else getattr(inner, "estimator", None)
+    if inner is None:
+        return Tasks.learn(y)
+    tasks: Tasks = inner._learn_tasks(read_columns(y), None)
+    if len(tasks.numeric) == len(tasks.names) and method != "predict":
+        raise ValueError(
+            f"method={method!r} is of classes, but the labels of the tasks "
+            f"{list(tasks.names)} are numbers. Give method='predict'."
+        )
+    return tasks
+
+
 @validate_params(
     {
-        "estimator": [HasMethods(["fit", "predict_proba"])],
+        "estimator": [HasMethods(["fit", "predict"])],
         "cv": ["cv_object"],
         "method": [StrOptions(set(_AS))],
         "params": [dict, None],
@@ -292,7 +335,7 @@ def cross_val_predict(
 
     Parameters
     ----------
-    estimator : multi-task classifier of this library, or Pipeline or search around one
+    estimator : multi-task estimator of this library, or Pipeline or search around one
     X : DataFrame or array-like of shape (n_samples, n_features)
     y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
         NaN is a label that was not observed; its row is predicted all the same.
@@ -303,13 +346,15 @@ def cross_val_predict(
     n_jobs : int, default=None
         Folds that run side by side.
     method : {"predict_proba", "predict_log_proba", "predict"}, default="predict_proba"
+        ``"predict"`` where all tasks are numbers.
     params : dict, default=None
         Arguments of `fit`; what has as many rows as X is divided like it.
 
     Returns
     -------
-    ndarray or list of ndarray
-        A class that no other fold holds has the probability 0.
+    ndarray, list of ndarray, or dict of str to ndarray
+        As the method of the estimator gives it. A class that no other fold holds has
+        the probability 0.
 
     Examples
     --------
@@ -319,14 +364,14 @@ def cross_val_predict(
     >>> cross_val_predict(model, log.data, log.target, cv=2).shape
     (500, 3)
     """
-    tasks, splits = Tasks.learn(y), _partition(cv, X, y, groups)
+    tasks, splits = _tasks_of(estimator, y, method), _partition(cv, X, y, groups)
     task, given = delayed(_out_of_fold), (tasks, params or {})
     folds = Parallel(n_jobs=n_jobs)(
         task(clone(estimator), X, y, *split, *given) for split in splits
     )
     back = np.argsort(np.concatenate([test for _, test in splits]))
     of_tasks = [np.concatenate(parts)[back] for parts in zip(*folds, strict=True)]
-    return _AS[method](tasks, of_tasks)
+    return _as(method, tasks, of_tasks)
 
 
 def _partition(cv: Any, X: Any, y: Any, groups: Any) -> list[tuple[NDArray, NDArray]]:
@@ -353,13 +398,22 @@ def _out_of_fold(
     tasks: Tasks,
     params: dict[str, Any],
 ) -> list[NDArray]:
-    """Class probabilities of each task, of the rows of a test fold."""
+    """Class probabilities, or numbers, of each task, of the rows of a test fold."""
     params = _check_method_params(X, params, indices=train)
     estimator.fit(_safe_indexing(X, train), _safe_indexing(y, train), **params)
-    own = fitted_tasks(estimator)
-    found = task_probabilities(estimator, own, _safe_indexing(X, test))
+    own, rows = fitted_tasks(estimator), _safe_indexing(X, test)
+    numbers: Any = None
+    found: list[Any] = [None] * len(own.names)
+    if own.numeric:
+        numbers = np.reshape(estimator.predict(rows), (len(test), -1))
+    if len(own.numeric) < len(own.names):
+        found = task_probabilities(estimator, own, rows)
     whole = []
-    for classes, known, p in zip(tasks.classes, own.classes, found, strict=True):
+    triples = zip(tasks.classes, own.classes, found, strict=True)
+    for t, (classes, known, p) in enumerate(triples):
+        if own.names[t] in own.numeric:
+            whole.append(numbers[:, [t]].astype(np.float64))
+            continue
         whole.append(np.zeros((len(test), len(classes))))
         whole[-1][:, np.searchsorted(classes, known)] = p
     return whole

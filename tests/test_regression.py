@@ -40,6 +40,7 @@ from dephn_sk import (
     MultiTaskRegressor,
     RegressionTaskView,
     TaskView,
+    model_selection,
 )
 from dephn_sk.calibration import TaskCalibrator
 from dephn_sk.inspection import (
@@ -464,6 +465,34 @@ def cross_validation():
     assert np.isfinite(scores).all()
     y = NUMBERS.fillna(1.0)
     assert cross_val_predict(regressor(), X, y, cv=FOLDS).shape == y.shape
+
+
+@cell
+def out_of_fold_predictions_with_missing_labels():
+    found = model_selection.cross_val_predict(mixture(), X, Y, cv=2)
+    assert {k: p.shape for k, p in found.items()} == {
+        "click": (len(X), 2),
+        "color": (len(X), 3),
+    }
+    both = Pipeline([("encode", FieldEncoder()), ("model", regressor())])
+    splits = [*FOLDS.split(X)]
+    found = model_selection.cross_val_predict(
+        both, X, NUMBERS, cv=splits, method="predict"
+    )
+    train, test = splits[0]
+    one = clone(both).fit(X.iloc[train], NUMBERS.iloc[train])
+    assert_array_equal(found[test], one.predict(X.iloc[test]))
+    with pytest.raises(ValueError, match=r"'predict_proba' is of classes.*'watch'"):
+        model_selection.cross_val_predict(regressor(), X, NUMBERS, cv=2)
+
+
+@cell
+def folds_that_are_stratified_by_fifths():
+    y = np.random.default_rng(0).lognormal(size=(500, 1))
+    folds = model_selection.MultiLabelStratifiedKFold(5, shuffle=True, random_state=0)
+    top = y[:, 0] > np.quantile(y, 0.8)
+    shares = [top[test].mean() for _, test in folds.split(y, y)]
+    assert_allclose(shares, 0.2, atol=0.011)
 
 
 @cell

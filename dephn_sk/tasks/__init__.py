@@ -19,8 +19,8 @@ from ._predictions import TaskPredictions as TaskPredictions
 from ._predictions import has_decision_function as has_decision_function
 from ._predictions import in_scikit_shape as in_scikit_shape
 from ._predictions import logarithms as logarithms
-from ._regression import REGRESSIONS as REGRESSIONS
 from ._regression import (
+    REGRESSIONS,
     Absolute,
     Gamma,
     Poisson,
@@ -48,6 +48,7 @@ from ._weights import normalised as normalised
 # public; the rest is what other packages of the library import from here
 __all__ = [
     "KINDS",
+    "REGRESSIONS",
     "Absolute",
     "Binary",
     "Delays",

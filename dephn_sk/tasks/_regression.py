@@ -457,12 +457,10 @@ class ZeroInflatedLognormal(RegressionTask):
         return task
 
 
+# by the names that users give them
 REGRESSIONS: list[type[RegressionTask]] = [
     *(Squared, Absolute, Quantile, Poisson, Gamma, ZeroInflatedLognormal),
 ]
-_LEARN: dict[str, Learn] = {
-    one.kind: one.learn for one in REGRESSIONS if one is not Quantile
-}
 CLASS_KINDS: dict[str, Learn] = {
     "binary": Binary.learn,
     "multi-class": MultiClass.learn,
@@ -477,7 +475,10 @@ def kind_of(name: Any, parameter: str, *, classes: bool = False) -> Learn:
     >>> kind_of("quantile(0.9)", "loss").args
     (0.9,)
     """
-    known = _LEARN | (CLASS_KINDS if classes else {})
+    known: dict[str, Learn] = {
+        one.kind: one.learn for one in REGRESSIONS if one is not Quantile
+    }
+    known |= CLASS_KINDS if classes else {}
     if isinstance(name, str) and name in known:
         return known[name]
     if isinstance(name, str) and name.startswith("quantile(") and name[-1] == ")":

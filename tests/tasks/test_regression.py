@@ -17,8 +17,9 @@ from sklearn.metrics import (
     r2_score,
 )
 
+from dephn_sk import DEPHNMultiTaskEstimator
 from dephn_sk.storage._plain import flatten, restore
-from dephn_sk.tasks import Binary, Tasks, read_columns
+from dephn_sk.tasks import REGRESSIONS, Binary, Tasks, read_columns
 from dephn_sk.tasks._regression import (
     Absolute,
     Gamma,
@@ -379,3 +380,36 @@ def test_classes_keep_their_labels_beside_numbers():
     y["kind"] = [0, 1, 0]
     tasks = Tasks.learn(y, named=named)
     assert tasks.decode([np.array([[1.25]]), np.array([[0.1, 0.9]])]).dtype == float
+
+
+# ------------------------------------------------------------ a kind from outside
+
+
+class LogCosh(Squared):
+    """Squared near by, absolute far out."""
+
+    kind = "log-cosh"
+
+    def loss(self, logits, values):
+        return (values - logits.squeeze(-1)).cosh().log() / self.unit
+
+
+@pytest.fixture
+def log_cosh():
+    REGRESSIONS.append(LogCosh)
+    yield LogCosh
+    REGRESSIONS.remove(LogCosh)
+
+
+def test_a_kind_of_number_from_outside_is_learned_and_stored(log_cosh):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(200, 2))
+    y = pd.DataFrame({"watch": 50 * X[:, 0] + 7, "click": (X[:, 1] > 0).astype(int)})
+    model = DEPHNMultiTaskEstimator(
+        tasks={"watch": "log-cosh"}, max_epochs=8, random_state=0
+    ).fit(X, y)
+    assert isinstance(model.tasks_.tasks[0], LogCosh)
+    assert_allclose(model.net_.history[0, "train_task_loss"][0], 0.5, atol=0.15)
+    assert model.score(X, y) > 0.6
+    state = model.tasks_.state()
+    assert isinstance(Tasks.from_state(state).tasks[0], LogCosh)
