@@ -111,9 +111,9 @@ class ESMMClassifier(NetworkClassifier):
     _network = ESMM
     reads_vectors = False
 
-    def conditioned(self, tasks: Tasks) -> Tasks:
+    def _conditioned(self, tasks: Tasks) -> Tasks:
         """Tasks under the `conditions`, or each after the one before."""
         if self.conditions is not None:
-            return super().conditioned(tasks)
+            return super()._conditioned(tasks)
         chain = {step: before for before, step in pairwise(tasks.names)}
         return tasks.under(chain, self.on_violation)

@@ -58,7 +58,7 @@ class LabelParameters(TrainingParameters):
     )
     on_open_window: str = parameter("mask", [StrOptions(set(ON_OPEN_WINDOW))])
 
-    def conditioned(self, tasks: Tasks) -> Tasks:
+    def _conditioned(self, tasks: Tasks) -> Tasks:
         """Tasks under the `conditions`; a subclass may have a default of its own."""
         return tasks.under(self.conditions, self.on_violation)
 

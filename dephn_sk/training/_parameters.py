@@ -243,7 +243,7 @@ class TrainingParameters(ParameterTable):
         """The tasks of a y, each of classes here; see :meth:`Tasks.learn`."""
         return Tasks.learn(columns, classes)
 
-    def conditioned(self, tasks: Tasks) -> Tasks:
+    def _conditioned(self, tasks: Tasks) -> Tasks:
         """Tasks, of which some may only happen where another did."""
         return tasks
 

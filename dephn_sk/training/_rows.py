@@ -95,7 +95,7 @@ class Rows:
             y = columns if isinstance(y, Columns) else _safe_indexing(y, kept)
             groups = None if groups is None else _safe_indexing(groups, kept)
             times = times.take(kept)
-        tasks = tasks or template.conditioned(template._learn_tasks(columns, classes))
+        tasks = tasks or template._conditioned(template._learn_tasks(columns, classes))
         labels = tasks.read(columns, rows=kept)
         window, on_open = template._windows()
         delays = times.read(window, on_open, labels, tasks)
