@@ -200,11 +200,15 @@ def main() -> None:
 
     seeds = range(options.seeds)
     keys = [(SIMULATED, how, seed) for seed in seeds for how in LEARNED_FROM]
-    print(simulated_table(run_missing(results, keys, run, options.estimate)))
+    rows = run_missing(results, keys, run, options.estimate)
+    if not options.estimate:
+        print(simulated_table(rows))
     if options.data:
         pair = ("everything", "conditions")
         keys = [(KUAIRAND, how, seed) for seed in seeds for how in pair]
-        print("\n" + kuairand_table(run_missing(results, keys, run, options.estimate)))
+        rows = run_missing(results, keys, run, options.estimate)
+        if not options.estimate:
+            print("\n" + kuairand_table(rows))
 
 
 if __name__ == "__main__":

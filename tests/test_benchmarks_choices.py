@@ -170,3 +170,25 @@ def test_members_are_compared_with_fits_apart(call, tmp_path):
     alone = [row["auc"] for row in rows if row["k"] == 1]
     assert alone[0] == alone[1]  # one network is one fit
     assert "one body" in printed
+
+
+def test_the_funnel_is_judged_by_its_truth(call, script, monkeypatch, tmp_path):
+    bench = script("bench_funnel")
+    truth = np.linspace(0.1, 0.5, 400)
+    right = bench.judge(truth, truth, np.arange(400) % 2)
+    assert right["bias"] == right["calibration_error"] == 0
+    double = bench.judge(2 * truth, truth, np.arange(400) % 2)
+    assert double["bias"] == pytest.approx(1)
+    assert double["calibration_error"] == pytest.approx(truth.mean())
+    monkeypatch.setattr(bench, "N_LOGGED", 900)
+    monkeypatch.setattr(bench, "N_TRAINED", 600)
+    few = {"max_epochs": 1, "embedding_dim": 2}
+    model_of = bench.model_of
+    monkeypatch.setattr(bench, "model_of", lambda *a, **k: model_of(*a, **few, **k))
+    options = ["--seeds", 1, "--results", tmp_path / "rows.jsonl"]
+    printed = call("bench_funnel", *options)
+    rows = lines(tmp_path / "rows.jsonl")
+    assert [row["learned_from"] for row in rows] == [*bench.LEARNED_FROM]
+    bias = 100 * rows[2]["answers"]["conditions"]["bias"]
+    assert f"| conditions | {bias:.1f} |" in printed
+    assert call("bench_funnel", *options) == printed
