@@ -135,12 +135,6 @@ default=None
             Where a task has no observed row of one of its classes, or is of numbers.
         """
         tasks = _tasks_of(self.estimator)
-        if tasks.numeric:
-            raise ValueError(
-                f"Task {tasks.numeric[0]!r} cannot be calibrated: its labels are "
-                "numbers. Calibrate a class task alone, with CalibratedClassifierCV("
-                "FrozenEstimator(estimator.task(name)))."
-            )
         labels = tasks.given_conditions(tasks.entire_space(tasks.read(y)))
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names)
@@ -218,7 +212,7 @@ class _LogOdds(ClassifierMixin, BaseEstimator):
 
 
 def _tasks_of(estimator: Any) -> Tasks:
-    """The tasks of a fitted estimator."""
+    """The tasks of a fitted estimator, all of which have classes."""
     try:
         check_is_fitted(estimator)
     except NotFittedError:
@@ -227,7 +221,14 @@ def _tasks_of(estimator: Any) -> Tasks:
             f"{type(estimator).__name__} is not. Fit it first. If it was, and "
             "something cloned it, give FrozenEstimator(estimator)."
         ) from None
-    return fitted_tasks(estimator)
+    tasks = fitted_tasks(estimator)
+    if tasks.numeric:
+        raise ValueError(
+            f"Task {tasks.numeric[0]!r} cannot be calibrated: its labels are numbers. "
+            "Calibrate a class task alone, with CalibratedClassifierCV("
+            "FrozenEstimator(estimator.task(name)))."
+        )
+    return tasks
 
 
 def _calibrator(

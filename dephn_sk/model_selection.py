@@ -346,15 +346,13 @@ def cross_val_predict(
     n_jobs : int, default=None
         Folds that run side by side.
     method : {"predict_proba", "predict_log_proba", "predict"}, default="predict_proba"
-        ``"predict"`` where all tasks are numbers.
     params : dict, default=None
         Arguments of `fit`; what has as many rows as X is divided like it.
 
     Returns
     -------
     ndarray, list of ndarray, or dict of str to ndarray
-        As the method of the estimator gives it. A class that no other fold holds has
-        the probability 0.
+        A class that no other fold holds has the probability 0.
 
     Examples
     --------
