@@ -46,6 +46,7 @@ PROTOCOL = {
     "n_bins": 64,
     "embedding_dropout": 0.3,
     "unseen_rate": 0.0,
+    "target_statistics": None,
     "n_layers": 1,
     "dropout": 0.2,
     "batch_size": 256,
