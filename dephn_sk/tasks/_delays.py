@@ -178,6 +178,12 @@ class Times:
         missing = [k for k in ("label_time", "observed_until") if given[k] is None]
         if windows is None:
             for name in [k for k, value in given.items() if value is not None]:
+                if len(tasks.numeric) == len(tasks.names):
+                    raise ValueError(
+                        f"{name} is given, but the labels of {list(tasks.names)} are "
+                        f"numbers, which have no positives to wait for. Leave {name} "
+                        "out, and give NaN for labels that may still change."
+                    )
                 raise ValueError(
                     f"{name} is given, but label_window={windows!r}: say how long "
                     "after its label_time a positive may come."

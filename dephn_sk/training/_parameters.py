@@ -28,6 +28,10 @@ FREE = frozenset(
         *("device", "precision", "n_threads"),
     }
 )
+# what a dict may give for each task by its name
+BY_TASK = frozenset(
+    {"tasks", "loss", "label_smoothing", "label_window", "class_weight"}
+)
 MOST_THREADS = 2**12  # torch aborts the process where it cannot have them
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
@@ -266,6 +270,26 @@ class TrainingParameters(ParameterTable):
             )
         quantity, name = self.monitor
         return quantity, tasks.position(name, "monitor")
+
+    def _keep_task(self, name: str) -> None:
+        """Leave of the parameters what they say of one task, to be trained alone."""
+        usual = type(self)().get_params(deep=False)
+        for key in BY_TASK & usual.keys():
+            given = getattr(self, key)
+            if not isinstance(given, Mapping) or (
+                key == "class_weight"
+                and all(isinstance(w, Real) for w in given.values())
+            ):  # the latter is of the classes of the only task
+                continue
+            setattr(self, key, given.get(name, usual[key]))
+        if isinstance(conditions := getattr(self, "conditions", None), Mapping):
+            # without its condition, a task is another: that is refused by name
+            own = {t: one for t, one in conditions.items() if t == name}
+            self.conditions = own or None
+        if not isinstance(self.task_weights, str):
+            self.task_weights = None
+        if not isinstance(self.monitor, str):
+            self.monitor = self.monitor[0]
 
     def _validate_params(self) -> None:
         """As scikit-learn's, with the nearest valid option in the message."""
