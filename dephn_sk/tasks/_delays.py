@@ -213,6 +213,9 @@ class Times:
         rows = np.arange(n_rows) if self.rows is None else self.rows
         _check(waited, delays, each, labels, weighs, rows)
         waited = np.minimum(np.where(np.isnan(waited), 0, waited), each)
+        if not weighs:
+            for task, condition in tasks.pairs:  # a 0 may be one for want of that
+                waited[waited[:, condition] < each[condition], task] = 0
         return Delays(tasks.names, waited, delays, each, weighs)
 
 
