@@ -477,6 +477,16 @@ def test_losses_of_classes_are_refused_for_numbers_with_what_to_do(change):
         mixture(**change).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    "change", [{"conditions": {"revenue": "click"}}, {"label_window": {"revenue": 1.0}}]
+)
+def test_numbers_have_no_conditions_and_windows_by_the_name_of_their_kind(change):
+    times = {"label_time": np.arange(len(X)), "observed_until": 300.0}
+    given = times if "label_window" in change else {}
+    with pytest.raises(ValueError, match=r"'revenue', which is of numbers, 'zero-infl"):
+        mixture(**change).fit(X, Y, **given)
+
+
 def test_a_mixture_has_probabilities_given_conditions():
     y = Y.assign(click=Y["click"].fillna(0), buy=(Y["revenue"] > 0) * 1.0)
     options = {"conditions": {"buy": "click"}, "on_violation": "warn"}

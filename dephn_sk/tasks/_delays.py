@@ -234,9 +234,12 @@ def _windows(given: Any, tasks: Tasks) -> NDArray[np.float64]:
             )
         task = tasks.tasks[t]
         if not isinstance(task, Binary):
+            what = f"has {len(task.classes)} classes"
+            if not task.n_levels:
+                what = f"is of numbers, {task.shown!r}"
             raise ValueError(
-                f"label_window names task {name!r}, a {type(task).__name__}; only a "
-                "binary task has positives to wait for. Give a dict with those."
+                f"label_window names task {name!r}, which {what}; only a binary task "
+                "has positives to wait for. Give a dict with those."
             )
         windows[t] = window
     return windows

@@ -86,8 +86,8 @@ class RegressionTask(Task):
             values = known.astype(np.float64)
         except (TypeError, ValueError):
             # times, which are no numbers either, turn into such in a list
-            wrong = (i for i, one in enumerate(known.tolist()) if not _number(one))
-            self._refuse(column, next(wrong, 0))
+            numbers = [_number(one) for one in known.tolist()]
+            self._refuse(column, 0 if all(numbers) else numbers.index(False))
         wrong = np.flatnonzero(~(np.isfinite(values) & self._takes(values)))
         if len(wrong):
             self._refuse(column, wrong[0])

@@ -273,19 +273,20 @@ class TrainingParameters(ParameterTable):
 
     def _keep_task(self, name: str) -> None:
         """Leave of the parameters what they say of one task, to be trained alone."""
-        usual = type(self)().get_params(deep=False)
-        for key in BY_TASK & usual.keys():
+        for key in BY_TASK & self._parameters.keys():
             given = getattr(self, key)
-            if not isinstance(given, Mapping) or (
-                key == "class_weight"
-                and all(isinstance(w, Real) for w in given.values())
-            ):  # the latter is of the classes of the only task
+            if not isinstance(given, Mapping):
                 continue
-            setattr(self, key, given.get(name, usual[key]))
-        if isinstance(conditions := getattr(self, "conditions", None), Mapping):
+            if key == "class_weight" and all(
+                isinstance(w, Real) for w in given.values()
+            ):
+                continue  # of the classes of the only task
+            setattr(self, key, given.get(name, self._parameters[key].default))
+        conditions = getattr(self, "conditions", None)
+        if isinstance(conditions, Mapping):
             # without its condition, a task is another: that is refused by name
-            own = {t: one for t, one in conditions.items() if t == name}
-            self.conditions = own or None
+            kept = {task: one for task, one in conditions.items() if task == name}
+            setattr(self, "conditions", kept or None)  # noqa: B010
         if not isinstance(self.task_weights, str):
             self.task_weights = None
         if not isinstance(self.monitor, str):

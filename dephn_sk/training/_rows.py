@@ -97,9 +97,9 @@ class Rows:
             times = times.take(kept)
         tasks = tasks or template._conditioned(template._learn_tasks(columns, classes))
         labels = tasks.read(columns, rows=kept)
-        delays = times.read(*template._windows(), labels, tasks)
-        if delays is not None and not delays.weighs:
-            labels = delays.closed(labels)
+        window, on_open = template._windows()
+        delays = times.read(window, on_open, labels, tasks)
+        labels = labels if delays is None or delays.weighs else delays.closed(labels)
         labels, n_rows = tasks.entire_space(labels), len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
