@@ -426,6 +426,84 @@ def test_a_clone_of_a_view_is_fitted_to_its_task_alone(fitted):
     assert click.fit(X[known], Y["click"][known]).predict_proba(X).shape == (len(X), 2)
 
 
+@pytest.mark.parametrize("labels", [Y["revenue"], Y["revenue"].to_numpy()])
+def test_a_view_is_not_fitted_under_the_kind_of_another_task(labels):
+    model = regressor(loss={"watch": "gamma"}).fit(X, NUMBERS)
+    view = model.task("revenue").fit(X, labels)  # zeros, which "gamma" refuses
+    assert view.estimator_.tasks_.tasks[0].shown == "squared"
+    assert model.loss == {"watch": "gamma"}
+
+
+def test_a_kind_of_an_unknown_task_is_refused_beside_one_column_too():
+    with pytest.raises(ValueError, match=r"'revenu'.*Did you mean 'revenue'"):
+        regressor(loss={"revenu": "poisson"}).fit(X, Y["revenue"])
+
+
+def test_wrong_numbers_are_named_by_the_row_as_it_was_given():
+    weights, wrong = np.ones(len(X)), NUMBERS.copy()
+    weights[:5], wrong.loc[200, "revenue"] = 0, -3.0
+    with pytest.raises(ValueError, match=r"'revenue' holds -3\.0 in row 200"):
+        regressor().fit(X, wrong, sample_weight=weights)
+
+
+@pytest.mark.parametrize("kind", ["timedelta64[s]", "datetime64[s]"])
+def test_times_are_no_numbers(kind):
+    times = Y["revenue"].to_numpy().astype(np.int64).astype(kind)
+    with pytest.raises(ValueError, match=r"holds the time .* in row 0.*seconds"):
+        regressor(loss="squared").fit(X, times)
+
+
+@pytest.mark.parametrize("name", ["label_time", "label_delay", "observed_until"])
+def test_times_of_labels_that_are_numbers_are_refused_by_name(name):
+    given = {name: 3.0 if name == "observed_until" else np.ones(len(X))}
+    with pytest.raises(
+        ValueError, match=rf"{name} is given.*numbers.*Leave {name} out"
+    ):
+        regressor().fit(X, NUMBERS, **given)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": "focal"},
+        {"loss": lambda logits, values: (logits - values) ** 2},
+        {"loss": {"watch": "squared"}},
+        {"label_smoothing": 0.1},
+    ],
+)
+def test_losses_of_classes_are_refused_for_numbers_with_what_to_do(change):
+    (name,) = change
+    with pytest.raises(ValueError, match=rf"{name} of task 'watch'.*'gamma'.*a dict"):
+        mixture(**change).fit(X, Y)
+
+
+@pytest.mark.parametrize(
+    "change", [{"conditions": {"revenue": "click"}}, {"label_window": {"revenue": 1.0}}]
+)
+def test_numbers_have_no_conditions_and_windows_by_the_name_of_their_kind(change):
+    times = {"label_time": np.arange(len(X)), "observed_until": 300.0}
+    given = times if "label_window" in change else {}
+    with pytest.raises(ValueError, match=r"'revenue', which is of numbers, 'zero-infl"):
+        mixture(**change).fit(X, Y, **given)
+
+
+def test_a_mixture_has_probabilities_given_conditions():
+    y = Y.assign(click=Y["click"].fillna(0), buy=(Y["revenue"] > 0) * 1.0)
+    options = {"conditions": {"buy": "click"}, "on_violation": "warn"}
+    with pytest.warns(UserWarning, match="count as not observed"):
+        model = mixture(**options).fit(X, y)
+    p, given = model.predict_proba(X), model.predict_proba_given(X)
+    assert given.keys() == p.keys() == {"click", "color", "buy"}
+    assert_array_equal(given["click"], p["click"])
+    assert_allclose(p["buy"][:, 1], p["click"][:, 1] * given["buy"][:, 1])
+    assert (p["buy"][:, 1] < given["buy"][:, 1]).all()
+    plain = mixture().fit(X, Y)
+    assert_array_equal(
+        plain.predict_proba_given(X)["click"], plain.predict_proba(X)["click"]
+    )
+    assert not hasattr(mixture(tasks="squared"), "predict_proba_given")
+
+
 CELLS = []
 
 

@@ -30,10 +30,13 @@ def check_conditions(conditions: Conditions, tasks: Sequence[Task]) -> None:
         for one in () if parent is None else (t, parent):
             task = tasks[one]
             if not isinstance(task, Binary):
+                what = f"has {len(task.classes)} classes"
+                if not task.n_levels:
+                    what = f"is of numbers, {task.shown!r}"
                 raise ValueError(
                     f"conditions[{tasks[t].name!r}] concerns the task {task.name!r}, "
-                    f"which is a {type(task).__name__} of {len(task.classes)} classes; "
-                    "conditions are between tasks of two classes. Leave it out."
+                    f"which {what}; conditions are between tasks of two classes. Leave "
+                    "it out."
                 )
     for t in range(len(conditions)):
         path = [t]

@@ -178,6 +178,12 @@ class Times:
         missing = [k for k in ("label_time", "observed_until") if given[k] is None]
         if windows is None:
             for name in [k for k, value in given.items() if value is not None]:
+                if len(tasks.numeric) == len(tasks.names):
+                    raise ValueError(
+                        f"{name} is given, but the labels of {list(tasks.names)} are "
+                        f"numbers, which have no positives to wait for. Leave {name} "
+                        "out, and give NaN for labels that may still change."
+                    )
                 raise ValueError(
                     f"{name} is given, but label_window={windows!r}: say how long "
                     "after its label_time a positive may come."
@@ -207,6 +213,9 @@ class Times:
         rows = np.arange(n_rows) if self.rows is None else self.rows
         _check(waited, delays, each, labels, weighs, rows)
         waited = np.minimum(np.where(np.isnan(waited), 0, waited), each)
+        if not weighs:
+            for task, condition in tasks.pairs:  # a 0 may be one for want of that
+                waited[waited[:, condition] < each[condition], task] = 0
         return Delays(tasks.names, waited, delays, each, weighs)
 
 
@@ -225,9 +234,12 @@ def _windows(given: Any, tasks: Tasks) -> NDArray[np.float64]:
             )
         task = tasks.tasks[t]
         if not isinstance(task, Binary):
+            what = f"has {len(task.classes)} classes"
+            if not task.n_levels:
+                what = f"is of numbers, {task.shown!r}"
             raise ValueError(
-                f"label_window names task {name!r}, a {type(task).__name__}; only a "
-                "binary task has positives to wait for. Give a dict with those."
+                f"label_window names task {name!r}, which {what}; only a binary task "
+                "has positives to wait for. Give a dict with those."
             )
         windows[t] = window
     return windows

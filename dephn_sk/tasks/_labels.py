@@ -84,19 +84,29 @@ class Column:
     observed : ndarray of shape (n_samples,), bool
     declared : ndarray or None
         The classes that a categorical column of pandas or an Enum of polars declares.
+    rows : ndarray of int or None
+        The numbers of the rows where they were given; None where these are all.
     """
 
     name: str
     values: NDArray
     observed: NDArray[np.bool_]
     declared: NDArray | None = None
+    rows: NDArray[np.intp] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
 
     def take(self, rows: Any) -> Column:
         """The labels of some rows."""
-        return replace(self, values=self.values[rows], observed=self.observed[rows])
+        given = np.arange(len(self)) if self.rows is None else self.rows
+        values, observed = self.values[rows], self.observed[rows]
+        return replace(self, values=values, observed=observed, rows=given[rows])
+
+    def row_of(self, place: int) -> int:
+        """The row, as it was given, of an observed label."""
+        row = np.flatnonzero(self.observed)[place]
+        return int(row if self.rows is None else self.rows[row])
 
     @cached_property
     def known(self) -> NDArray:

@@ -194,6 +194,16 @@ def _of_each(given: Any, tasks: Tasks, parameter: str, default: Any) -> list[Any
 
 def _read(task: Task, given: Any, smoothing: float) -> TaskLoss:
     """The loss of a task, from a name, a name and a number, or a function."""
+    if not isinstance(task, ClassTask):
+        if given is None and not smoothing:
+            return TaskLoss(task, task.loss)  # its own
+        what = "loss" if given is not None else "label_smoothing"
+        raise ValueError(
+            f"{what} of task {task.name!r} is "
+            f"{smoothing if given is None else given!r}, but it is of classes, and the "
+            f"labels of the task are numbers, {task.shown!r}. Give {what} as a dict of "
+            "tasks that have classes; the loss of a number is its kind in `tasks`."
+        )
     if callable(given):
         return TaskLoss(task, _as_task_loss(task, given), smoothing)
     name, *numbers = given if isinstance(given, tuple) and given else (given,)
@@ -203,13 +213,6 @@ def _read(task: Task, given: Any, smoothing: float) -> TaskLoss:
         raise ValueError(
             f"{where}; give one of {LOSSES}, ('focal', gamma), ('pairwise', share), or "
             "a function of logits and values." + did_you_mean(name, LOSSES)
-        )
-    if not isinstance(task, ClassTask):
-        if name == "log_loss" and given is None and not smoothing:
-            return TaskLoss(task, task.loss)  # its own
-        raise ValueError(
-            f"{where}, with label_smoothing={smoothing}; these are of classes, and the "
-            f"task is of the kind {type(task).__name__}."
         )
     numbers = numbers or [{"focal": FOCAL_GAMMA, "pairwise": PAIR_SHARE}.get(name, 0)]
     most = {"focal": float("inf"), "pairwise": 1}.get(name, 0)

@@ -276,6 +276,12 @@ def _has_classes(estimator: Any) -> bool:
     )
 
 
+def _by_name(tasks: Tasks, predictions: list[NDArray]) -> dict[str, NDArray]:
+    """Class probabilities of those tasks that have classes."""
+    pairs = zip(tasks.tasks, predictions, strict=True)
+    return {task.name: own for task, own in pairs if task.n_levels}
+
+
 class MixedPredictions(Predictions):
     """Those of numbers and of classes beside each other."""
 
@@ -306,9 +312,27 @@ class MixedPredictions(Predictions):
         dict of str to ndarray of shape (n_samples, n_classes)
             There is no such method where all tasks are numbers.
         """
-        tasks, predictions = self._predicted(X)
-        pairs = zip(tasks.tasks, predictions, strict=True)
-        return {task.name: own for task, own in pairs if task.n_levels}
+        return _by_name(*self._predicted(X))
+
+    @available_if(_has_classes)
+    def predict_proba_given(self, X: Any) -> dict[str, NDArray]:
+        """Probabilities of each task given that its condition happens, by its name.
+
+        Of tasks without a condition, those of :meth:`predict_proba`; see
+        :ref:`funnels`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_samples, n_classes)
+            There is no such method where all tasks are numbers.
+        """
+        if not self.tasks_.conditions:
+            return self.predict_proba(X)
+        return _by_name(*self._predicted(X, given=True))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """The mean over tasks of R², ROC AUC or accuracy, over observed labels.

@@ -85,19 +85,26 @@ class RegressionTask(Task):
                 raise TypeError
             values = known.astype(np.float64)
         except (TypeError, ValueError):
-            row = next(i for i, one in enumerate(known.tolist()) if not _number(one))
-            self._refuse(column, row)
+            # times, which are no numbers either, turn into such in a list
+            numbers = [_number(one) for one in known.tolist()]
+            self._refuse(column, 0 if all(numbers) else numbers.index(False))
         wrong = np.flatnonzero(~(np.isfinite(values) & self._takes(values)))
         if len(wrong):
             self._refuse(column, wrong[0])
         return values
 
     def _refuse(self, column: Column, place: int) -> None:
-        value, row = column.known[place], np.flatnonzero(column.observed)[place]
+        value, row = column.known[place], column.row_of(place)
         if isinstance(value, complex | np.complexfloating):
             raise ValueError(
                 f"Task {self.name!r}: Complex data not supported, such as {value} in "
                 f"row {row}."
+            )
+        if isinstance(value, np.datetime64 | np.timedelta64):
+            raise ValueError(
+                f"Task {self.name!r} holds the time {value!s} in row {row}, but "
+                f"{self.shown!r} takes {self.domain}. Give it in a unit, such as "
+                "seconds."
             )
         infinite = _number(value) and math.isinf(value)
         raise ValueError(
@@ -500,8 +507,7 @@ def kinds_of(
 ) -> list[Learn | None]:
     """What learns each column of a y; None where nothing is said of it.
 
-    `given` is a kind for all, or a mapping from names of tasks. A y of one column, as a
-    view of one of several tasks is fitted to, may be one of more names.
+    `given` is a kind for all, or a mapping from names of tasks.
     """
     if not isinstance(given, Mapping):
         one = None if given is None else kind_of(given, parameter, classes=classes)
@@ -511,13 +517,11 @@ def kinds_of(
         for name, kind in given.items()
     }
     for name in found:
-        if name not in columns.names and len(columns.columns) > 1:
+        if name not in columns.names:
             raise ValueError(
                 f"{parameter} names the task {name!r}; the tasks are "
                 f"{list(columns.names)}." + did_you_mean(name, columns.names)
             )
-    if len(columns.columns) == 1 and len(found) == 1:
-        return [*found.values()]
     return [found.get(name) for name in columns.names]
 
 

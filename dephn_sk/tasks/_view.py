@@ -88,6 +88,16 @@ def named(y: Any, name: str) -> Any:
     return replace(read, columns=(replace(read.columns[0], name=name),), named=True)
 
 
+def _of_task_alone(estimator: Any, name: str) -> Any:
+    """A clone, whose parameters say of one task alone what they say of several."""
+    copy = clone(estimator)
+    for part in [copy, *copy.get_params(deep=True).values()]:
+        keeps = hasattr(part, "_keep_task") and not isinstance(part, type)
+        if keeps and not part.__sklearn_is_fitted__():  # else it is somebody's, frozen
+            part._keep_task(name)
+    return copy
+
+
 class _View(MetaEstimatorMixin, BaseEstimator):
     """What views of one task share, whatever its labels are."""
 
@@ -103,7 +113,8 @@ class _View(MetaEstimatorMixin, BaseEstimator):
         """Train a clone of the estimator on this task alone.
 
         The estimator that is viewed stays as it is; from now on the view shows its
-        clone.
+        clone. Of parameters that name tasks the clone has what they say of this one.
+        One that has a condition is refused, since it needs the labels of that, too.
 
         Parameters
         ----------
@@ -131,7 +142,7 @@ class _View(MetaEstimatorMixin, BaseEstimator):
         if any(map(_kinds_by_name, within(self.estimator))):
             y = named(y, self.task)
         given = {} if sample_weight is None else {"sample_weight": sample_weight}
-        self.estimator_ = clone(self.estimator).fit(X, y, **given)
+        self.estimator_ = _of_task_alone(self.estimator, self.task).fit(X, y, **given)
         return self
 
     @property

@@ -28,6 +28,10 @@ FREE = frozenset(
         *("device", "precision", "n_threads"),
     }
 )
+# what a dict may give for each task by its name
+BY_TASK = frozenset(
+    {"tasks", "loss", "label_smoothing", "label_window", "class_weight"}
+)
 MOST_THREADS = 2**12  # torch aborts the process where it cannot have them
 DTYPES = ("float32", "float64")
 AT_LEAST_ONE = [Interval(Integral, 1, None, closed="left")]
@@ -266,6 +270,27 @@ class TrainingParameters(ParameterTable):
             )
         quantity, name = self.monitor
         return quantity, tasks.position(name, "monitor")
+
+    def _keep_task(self, name: str) -> None:
+        """Leave of the parameters what they say of one task, to be trained alone."""
+        for key in BY_TASK & self._parameters.keys():
+            given = getattr(self, key)
+            if not isinstance(given, Mapping):
+                continue
+            if key == "class_weight" and all(
+                isinstance(w, Real) for w in given.values()
+            ):
+                continue  # of the classes of the only task
+            setattr(self, key, given.get(name, self._parameters[key].default))
+        conditions = getattr(self, "conditions", None)
+        if isinstance(conditions, Mapping):
+            # without its condition, a task is another: that is refused by name
+            kept = {task: one for task, one in conditions.items() if task == name}
+            setattr(self, "conditions", kept or None)  # noqa: B010
+        if not isinstance(self.task_weights, str):
+            self.task_weights = None
+        if not isinstance(self.monitor, str):
+            self.monitor = self.monitor[0]
 
     def _validate_params(self) -> None:
         """As scikit-learn's, with the nearest valid option in the message."""

@@ -99,10 +99,8 @@ class Rows:
         labels = tasks.read(columns, rows=kept)
         window, on_open = template._windows()
         delays = times.read(window, on_open, labels, tasks)
-        if delays is not None and not delays.weighs:
-            labels = delays.closed(labels)
-        labels = tasks.entire_space(labels)
-        n_rows = len(labels)
+        labels = labels if delays is None or delays.weighs else delays.closed(labels)
+        labels, n_rows = tasks.entire_space(labels), len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
         stops = template.early_stopping
         if stops == AUTO:
@@ -112,8 +110,7 @@ class Rows:
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
         known = X, y, tasks, labels, given, labels.values, train, valid
-        read = cls(*known, groups, delays)
-        read = read.divided(train, valid, template.class_weight)
+        read = cls(*known, groups, delays).divided(train, valid, template.class_weight)
         if first:
             counts = read.weights * tasks.informative(labels)
             check_observed(counts, tasks)

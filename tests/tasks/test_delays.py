@@ -206,8 +206,11 @@ def test_times_are_read_alike_from_whatever_holds_them(name):
         ({"label_delay": None}, "'weigh' needs label_delay"),
         ({"windows": None}, "label_time is given, but label_window=None"),
         ({"windows": {"task2": 1}}, "label_window names the task 'task2'"),
-        ({"windows": {"task1": 1}}, "label_window names task 'task1', a MultiClass"),
-        ({"windows": 3.0}, "task 'task1', a MultiClass"),
+        (
+            {"windows": {"task1": 1}},
+            "label_window names task 'task1', which has 3 classes",
+        ),
+        ({"windows": 3.0}, "task 'task1', which has 3 classes"),
         ({"windows": {"task0": -1}}, "label_window of task 'task0' is -1"),
         ({"windows": {"task0": 7.5}}, "'task0' has no label whose window of 7.5"),
         ({"label_time": SHOWN[:2]}, r"label_time has the shape \(2,\)"),

@@ -259,6 +259,40 @@ def test_a_view_is_not_fitted_to_several_tasks(binary):
         binary.task("click").fit(X, BINARY)
 
 
+@pytest.mark.parametrize("labels", [CLICK, pd.Series(CLICK, name="clicked")])
+@pytest.mark.parametrize(
+    ("given", "alone"),
+    [
+        ({"loss": {"click": "focal"}}, {"loss": "focal"}),
+        ({"loss": {"like": "focal"}}, {}),
+        ({"label_smoothing": {"click": 0.1}}, {"label_smoothing": 0.1}),
+        ({"label_smoothing": {"like": 0.1}}, {}),
+        ({"label_window": {"like": 1.0}}, {}),
+        ({"class_weight": {"click": "balanced"}}, {"class_weight": "balanced"}),
+        ({"class_weight": {"click": {0: 1, 1: 3}}}, {"class_weight": {0: 1, 1: 3}}),
+        ({"class_weight": {"like": "balanced"}}, {}),
+        ({"task_weights": {"like": 2.0}}, {}),
+        ({"task_weights": [1.0, 2.0]}, {}),
+        ({"monitor": ("loss", "like")}, {}),
+        ({"conditions": {"like": "click"}}, {}),
+    ],
+)
+def test_alone_a_task_has_what_parameters_say_of_it(given, alone, labels):
+    model = make_model(**given)
+    inside = make_pipeline(StandardScaler(), make_model(**given))
+    expected = make_model(**alone).fit(X, CLICK).predict_proba(X)
+    view = TaskView(model, "click").fit(X, labels)
+    assert_array_equal(view.predict_proba(X), expected)
+    TaskView(inside, "click").fit(X[["age"]], labels)
+    assert model.get_params() == make_model(**given).get_params()
+
+
+def test_weights_of_the_classes_of_the_only_task_stay():
+    model = make_model(class_weight={0: 1, 1: 3}).fit(X, CLICK)
+    view = model.task("task0").fit(X, CLICK)
+    assert_array_equal(view.predict_proba(X), model.predict_proba(X))
+
+
 # ------------------------------------------------------------ what takes 1-D targets
 
 

@@ -271,3 +271,20 @@ def test_without_its_condition_a_label_weighs_as_its_condition_does():
     assert len(weights) == len(CLICK) and len({*zeros.tolist()}) == 1
     pending = weights[CLICK & OPEN & (STEPS["buy"] == 0)]
     assert (pending <= zeros[0]).all() and pending.mean() < 0.8 * zeros[0]
+
+
+@pytest.mark.parametrize("windows", [{"click": WINDOW}, {"click": WINDOW, "buy": 3.0}])
+@pytest.mark.parametrize("how", ["mask", "weigh"])
+def test_without_a_click_a_0_of_a_purchase_waits_for_the_click(windows, how):
+    n = len(X)
+    click = (np.arange(n) % 3 > 0).astype(int)
+    buy = np.where(click, Y["buy"], 0)
+    given = {**FUNNEL, "label_window": windows, "on_open_window": how}
+    times = {**TIMES, "label_delay": np.zeros(n)}
+    zeros = pd.DataFrame({"click": click, "buy": buy.astype(float)})
+    gaps = zeros.assign(buy=zeros["buy"].where(click == 1))
+    one, two = (make(**given).fit(X, y, **times) for y in (zeros, gaps))
+    assert_same_learned(one, two)
+    if how == "mask":  # of open clicks no purchase is known, be it 0 or 1
+        seen = zeros.mask(np.column_stack([OPEN, OPEN]))
+        assert_same_learned(one, make(**FUNNEL).fit(X, seen))
