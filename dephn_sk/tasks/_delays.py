@@ -220,8 +220,8 @@ def _check_no_times(given: Sequence[str], tasks: Tasks) -> None:
         if len(tasks.numeric) == len(tasks.names):
             why = (
                 f"the labels of {list(tasks.names)} are numbers, which have no "
-                f"positives to wait for. Leave {name} out, and give NaN for labels that "
-                "may still change."
+                f"positives to wait for. Leave {name} out, and give NaN for labels "
+                "that may still change."
             )
         raise ValueError(f"{name} is given, but {why}")
 
