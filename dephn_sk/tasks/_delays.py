@@ -177,17 +177,9 @@ class Times:
         given = {name: value for name, value in vars(self).items() if name != "rows"}
         missing = [k for k in ("label_time", "observed_until") if given[k] is None]
         if windows is None:
-            for name in [k for k, value in given.items() if value is not None]:
-                if len(tasks.numeric) == len(tasks.names):
-                    raise ValueError(
-                        f"{name} is given, but the labels of {list(tasks.names)} are "
-                        f"numbers, which have no positives to wait for. Leave {name} "
-                        "out, and give NaN for labels that may still change."
-                    )
-                raise ValueError(
-                    f"{name} is given, but label_window={windows!r}: say how long "
-                    "after its label_time a positive may come."
-                )
+            _check_no_times(
+                [k for k, value in given.items() if value is not None], tasks
+            )
             return None
         weighs = on_open == "weigh"
         if weighs and self.label_delay is None:
@@ -217,6 +209,21 @@ class Times:
             for task, condition in tasks.pairs:  # a 0 may be one for want of that
                 waited[waited[:, condition] < each[condition], task] = 0
         return Delays(tasks.names, waited, delays, each, weighs)
+
+
+def _check_no_times(given: Sequence[str], tasks: Tasks) -> None:
+    """Raise where times are given, but no window."""
+    for name in given:
+        why = (
+            "label_window=None: say how long after its label_time a positive may come."
+        )
+        if len(tasks.numeric) == len(tasks.names):
+            why = (
+                f"the labels of {list(tasks.names)} are numbers, which have no "
+                f"positives to wait for. Leave {name} out, and give NaN for labels "
+                "that may still change."
+            )
+        raise ValueError(f"{name} is given, but {why}")
 
 
 def _windows(given: Any, tasks: Tasks) -> NDArray[np.float64]:
