@@ -116,4 +116,11 @@ class ESMMClassifier(NetworkClassifier):
         if self.conditions is not None:
             return super()._conditioned(tasks)
         chain = {step: before for before, step in pairwise(tasks.names)}
-        return tasks.under(chain, self.on_violation)
+        try:
+            return tasks.under(chain, self.on_violation)
+        except ValueError as error:
+            raise ValueError(
+                f"{type(self).__name__} takes the tasks for a chain, "
+                f"{' then '.join(tasks.names)}, which they are not: {error} Give "
+                "conditions of your own; {} is none."
+            ) from None

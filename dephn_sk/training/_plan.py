@@ -205,7 +205,7 @@ class FitPlan:
         of = "every task" if task is None else f"task {names[task]!r}"
         return (
             f"monitor={monitor!r} is undefined: the validation rows hold "
-            f"no label, or one class, of {of}. Set aside more rows, or monitor 'loss'."
+            f"no label, or none that differ, of {of}. Set aside more rows, or monitor 'loss'."
         )
 
 

@@ -243,6 +243,14 @@ def test_labels_of_no_chain_are_refused_by_esmm_with_what_to_do(table):
         small(baselines.ESMMClassifier, conditions=None).fit(*table)
 
 
+def test_a_task_that_fits_no_chain_is_refused_by_esmm_as_its_own_doing(table):
+    X, y = steps(table)
+    y["kind"] = np.arange(len(y)) % 3
+    wanted = r"chain, a then b then c then kind,.*'kind'.*\{\} is none"
+    with pytest.raises(ValueError, match=wanted):
+        small(baselines.ESMMClassifier, conditions=None).fit(X, y)
+
+
 @pytest.mark.parametrize("cls", CLASSIFIERS)
 def test_every_system_keeps_the_order_of_a_funnel(cls, table):
     X, y = steps(table)
