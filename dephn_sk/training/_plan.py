@@ -204,8 +204,8 @@ class FitPlan:
         names, monitor = self.learned.tasks.names, self.learned.template.monitor
         of = "every task" if task is None else f"task {names[task]!r}"
         return (
-            f"monitor={monitor!r} is undefined: the validation rows hold "
-            f"no label, or none that differ, of {of}. Set aside more rows, or monitor 'loss'."
+            f"monitor={monitor!r} is undefined: the validation rows hold no label, or "
+            f"none that differ, of {of}. Set aside more rows, or monitor 'loss'."
         )
 
 
