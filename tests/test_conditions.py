@@ -171,7 +171,7 @@ def test_a_warning_takes_a_contradiction_for_not_observed():
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"conditions": {"lik": "click"}}, "conditions names .*Did you mean 'like'"),
+        ({"conditions": {"liked": "click"}}, "conditions names .*Did you mean 'like'"),
         ({"conditions": ["click"]}, "The 'conditions' parameter"),
         ({"on_violation": "ignore"}, "The 'on_violation' parameter"),
         ({"conditions": {"click": "click"}}, "its own condition"),

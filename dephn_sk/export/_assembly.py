@@ -184,16 +184,16 @@ def _give(
             value = graph.op("Where", bad, graph.constant(np.nan), value)
         return graph.output(name, graph.cast(value, "float"), "float", ["n", width])
 
-    whats = ["probabilities" if one.n_levels else "predictions" for one in tasks.tasks]
+    kinds = ["probabilities" if one.n_levels else "predictions" for one in tasks.tasks]
     if tasks.single:
         width = len(tasks.classes[0]) or 1
-        return [{whats[0]: give(whats[0], found[0], width)}]
+        return [{kinds[0]: give(kinds[0], found[0], width)}]
     if tasks.binary or len(tasks.numeric) == len(found):
         if tasks.binary:
             found = [graph.op("Gather", p, graph.constant([1]), axis=1) for p in found]
-        name = give(whats[0], graph.op("Concat", *found, axis=1), len(found))
-        return [{whats[0]: name} for _ in found]
+        name = give(kinds[0], graph.op("Concat", *found, axis=1), len(found))
+        return [{kinds[0]: name} for _ in found]
     return [
         {what: give(f"{what}.{task.name}", value, len(task.classes) or 1)}
-        for what, task, value in zip(whats, tasks.tasks, found, strict=True)
+        for what, task, value in zip(kinds, tasks.tasks, found, strict=True)
     ]

@@ -318,7 +318,7 @@ SEVERAL = pd.DataFrame(
 @pytest.mark.parametrize(
     ("conditions", "said"),
     [
-        ({"bui": "click"}, "conditions names the task 'bui'.*Did you mean 'buy'"),
+        ({"buys": "click"}, "conditions names the task 'buys'.*Did you mean 'buy'"),
         ({"buy": "clik"}, r"conditions\['buy'\] names the task 'clik'.*'click'"),
         ({"buy": 3}, r"conditions\['buy'\] names the task 3"),
         ({"buy": ["click"]}, r"conditions\['buy'\] names the task \['click'\]"),
