@@ -372,3 +372,18 @@ class RegressionTaskView(RegressorMixin, _View):
         tasks, t = self._locate()
         given = self._trained.predict(X)
         return (given if tasks.single else given[:, t]).astype(np.float64)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """R² of the task.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
+        sample_weight : array-like of shape (n_samples,), default=None
+
+        Returns
+        -------
+        float
+        """
+        return super().score(X, y, sample_weight)
