@@ -199,7 +199,8 @@ def task_gini(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> NDArray
     y_pred : array-like of shape (n_samples,) or (n_samples, n_tasks)
         What ``predict`` gives, or any score. Ties share their place.
     sample_weight : array-like, default=None
-        Of shape (n_samples,) or (n_samples, n_tasks), not negative. A row of weight 0 counts as not observed.
+        Of shape (n_samples,) or (n_samples, n_tasks), not negative. A row of weight 0
+        counts as not observed.
 
     Returns
     -------
