@@ -170,7 +170,7 @@ def test_an_undefined_score_cannot_be_monitored(log):
     model = DEPHNMultiTaskClassifier(
         **{**SMALL, "early_stopping": True}, monitor=("score", "click")
     )
-    with pytest.raises(ValueError, match="one class"):
+    with pytest.raises(ValueError, match="none that differ"):
         model.fit(X, y, X_val=X[:1], y_val=y[:1])  # one row, buy not observed
 
 
