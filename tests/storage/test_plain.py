@@ -39,6 +39,8 @@ def assert_same(one, other):
         assert len(one) == len(other)
         for pair in zip(one, other, strict=True):
             assert_same(*pair)
+    elif isinstance(one, (set, frozenset)):  # whose order is that of hashes
+        assert_same(sorted(one, key=repr), sorted(other, key=repr))
     elif isinstance(one, torch.Tensor):
         assert one.dtype == other.dtype
         assert torch.equal(one, other)
