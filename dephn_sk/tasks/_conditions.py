@@ -86,21 +86,22 @@ def entire_space(labels: Labels, pairs: Pairs) -> Labels:
 
 def happened(entire: Labels, pairs: Pairs) -> NDArray[np.bool_]:
     """Where a task has no condition, or one that is known to have happened."""
-    known = np.ones(entire.observed.shape, dtype=bool)
-    for task, condition in pairs:
-        known[:, task] = entire.observed[:, condition] & (
-            entire.values[:, condition] == 1
-        )
-    return known
+    return _conditions_are(1, entire, pairs, otherwise=True)
 
 
 def failed(entire: Labels, pairs: Pairs) -> NDArray[np.bool_]:
     """Where a task's condition is known not to have happened."""
-    known = np.zeros(entire.observed.shape, dtype=bool)
+    return _conditions_are(0, entire, pairs, otherwise=False)
+
+
+def _conditions_are(
+    value: int, entire: Labels, pairs: Pairs, *, otherwise: bool
+) -> NDArray[np.bool_]:
+    """Where the label of each task's condition is known to be this."""
+    known = np.full(entire.observed.shape, otherwise)
     for task, condition in pairs:
-        known[:, task] = entire.observed[:, condition] & (
-            entire.values[:, condition] == 0
-        )
+        same = entire.values[:, condition] == value
+        known[:, task] = entire.observed[:, condition] & same
     return known
 
 

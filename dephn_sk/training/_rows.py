@@ -144,13 +144,12 @@ class Rows:
         """Sample weights, times those of open windows, of which training rows tell."""
         if self.delays is None or not self.delays.weighs:
             return self.given
-        labels, pairs = self.tasks.given_conditions(self.labels), self.tasks.pairs
-        factors = self.delays.factors(labels, self.train, self.given)
-        for task, condition in pairs:  # whose 0 is as sure as that of its condition
-            failed = self.labels.observed[:, condition] & (
-                self.labels.values[:, condition] == 0
-            )
-            factors[failed, task] = factors[failed, condition]
+        given = self.tasks.given_conditions(self.labels)
+        factors = self.delays.factors(given, self.train, self.given)
+        known = self.labels.observed & ~self.tasks.informative(self.labels)
+        for task, condition in self.tasks.pairs:  # a 0 as sure as its condition's
+            rows = known[:, task]
+            factors[rows, task] = factors[rows, condition]
         return factors if self.given is None else self.given * factors
 
     @property
