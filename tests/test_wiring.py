@@ -258,7 +258,9 @@ COMMON = {
         *[(0.0, {0.0}), (0.125, {0.125})],
     ),
     "dropout": row(dropouts, (0.125, {0.125}), (0.375, {0.375})),
-    "n_networks": as_given(lambda s: s.network.n_members, 1, 2, 5),
+    "n_networks": row(
+        lambda s: s.network.n_members, (1, 1), (2, 2), (5, 5), ("auto", 1)
+    ),
     "conditions": row(
         lambda s: s.plan.learned.tasks.conditions,
         (None, ()),

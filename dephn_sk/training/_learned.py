@@ -63,6 +63,8 @@ class Learned:
         Edges of the bins of each number.
     start : ndarray of shape (sum(n_outputs),)
         Logits of the base rates.
+    n_members : int
+        Networks that learn side by side.
     """
 
     template: Any
@@ -70,6 +72,7 @@ class Learned:
     encoder: FieldEncoder
     edges: list[NDArray]
     start: NDArray
+    n_members: int = 1
 
     @property
     def losses(self) -> tuple[TaskLoss, ...] | None:
@@ -89,6 +92,8 @@ class Learned:
         It takes no memory before all of them have been found to be its own.
         """
         self._check_sizes(sum(weight.numel() for weight in weights.values()))
+        if self.n_members > max(1, len(weights)):
+            raise ValueError(f"{self.n_members} networks need more weights than these.")
         with without_memory(len(weights)):
             skeleton = self._build(0)
             skeleton = skeleton.to(getattr(torch, self.template.dtype))
@@ -109,8 +114,8 @@ class Learned:
                     raise ValueError(f"{name}={value!r} needs more weights than these.")
 
     def _build(self, seed: int) -> TaskNetwork:
-        """The network, or as many members as `n_networks` asks for."""
-        n = self.template.n_networks
+        """The network, or as many members as there are."""
+        n = self.n_members
         # the first has the values that it would have alone
         streams = (generator_of(seed, "initial values", i) for i in range(n))
         members = [self._member(generator) for generator in streams]
@@ -148,6 +153,7 @@ class Learned:
             "encoder": self.encoder,
             "edges": self.edges,
             "start": self.start,
+            "n_members": self.n_members,
         }
 
     @classmethod
@@ -157,6 +163,10 @@ class Learned:
         tasks, start = Tasks.from_state(state["tasks"]), state["start"]
         template._validate_params()
         template.check_parameters()
+        # files of before hold what was asked for alone
+        n_members = state.get("n_members", members_asked(template))
+        if type(n_members) is not int or n_members < 1:
+            raise ValueError(f"There cannot be {n_members!r} networks.")
         if not isinstance(encoder, FieldEncoder) or not encoder.__sklearn_is_fitted__():
             raise ValueError(f"The encoder cannot be {encoder!r}.")
         if len(edges) != len(encoder.numeric_names_):
@@ -168,7 +178,7 @@ class Learned:
             raise ValueError("Edges increase, and there are two at least.")
         if len(start) != sum(tasks.n_outputs):
             raise ValueError(f"There are rates of {len(start)} logits.")
-        return cls(template, tasks, encoder, edges, start)
+        return cls(template, tasks, encoder, edges, start, n_members)
 
     def _numeric(self, generator: torch.Generator) -> Any:
         """How numbers become vectors; None where there are none."""
@@ -238,6 +248,11 @@ class Learned:
         if template.weight_averaging and averages:
             average = WeightAverage(network, template.weight_averaging)
         return TrainingState(net, network, seed, average, stopping)
+
+
+def members_asked(template: Any) -> int:
+    """As many networks as `n_networks` asks for; one where that is left to the rows."""
+    return 1 if template.n_networks == AUTO else int(template.n_networks)
 
 
 def check_weight(name: str, weight: Tensor, own: Tensor) -> None:

@@ -78,11 +78,12 @@ class TrainingParameters(ParameterTable):
         training, so that the vector of unseen values is trained.
     dropout : float in [0, 1)
         Dropout after each hidden activation.
-    n_networks : int
+    n_networks : int or "auto"
         Networks that differ in initial values and dropout, and learn side by side from
-        the same batches. The prediction is the mean of their probabilities, which
-        early stopping watches; so one stop serves all. More of them predict better and
-        cost more; see :ref:`networks`.
+        the same rows. The prediction is the mean of their probabilities, which early
+        stopping watches; so one stop serves all. More of them predict better and cost
+        more; see :ref:`networks`. ``"auto"``: five of few rows, where `max_epochs`
+        comes from a cross-validation that costs more than they do, otherwise one.
     task_weights : "uncertainty", dict, array-like of shape (n_tasks,) or None
         Weights of the tasks' losses, by name or in order; ``"uncertainty"`` learns them
         (Kendall, Gal, Cipolla, CVPR 2018). None weighs all tasks alike.
@@ -174,7 +175,7 @@ class TrainingParameters(ParameterTable):
     embedding_dropout: float = parameter(0.3, SHARE)
     unseen_rate: float = parameter(0.02, SHARE)
     dropout: float = parameter(0.2, SHARE)
-    n_networks: int = parameter(1, AT_LEAST_ONE)
+    n_networks: int | str = parameter("auto", [*AT_LEAST_ONE, StrOptions({"auto"})])
     task_weights: Mapping[str, float] | Sequence[float] | str | None = parameter(
         None, [StrOptions({"uncertainty"}), Mapping, "array-like", None]
     )

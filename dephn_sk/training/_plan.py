@@ -15,7 +15,7 @@ from ..tasks import Times, check_losses, check_task_weights, combine, made_up
 from ._averaging import hollow
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
-from ._learned import Learned, device_of
+from ._learned import Learned, device_of, members_asked
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
 from ._rows import CROSS_VALIDATED, Rows, check_call
@@ -139,7 +139,9 @@ class FitPlan:
             )
             return text + f"ended by {self.patience} that bring nothing"
         text += f"; {self.epochs} epochs"
-        return text + (f", the best of {self.n_folds} folds" if self.n_folds else "")
+        text += f", the best of {self.n_folds} folds" if self.n_folds else ""
+        n = self.learned.n_members
+        return text + (f"; {n} networks" if n > 1 else "")
 
     def fold(self, rows: Rows, seed: int) -> FitPlan:
         """A plan for some of the rows, beside others that validate, heard by nobody."""
@@ -251,7 +253,8 @@ def _learned(
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
-    return Learned(template, rows.tasks, encoder, edges, start), fields
+    n_members = members_asked(template)
+    return Learned(template, rows.tasks, encoder, edges, start, n_members), fields
 
 
 def _new_encoder(template: Any, seed: int) -> FieldEncoder:

@@ -22,11 +22,12 @@ class RegressionParameters(TrainingParameters):
         ``"gamma"`` (above 0) and ``"zero-inflated-lognormal"`` (at least 0) predict
         the mean, ``"absolute"`` the median, ``"quantile(0.9)"`` that quantile. See
         :ref:`amounts`.
-    n_networks : int
+    n_networks : int or "auto"
         Networks that differ in initial values and dropout, and learn side by side from
-        the same batches. The prediction is the mean of theirs, which early stopping
-        watches; so one stop serves all. More of them predict better and cost more;
-        see :ref:`networks`.
+        the same rows. The prediction is the mean of theirs, which early stopping
+        watches; so one stop serves all. More of them predict better and cost more; see
+        :ref:`networks`. ``"auto"``: five of few rows, where `max_epochs` comes from a
+        cross-validation that costs more than they do, otherwise one.
     monitor : {"loss", "score"} or (one of them, task name)
         What early stopping watches: the loss that is trained on or the mean over tasks
         of R², or that of one task.
@@ -63,11 +64,13 @@ class MixtureParameters(LabelParameters):
         numbers 0 and 1 are classes, and numbers with fractions ``"squared"``; other
         whole numbers may be amounts or names of classes, and are an error that names
         the task.
-    n_networks : int
+    n_networks : int or "auto"
         Networks that differ in initial values and dropout, and learn side by side from
-        the same batches. The prediction is the mean of their probabilities and of
-        their numbers, which early stopping watches; so one stop serves all. More of
-        them predict better and cost more; see :ref:`networks`.
+        the same rows. The prediction is the mean of their probabilities and of their
+        numbers, which early stopping watches; so one stop serves all. More of them
+        predict better and cost more; see :ref:`networks`. ``"auto"``: five of few rows,
+        where `max_epochs` comes from a cross-validation that costs more than they do,
+        otherwise one.
     class_weight : dict, "balanced", list or None
         For tasks that have classes: ``"balanced"``, or a dict from task name, or a
         list, of what scikit-learn takes. Named for a task of numbers, it is an error.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from _logs import assert_same_learned, make_log
@@ -10,7 +12,12 @@ from skorch.callbacks import Callback
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.training import FitPlan
-from dephn_sk.training._cross_validation import N_FOLDS, PATIENCE, cross_validated
+from dephn_sk.training._cross_validation import (
+    N_FOLDS,
+    N_MEMBERS,
+    PATIENCE,
+    cross_validated,
+)
 from dephn_sk.training._randomness import seed_of
 from dephn_sk.training._rows import CROSS_VALIDATED
 
@@ -57,8 +64,47 @@ def test_epochs_are_those_of_the_lowest_mean_loss_of_fits_to_the_folds(groups):
 def test_then_all_rows_train_for_as_many_epochs():
     found = make_model().fit(X, Y)
     assert 1 < found.n_iter_ < 60
-    told = make_model(max_epochs=found.n_iter_, early_stopping=False).fit(X, Y)
-    assert_same_learned(found, told)
+    told = {"max_epochs": found.n_iter_, "early_stopping": False}
+    assert_same_learned(found, make_model(**told, n_networks=N_MEMBERS).fit(X, Y))
+
+
+def members_of(model, *rows, **given):
+    return model.fit(*rows or (X, Y), **given).network_.n_members
+
+
+def test_few_rows_are_learned_by_several_networks():
+    with pytest.warns(ConvergenceWarning, match="max_epochs=1"):
+        watched = members_of(make_model(early_stopping=True, max_epochs=1))
+    assert members_of(make_model()) == N_MEMBERS
+    assert members_of(make_model(max_epochs=1)) == watched == 1  # no folds, no members
+    assert members_of(make_model(n_networks=1)) == 1  # as it is asked for
+    assert members_of(make_model(n_networks=2)) == 2
+    assert make_model().partial_fit(X, Y).network_.n_members == 1
+
+
+def test_a_fold_is_of_one_network_unless_more_are_asked_for():
+    rows = next(plan_of(make_model()).rows.folds(N_FOLDS, 0))
+    for given, n in (("auto", 1), (2, 2)):
+        plan = plan_of(make_model(n_networks=given))
+        own = plan.rows.divided(*rows, None).scaled()
+        assert plan.fold(own, 0).begin().network.n_members == n
+
+
+def test_where_rows_cannot_be_divided_there_is_one_network():
+    model = make_model(learning_rate=1e-3)
+    assert members_of(model, groups=np.zeros(len(X))) == 1
+
+
+def test_members_go_on_as_many_as_they_are():
+    model = make_model(warm_start=True, max_epochs="auto").fit(X, Y)
+    again = pickle.loads(pickle.dumps(model))
+    assert members_of(model) == N_MEMBERS
+    assert again.partial_fit(X, Y).network_.n_members == N_MEMBERS
+
+
+def test_verbose_says_how_many_networks_there_are(capsys):
+    make_model(verbose=1).fit(X, Y)
+    assert "the best of 5 folds; 5 networks" in capsys.readouterr().out
 
 
 def test_groups_are_kept_whole_and_each_row_validates_once():
