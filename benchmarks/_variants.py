@@ -27,6 +27,7 @@ VARIANTS: dict[str, Any] = {
         "n_epochs_no_change": 3,
     },
     "embedding of 16": {"embedding_dim": 16},
+    "one network": {"n_networks": 1},
     "three networks": {"n_networks": 3},
     "three networks of one DNN expert": {"n_networks": 3, "public_experts": ("dnn",)},
 }

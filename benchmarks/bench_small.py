@@ -14,7 +14,7 @@ chosen any more. It is the same for every draw of a large set; every draw of a s
 log is another log, and every draw of a small set another split, so that ``--sizes all``
 gives the table of 20 splits. Sizes that a set has not are left out.
 
-DEPHN is the default, "DEPHN per task" a network of its own for each task, and a name of
+DEPHN is the default, "DEPHN per task" a fit of its own for each task, and a name of
 ``_variants.py`` a variant. Logistic regression reads one-hot categories and numbers,
 standardized, with indicators of missing ones, and LightGBM categories as such; the
 former's penalty, the latter's size and number of trees come from cross-validation by
@@ -150,7 +150,7 @@ def fit_lightgbm(X, y, seed):
 
 
 class Together:
-    """A variant of DEPHN: one network for all tasks."""
+    """A variant of DEPHN: a model of all tasks."""
 
     def __init__(self, variant, seed):
         self.variant, self.seed = variant, seed
@@ -234,6 +234,19 @@ def table(rows: list[dict], entries: list[str]) -> str:
     return markdown(header + ["DEPHN - the better"] * (len(simple) > 1), lines)
 
 
+def costs(rows: list[dict], entries: list[str]) -> str:
+    """Mean seconds of a fit, in the same order."""
+    seconds: dict = {}
+    for row in rows:
+        group = seconds.setdefault((row["dataset"], row["rows"]), {})
+        group.setdefault(row["entry"], []).append(row["fit_cpu_seconds"])
+    lines = []
+    for (dataset, size), group in seconds.items():
+        means = [f"{np.mean(group.get(entry, [np.nan])):.1f}" for entry in entries]
+        lines.append([dataset, "all" if size is None else f"{size:,}", *means])
+    return markdown(["data set", "rows", *[f"{e}, CPU s" for e in entries]], lines)
+
+
 def sizes_of(dataset, sizes, data) -> list[int | None]:
     """The sizes that the data set has, None for all rows."""
     n_rows = len(read(dataset, "train", data, 0)[0])
@@ -267,7 +280,7 @@ def main() -> None:
         results, keys, lambda *key: run_one(*key, options.data), options.estimate
     )
     if not options.estimate:
-        print(table(rows, options.entries))
+        print(table(rows, options.entries), costs(rows, options.entries), sep="\n\n")
 
 
 if __name__ == "__main__":
