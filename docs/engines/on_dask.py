@@ -23,11 +23,14 @@ from dephn_sk.datasets import make_behavior_log
 from dephn_sk.model_selection import MultiLabelStratifiedKFold
 
 TASKS = ["click", "like", "purchase"]
+IDS = ["user_id", "item_id", "category"]
 FOLDER = Path("on_dask").resolve()
 
 
 def make_log():
     X, y = make_behavior_log(2_000, return_X_y=True, random_state=0)
+    # Parquet keeps no categories of integers; texts are categorical as well
+    X[IDS] = X[IDS].astype(str)
     X.insert(0, "impression", range(len(X)))
     FOLDER.mkdir(exist_ok=True)
     for part, rows in enumerate([slice(None, 1_000), slice(1_000, None)]):

@@ -20,11 +20,14 @@ from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.datasets import make_behavior_log
 
 TASKS = ["click", "like", "purchase"]
+IDS = ["user_id", "item_id", "category"]
 FOLDER = Path("on_ray").resolve()
 
 
 def make_log():
     X, y = make_behavior_log(4_000, return_X_y=True, random_state=0)
+    # Parquet keeps no categories of integers; texts are categorical as well
+    X[IDS] = X[IDS].astype(str)
     X.insert(0, "impression", range(len(X)))
     (FOLDER / "log").mkdir(parents=True, exist_ok=True)
     for part, rows in enumerate([slice(None, 2_000), slice(2_000, None)]):

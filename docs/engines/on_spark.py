@@ -27,7 +27,7 @@ FOLDER = Path("on_spark").resolve()
 
 def make_log():
     X, y = make_behavior_log(4_000, return_X_y=True, random_state=0)
-    # Spark knows no categories: texts are categorical to an encoder as well
+    # Spark knows no categories; texts are categorical as well
     X[IDS] = X[IDS].astype(str)
     X.insert(0, "impression", range(len(X)))
     FOLDER.mkdir(exist_ok=True)
