@@ -141,8 +141,8 @@ default=None
         from .storage import keeper_of
 
         before = self._fitted if goes_on and self.__sklearn_is_fitted__() else None
-        keeper = keeper_of(*kept)
-        with training.threads(self.n_threads):
+        with training.Ranks.here() as ranks, training.threads(self.n_threads):
+            keeper = keeper_of(*kept, ranks=ranks)
             how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)
             plan = training.cross_validated(plan)

@@ -48,7 +48,7 @@ class MLP(nn.Module):
             GroupedLinear(n_groups, a, b, generator=generator)
             for a, b in pairwise([in_width, *widths])
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, batch_axis=-2)
 
     def forward(self, x: Tensor) -> Tensor:
         for layer in self.layers:

@@ -156,7 +156,7 @@ class SNR(TowerNetwork):
             Routing(n, n, a, b, generator=generator) for a, b in pairwise(expert_hidden)
         )
         self.to_towers = Routing(n, len(n_outputs), last, last, generator=generator)
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, batch_axis=-2)
         self.towers = Towers(
             n_outputs, last, hidden=tower_hidden, dropout=dropout, generator=generator
         )

@@ -5,7 +5,7 @@ such as [DEPHN] and [PHN], are those of ``docs/references.md``.
 """
 
 from ._dephn import DEPHN, HeterogeneousInteraction
-from ._dropout import Dropout, UnseenMask, use_generator
+from ._dropout import Dropout, Share, UnseenMask, use_generator
 from ._embedding import FieldEmbedding, Members, PaddedMembers
 from ._ensemble import NetworkEnsemble
 from ._experts import (

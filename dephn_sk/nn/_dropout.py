@@ -1,9 +1,35 @@
 """Random masks of training, drawn from a generator of one's own."""
 
 from abc import abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+
+
+@dataclass
+class Share:
+    """The rows ``rank::size`` of a batch, which one of several processes has.
+
+    Examples
+    --------
+    >>> share = Share(rank=1, size=3, n_rows=5)
+    >>> share.of(torch.arange(5)), share.n_own
+    (tensor([1, 4]), 2)
+    """
+
+    rank: int
+    size: int
+    n_rows: int = 0
+
+    @property
+    def n_own(self) -> int:
+        """How many they are."""
+        return len(range(self.rank, self.n_rows, self.size))
+
+    def of(self, batch: Tensor, axis: int = 0) -> Tensor:
+        """This process's rows of a batch, along an axis."""
+        return batch.movedim(axis, 0)[self.rank :: self.size].movedim(0, axis)
 
 
 class Randomized(nn.Module):
@@ -14,22 +40,28 @@ class Randomized(nn.Module):
     generator : torch.Generator or None
         Set by whoever trains, see :func:`use_generator`, so that training neither
         reads nor moves torch's global generator; not part of a pickle.
+    share : Share or None
+        Set with it where the rows of the input are a share of a batch's, so that they
+        get what they would get in the batch; not part of a pickle.
     """
+
+    share: Share | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.generator: torch.Generator | None = None
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "generator": None}
+        return {**self.__dict__, "generator": None, "share": None}
 
 
 class _Mask(Randomized):
     """Base of modules that mask entries with probability `p` while training."""
 
-    def __init__(self, p: float = 0.0) -> None:
+    def __init__(self, p: float = 0.0, batch_axis: int = 0) -> None:
         super().__init__()
         self.p = p
+        self.batch_axis = batch_axis
 
     def forward(self, x: Tensor) -> Tensor:
         return self._mask(x) if self.training and self.p else x
@@ -45,13 +77,29 @@ class _Mask(Randomized):
         takes an eighth of the time of `bernoulli_` on a CPU; a comparison that writes
         its result as numbers takes a quarter of one that has to be converted.
         """
-        n = like.numel()
+        shape = like.shape if self.share is None else self._of_batch(like, self.share)
+        n = shape.numel()
         bits = torch.empty((n + 3) // 4, dtype=torch.int64, device=like.device)
         bits.random_(-(2**63), None, generator=self.generator)
         highest_dropped = max(1, round(self.p * 2**16)) - 1 - 2**15
-        keep = torch.empty(n, dtype=like.dtype, device=like.device)
-        torch.gt(bits.view(torch.int16)[:n], highest_dropped, out=keep)
-        return keep.view(like.shape)
+        drawn = bits.view(torch.int16)[:n].view(shape)
+        if self.share is not None:
+            drawn = self.share.of(drawn, self.batch_axis)
+        keep = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+        torch.gt(drawn, highest_dropped, out=keep)
+        return keep
+
+    def _of_batch(self, like: Tensor, share: Share) -> torch.Size:
+        """The shape of the whole batch, of which a tensor holds a share of the rows."""
+        shape = list(like.shape)
+        if shape[self.batch_axis] != share.n_own:
+            raise ValueError(
+                f"{self!r} masks a tensor of shape {tuple(shape)}, but the process has "
+                f"{share.n_own} of the {share.n_rows} rows of the batch. Where several "
+                "processes train, tell it which axis holds the rows: batch_axis."
+            )
+        shape[self.batch_axis] = share.n_rows
+        return torch.Size(shape)
 
     def extra_repr(self) -> str:
         return f"p={self.p}"
@@ -67,6 +115,8 @@ class Dropout(_Mask):
     Parameters
     ----------
     p : float in [0, 1), default=0.0
+    batch_axis : int, default=0
+        Which axis holds the rows of the batch.
 
     Examples
     --------
@@ -94,7 +144,11 @@ class UnseenMask(_Mask):
         return codes * self._keep(codes)
 
 
-def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:
+def use_generator(
+    module: nn.Module,
+    generator: torch.Generator | None,
+    share: Share | None = None,
+) -> None:
     """Let every random part of a module draw from one generator while training.
 
     Parameters
@@ -103,6 +157,8 @@ def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:
         Its :class:`Dropout` and :class:`UnseenMask` parts are told.
     generator : torch.Generator or None
         None is torch's global generator.
+    share : Share, default=None
+        The rows that the module is given of each batch, where it is not given all.
 
     Examples
     --------
@@ -113,4 +169,4 @@ def use_generator(module: nn.Module, generator: torch.Generator | None) -> None:
     """
     for part in module.modules():
         if isinstance(part, Randomized):
-            part.generator = generator
+            part.generator, part.share = generator, share

@@ -51,7 +51,7 @@ class DNNLayer(nn.Module):
         shape = n_experts, in_width, out_width
         linear = partial(GroupedLinear, *shape, generator=generator)
         self.linear = linear()
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, batch_axis=-2)
         self.residual = _ones(n_experts, 1, out_width) if residual else None
         projects = residual and in_width != out_width
         self.projection = linear(bias=False) if projects else None

@@ -60,7 +60,7 @@ class Towers(nn.Module):
             GroupedLinear(n_tasks, a, b, generator=generator)
             for a, b in pairwise(widths)
         )
-        self.dropout = Dropout(dropout)
+        self.dropout = Dropout(dropout, batch_axis=-2)
         # tasks with fewer outputs than the widest leave the rest of their row unread
         rows = [t * widths[-1] + c for t, k in enumerate(n_outputs) for c in range(k)]
         self.register_buffer("outputs", torch.tensor(rows), persistent=False)

@@ -17,11 +17,13 @@ from typing import Any
 import numpy as np
 
 from .. import training
+from ..training._ranks import NONE
 from ..training._rows import Rows
 from . import _fingerprint as fingerprint
 from ._archive import MANIFEST, ModelFileError, NewerFormatError, read, write
 from ._model import save
 from ._plain import flatten, restore
+from ._several import KeeperOfRanks
 
 PREVIOUS, BEST, NEW, DAMAGED = ".previous", ".best", ".new", ".damaged"
 _KIND = "checkpoint"
@@ -34,8 +36,12 @@ _BEFORE = "the fit that warm_start goes on from"
 _FOLLOWING = ("X", "the columns of X")
 
 
-def keeper_of(checkpoint: Any = None, every: Any = 1) -> training.Keeper:
-    """Who keeps a fit in a file, or nowhere."""
+def keeper_of(
+    checkpoint: Any = None, every: Any = 1, *, ranks: training.Ranks = NONE
+) -> training.Keeper:
+    """Who keeps a fit in a file, or nowhere; of several processes, rank 0 does."""
+    if ranks is not NONE:
+        return KeeperOfRanks(ranks, lambda: keeper_of(checkpoint, every))
     if checkpoint is not None:
         return Checkpoint(checkpoint, every)
     if every != 1:

@@ -12,6 +12,7 @@ from ._loss import MultiTaskLoss
 from ._parameters import TrainingParameters as TrainingParameters
 from ._plan import FitPlan
 from ._randomness import draw_seed as draw_seed
+from ._ranks import RankError, Ranks, one_process
 from ._sklearn_callbacks import CallbackSupportMixin as CallbackSupportMixin
 from ._sklearn_callbacks import reported_epochs as reported_epochs
 from ._sklearn_callbacks import with_callbacks as with_callbacks
@@ -29,7 +30,10 @@ __all__ = [
     "FitPlan",
     "MultiTaskLoss",
     "Order",
+    "RankError",
+    "Ranks",
     "Source",
     "Trainer",
     "TrainingState",
+    "one_process",
 ]

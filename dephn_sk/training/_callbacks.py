@@ -7,10 +7,15 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, clone
+from skorch.callbacks import Checkpoint
 from skorch.callbacks.scoring import ScoringBase
 from torch import Tensor
 
 from ._parameters import unchanged
+
+
+# modules of skorch whose callbacks show or write
+WRITE = frozenset({"skorch.callbacks.logging", "skorch.hf"})
 
 
 class CallbackParameters(BaseEstimator):
@@ -143,6 +148,35 @@ def hold(callback: Any, values: Mapping[str, Any]) -> None:
 
 def _is_named_tensor(item: tuple[Any, Any]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], Tensor)
+
+
+def of_rank_0(callback: Any) -> bool:
+    """Whether it shows or writes, which rank 0 alone does of several processes.
+
+    So do skorch's that log or keep files, and those that say so by an attribute.
+
+    >>> from skorch.callbacks import Checkpoint, LRScheduler
+    >>> of_rank_0(Checkpoint()), of_rank_0(LRScheduler())
+    (True, False)
+    """
+    modules = {kind.__module__ for kind in type(callback).__mro__}
+    writes = isinstance(callback, Checkpoint) or bool(modules & WRITE)
+    return bool(getattr(callback, "of_rank_0", writes))
+
+
+@contextlib.contextmanager
+def heard_on(rank: int, net: Any) -> Iterator[None]:
+    """Within it, other ranks than 0 tell callbacks alone that change the net."""
+    if not rank:
+        yield
+        return
+    callbacks, verbose = net.callbacks_, net.verbose
+    net.callbacks_ = [item for item in callbacks if not of_rank_0(item[1])]
+    net.verbose = 0
+    try:
+        yield
+    finally:
+        net.callbacks_, net.verbose = callbacks, verbose
 
 
 def copies(given: Any) -> Any:

@@ -21,6 +21,7 @@ from ._averaging import twin
 from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
 from ._parameters import MOST_THREADS
+from ._source import tensor_of
 from ._state import TrainingState, under
 from ._stopping import LEAST_PATIENCE
 from ._threads import threads
@@ -183,10 +184,7 @@ def _arrays(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _tensors(values: Mapping[str, Any]) -> dict[str, Any]:
     return {
-        # a copy where the array is a file's, mapped for reading alone
-        key: torch.from_numpy(value if value.flags.writeable else value.copy())
-        if isinstance(value, np.ndarray)
-        else value
+        key: tensor_of(value) if isinstance(value, np.ndarray) else value
         for key, value in values.items()
     }
 

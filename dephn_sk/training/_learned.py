@@ -26,7 +26,7 @@ from ._loss import MultiTaskLoss
 from ._net import MultiTaskNet
 from ._parameters import ALL_OF_AUTO, AUTO, FREE, SCALAR
 from ._randomness import generator_of
-from ._source import ArraySource
+from ._source import ArraySource, tensor_of
 from ._state import TrainingState
 from ._stopping import BestEpoch
 
@@ -83,7 +83,7 @@ class Learned:
     def network(self, seed: int) -> TaskNetwork:
         """The network with its initial values, starting from the tasks' rates."""
         network = self._build(seed)
-        network.start_from(torch.from_numpy(self.start))
+        network.start_from(tensor_of(self.start))
         return network.to(getattr(torch, self.template.dtype))
 
     def rebuilt(self, weights: Mapping[str, Tensor]) -> TaskNetwork:
@@ -188,7 +188,7 @@ class Learned:
         if not self.edges:
             return None
         return NumericEmbedding(
-            [torch.from_numpy(e) for e in self.edges],
+            [tensor_of(e) for e in self.edges],
             self.template.embedding_dim,
             kind=ALL_OF_AUTO if kind == AUTO else kind,
             generator=generator,

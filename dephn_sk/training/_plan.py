@@ -18,6 +18,7 @@ from ._fitted import FittedModel
 from ._learned import Learned, device_of, members_asked
 from ._parameters import AUTO, check_goes_on
 from ._randomness import draw_seed, seed_of
+from ._ranks import NONE, Ranks
 from ._rows import CROSS_VALIDATED, Rows, check_call
 from ._source import Source
 from ._state import TrainingState
@@ -51,6 +52,8 @@ class FitPlan:
         Few rows, whose cross-validation is to say how many epochs there are to be.
     n_folds : int
         Of the cross-validation that has said it; 0 where there was none.
+    ranks : Ranks
+        The processes that train together, each of which has the same plan.
     """
 
     learned: Learned
@@ -63,6 +66,7 @@ class FitPlan:
     before: FittedModel | None = None
     rows: Rows | None = None
     n_folds: int = 0
+    ranks: Ranks = NONE
 
     @classmethod
     def of(
@@ -109,6 +113,9 @@ class FitPlan:
         train, valid = _sources(learned, fields, rows, *validation)
         batch_size = _rows_in_batch(template.batch_size, len(rows.train))
         plan = cls(learned, train, valid, 0, batch_size, seed, monitor, before)
+        if keeper is not None:
+            plan = replace(plan, ranks=keeper.ranks)
+            keeper.see_plan(plan)
         if epochs != AUTO:
             return replace(plan, epochs=int(epochs))
         few = len(rows.train) in CROSS_VALIDATED and template.early_stopping == AUTO
@@ -151,7 +158,8 @@ class FitPlan:
         learned, fields = _learned(template, rows, None, False, seed)
         sources = _sources(learned, fields, rows, None, None)
         loss = "loss", None
-        return FitPlan(learned, *sources, MOST_EPOCHS, self.batch_size, seed, loss)
+        plan = FitPlan(learned, *sources, MOST_EPOCHS, self.batch_size, seed, loss)
+        return replace(plan, ranks=self.ranks)
 
     @property
     def until(self) -> int:
@@ -161,7 +169,9 @@ class FitPlan:
     def begin(self) -> TrainingState:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
-        if template.verbose:
+        if template.verbose and not self.ranks.rank:
+            if before is None and (chosen := self.learned.encoder.report_.decisions):
+                print("; ".join(chosen))
             print(self.decision)
         if before is None:
             network, kept = self.learned.network(self.seed), {}
@@ -248,8 +258,6 @@ def _learned(
         return replace(before.learned, template=template, encoder=encoder), fields
     encoder = _new_encoder(template, seed)
     fields = encoder.fit_encode(*given)
-    if template.verbose and encoder.report_.decisions:
-        print("; ".join(encoder.report_.decisions))
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])

@@ -29,6 +29,8 @@ __all__ = ["CallbackSupportMixin", "reported_epochs", "with_callbacks"]
 class EpochReport(Callback):
     """Opens and closes one of scikit-learn's contexts for each epoch."""
 
+    of_rank_0 = True
+
     def __init__(self, context: Any, given: dict[str, Any]) -> None:
         self.context = context
         self.given = given
@@ -53,7 +55,8 @@ def reported_epochs(
     estimator: Any, trainer: Trainer, X: Any, y: Any, sample_weight: Any
 ) -> Iterator[None]:
     """While it trains, tell scikit-learn's callbacks of the estimator."""
-    if not getattr(estimator, "_skl_callbacks", None):
+    heard = getattr(estimator, "_skl_callbacks", None)
+    if not heard or trainer.plan.ranks.rank:
         yield
         return
     context = estimator._init_callback_context(max_subtasks=trainer.plan.epochs)

@@ -165,7 +165,7 @@ class ArraySource(Source):
             )
             for b in fields.bags
         ]
-        self._ends = [_tensor(bag.offsets) for bag in fields.bags]
+        self._ends = [tensor_of(bag.offsets) for bag in fields.bags]
         self._choose(rows, labels, weights, groups)
 
     def part(
@@ -185,20 +185,20 @@ class ArraySource(Source):
     ) -> None:
         self._rows = None  # as `rows`, but always in the processor's memory
         if rows is not None:
-            self._rows = _tensor(rows.astype(row_type(len(self.codes)), copy=False))
+            self._rows = tensor_of(rows.astype(row_type(len(self.codes)), copy=False))
         self.rows = None if self._rows is None else self._rows.to(self.home)
         self.n_rows = len(self.codes if rows is None else rows)
         small = labels is not None and labels.dtype.itemsize == 1
         self.labels: Any = (self._exact if small else self._floats)(labels)
         self.weights: Any = self._floats(weights)
-        self._groups = None if groups is None else _tensor(groups.astype(np.int64))
+        self._groups = None if groups is None else tensor_of(groups.astype(np.int64))
         self.groups = None if self._groups is None else self._groups.to(self.home)
 
     def _exact(self, array: Any) -> Tensor:
-        return _tensor(array).to(self.home)
+        return tensor_of(array).to(self.home)
 
     def _floats(self, array: Given) -> Tensor | None:
-        return None if array is None else _tensor(array).to(self.home, self.dtype)
+        return None if array is None else tensor_of(array).to(self.home, self.dtype)
 
     knows_ranks = True
 
@@ -341,9 +341,9 @@ def _each(batch: Batch, function: Callable[[Tensor], Any]) -> Batch:
     return Batch(inputs, *map(applied, batch[1:]))
 
 
-def _tensor(array: np.ndarray) -> Tensor:
+def tensor_of(array: np.ndarray) -> Tensor:
     """A tensor on the array's memory where torch may write to it, else on a copy."""
-    array = np.ascontiguousarray(array)
+    array = np.asarray(array, order="C")
     return torch.from_numpy(array if array.flags.writeable else array.copy())
 
 

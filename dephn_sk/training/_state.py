@@ -174,6 +174,11 @@ class TrainingState:
         """
         self._resumed = state
 
+    @property
+    def resumed(self) -> Mapping[str, Any] | None:
+        """The state that the run is to go on from once it begins, if there is one."""
+        return self._resumed
+
     def restore(self, *, within: bool = False) -> None:
         """Put back what a run that is resumed had come to; `within` an epoch or not."""
         if (state := self._resumed) is None:

@@ -4,7 +4,7 @@ import contextlib
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
+from ._callbacks import heard_on
 from ._evaluation import Validation, forward, monitored, products
 from ._fitted import FittedModel
 from ._net import EACH_BATCH
@@ -21,6 +22,15 @@ from ._source import Batch, Source, side_by_side
 from ._state import TrainingState
 
 CHECKED_ROWS = 256  # whose predictions must be finite after an epoch
+
+
+class Known(NamedTuple):
+    """Of a batch of all ranks together: what a loss is computed of."""
+
+    logits: Any
+    labels: torch.Tensor
+    weights: torch.Tensor | None = None
+    groups: torch.Tensor | None = None
 
 
 class Trainer:
@@ -38,6 +48,7 @@ class Trainer:
         self.plan = plan
         self._precision = plan.learned.template.precision
         self._generator = torch.Generator(plan.train.device)
+        self._ranks = plan.ranks
         self._last: TaskNetwork | None = None
 
     def run(
@@ -59,20 +70,22 @@ class Trainer:
         dict
         """
         state, net = self.state, self.state.net
-        state.begin(self.plan.train)
-        if state.epoch and not state.step:
-            self._keep_last()  # of a run that is resumed
-        with _no_denormals(), products(self.plan.train.device, self._precision):
-            while not state.is_over and state.epoch < self.plan.until:
-                net.module_ = state.network  # for callbacks that freeze parts of it
-                if self._notified("on_epoch_begin"):
-                    del net.history[-1]  # an epoch that never was
-                    break
-                if state.step:
-                    state.restore(within=True)
-                self._epoch(after_step)
-                yield net.history[-1]
-        self._finish()
+        self._ranks.on(self.plan.train.device)
+        with heard_on(self._ranks.rank, net):
+            state.begin(self.plan.train)
+            if state.epoch and not state.step:
+                self._keep_last()  # of a run that is resumed
+            with _no_denormals(), products(self.plan.train.device, self._precision):
+                while not state.is_over and state.epoch < self.plan.until:
+                    net.module_ = state.network  # for callbacks that freeze parts of it
+                    if self._notified("on_epoch_begin"):
+                        del net.history[-1]  # an epoch that never was
+                        break
+                    if state.step:
+                        state.restore(within=True)
+                    self._epoch(after_step)
+                    yield net.history[-1]
+            self._finish()
 
     def warn_of_limit(self) -> None:
         """Say that training was ended before early stopping could."""
@@ -80,6 +93,8 @@ class Trainer:
         best = state.stopping
         if best is None or state.stopped or state.epoch < self.plan.until:
             return
+        if self._ranks.rank:
+            return  # rank 0 says it
         if best.epoch == state.epoch:
             warnings.warn(
                 f"max_epochs={names.max_epochs} ended training in epoch {state.epoch}, "
@@ -106,6 +121,9 @@ class Trainer:
         state.step, state.total = 0, None
         self._keep_last()
         state.stopped = self._notified("on_epoch_end")
+        # with what callbacks of rank 0 alone have recorded
+        row = self._ranks.first(lambda: dict(state.net.history[-1]))
+        state.net.history[-1].update(row)
 
     def _keep_last(self) -> None:
         """Keep an epoch for whoever interrupts the next one."""
@@ -115,18 +133,19 @@ class Trainer:
             self._last = twin(state.evaluated) if more else state.evaluated
 
     def _notified(self, event: str) -> bool:
-        """Tell callbacks of an epoch; whether one of them wishes to stop.
+        """Tell callbacks of an epoch; whether one of them, on any rank, wishes to stop.
 
         Before a single epoch is whole, there is nothing to stop with.
         """
         given = {"dataset_train": self.plan.train, "dataset_valid": self.plan.valid}
+        wish = False
         try:
             self.state.net.notify(event, **given)
         except KeyboardInterrupt:
             if not self.state.epoch:
                 raise
-            return True
-        return False
+            wish = True
+        return any(self._ranks.all(wish))
 
     def _finish(self) -> None:
         """Show the network that predicts; what callbacks load is theirs alone."""
@@ -139,6 +158,20 @@ class Trainer:
             state.keep(kept)
             if all(map(torch.equal, shown.parameters(), best.parameters())):
                 net.module_ = best
+        self._show_as_first(best)
+
+    def _show_as_first(self, best: TaskNetwork) -> None:
+        """Show what callbacks of rank 0 alone have loaded there."""
+        net = self.state.net
+
+        def loaded() -> dict[str, Any] | None:
+            found = net.module_.state_dict().items()
+            return None if net.module_ is best else {k: w.cpu() for k, w in found}
+
+        weights = self._ranks.first(loaded)
+        if weights is not None and self._ranks.rank:
+            device = self.plan.train.device
+            net.module_ = twin(best, {k: w.to(device) for k, w in weights.items()})
 
     # ------------------------------------------------------------ what is left behind
 
@@ -170,10 +203,10 @@ class Trainer:
         state, net, source = self.state, self.state.net, self.plan.train
         net.module_ = state.network.train()
         net.criterion_.train()
-        use_generator(state.network, self._generator)
+        use_generator(state.network, self._generator, self._ranks.share)
         batches = self._shuffled(source)
-        for batch, step in self._batches("train", source, self._step, batches):
-            loss = step["task_loss"] * batch.labels.shape[-2]
+        for step in self._batches("train", source, self._step, batches, state.step):
+            loss = step["task_loss"] * step["known"].labels.shape[-2]
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
             if after_step and state.step * self.plan.batch_size < source.n_rows:
@@ -190,7 +223,7 @@ class Trainer:
         Members that see the same rows at the same time err more alike.
         """
         state, n = self.state, self.state.network.n_members
-        order = {"epoch": state.epoch, "start": state.step}
+        order = {"epoch": state.epoch, "start": state.step, **self._ranks.place}
         seeds = [member_seed(state.seed, i) for i in range(n)]
         each = [source.batches(self.plan.batch_size, seed=s, **order) for s in seeds]
         return each[0] if n == 1 else map(side_by_side, zip(*each, strict=True))
@@ -201,7 +234,8 @@ class Trainer:
         source: Source,
         take: Callable[[Batch], Any],
         batches: Iterator[Batch],
-    ) -> Iterator[tuple[Batch, dict[str, Any]]]:
+        start: int = 0,
+    ) -> Iterator[dict[str, Any]]:
         """Take all batches, and tell callbacks where one of them wants to hear of it.
 
         Some, such as Checkpoint, read a last batch where there are none to hear of.
@@ -213,15 +247,18 @@ class Trainer:
         )
         training, last = prefix == "train", source.n_rows % size or size
         hooks = net.hears(*EACH_BATCH)
-        for batch in batches:
+        for i, batch in enumerate(batches, start):
+            self._ranks.begin_batch(min(size, source.n_rows - i * size))
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
             step = take(batch)
             if hooks:
+                told = {key: step[key] for key in ("loss", "task_loss", "y_pred")}
+                n_rows = step["known"].labels.shape[-2]
                 history.record_batch(f"{prefix}_loss", step["loss"].item())
-                history.record_batch(f"{prefix}_batch_size", batch.labels.shape[-2])
-                net.notify("on_batch_end", batch=batch, training=training, **step)
-            yield batch, step
+                history.record_batch(f"{prefix}_batch_size", n_rows)
+                net.notify("on_batch_end", batch=batch, training=training, **told)
+            yield step
         if not hooks:
             history.new_batch()
             history.record_batch(f"{prefix}_batch_size", last)
@@ -236,10 +273,13 @@ class Trainer:
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
         step = self._losses(batch._replace(inputs=self._inputs(batch)))
-        penalty = state.network.penalty()
+        penalty = self._ranks.part(state.network.penalty())
         # the mean over members, each of which learns from a loss of its own
         loss = step["loss"] * state.network.n_members
-        (loss if penalty is None else loss + penalty).backward()
+        loss = loss if penalty is None else loss + penalty
+        if loss.requires_grad:  # this rank may have none of the rows
+            loss.backward()
+        self._ranks.sum_gradients(state.network, net.criterion_)
         if net.hears("on_grad_computed"):
             named = list(net.parameters_with_gradients())
             net.notify(
@@ -251,7 +291,8 @@ class Trainer:
             optimizer.step()
         if state.average is not None:
             state.average.update()
-        return {key: value.detach() for key, value in step.items()}
+        told = {key: step[key].detach() for key in ("loss", "task_loss", "y_pred")}
+        return {**told, "known": step["known"]._replace(logits=None)}
 
     def _inputs(self, batch: Batch) -> dict[str, Any]:
         """What the network reads; labels reach its gates here, while training only."""
@@ -259,24 +300,33 @@ class Trainer:
         if kind is None:
             return batch.inputs
         tasks = self.plan.learned.tasks
-        levels, labels = tasks.n_levels, tasks.comparable(batch.labels)
+        labels, weights = self._ranks.whole(batch.labels, batch.weights)
+        levels, labels = tasks.n_levels, tasks.comparable(labels)
         alike = partial(label_similarity, kind=kind, n_classes=levels)
         if labels.dim() == 2:
-            similarity = alike(labels, weights=batch.weights)
+            similarity = alike(labels, weights=weights)
         else:
-            weights = (
-                batch.weights if batch.weights is not None else [None] * len(labels)
-            )
-            pairs = zip(labels, weights, strict=True)
+            each = weights if weights is not None else [None] * len(labels)
+            pairs = zip(labels, each, strict=True)
             similarity = torch.stack([alike(y, weights=w) for y, w in pairs])
         return {**batch.inputs, "label_similarity": similarity}
 
     def _losses(self, batch: Batch) -> dict[str, Any]:
-        network, criterion = self.state.net.module_, self.state.net.criterion_
-        logits = forward(network, batch.inputs, self._precision)
-        task_loss = criterion(logits, *batch[1:])
+        """Losses of the whole batch, and logits of this rank's rows."""
+        criterion = self.state.net.criterion_
+        logits = self._logits(self.state.net.module_, batch)
+        known = Known(*self._ranks.whole(logits, *batch[1:]))
+        task_loss = criterion(*known)
         loss = criterion.total(task_loss)
-        return {"loss": loss, "task_loss": task_loss, "y_pred": logits}
+        told = {"loss": loss, "task_loss": task_loss, "y_pred": logits}
+        return {**told, "known": known}
+
+    def _logits(self, network: TaskNetwork, batch: Batch) -> torch.Tensor:
+        """The network's, or none where this rank has none of the rows."""
+        *rows, _ = batch.labels.shape
+        if rows[-1]:
+            return forward(network, batch.inputs, self._precision)
+        return batch.labels.new_empty(*rows, sum(self.plan.learned.tasks.n_outputs))
 
     # ------------------------------------------------------------ what an epoch gave
 
@@ -285,10 +335,11 @@ class Trainer:
         state = self.state
         seen = Validation(source, self.plan.learned.tasks)
         with torch.inference_mode():
-            batches = source.batches(self.plan.batch_size)
-            for batch, step in self._batches("valid", source, self._losses, batches):
-                seen.add(step["task_loss"], step["y_pred"], batch.labels, batch.weights)
-            record = seen.record(state.net.criterion_)
+            batches = source.batches(self.plan.batch_size, **self._ranks.place)
+            for step in self._batches("valid", source, self._losses, batches):
+                known = step["known"]
+                seen.add(step["task_loss"], known.logits, known.labels, known.weights)
+            record = self._ranks.first(partial(seen.record, state.net.criterion_))
         value = monitored(record, self.plan.monitor)
         if np.isnan(value):
             raise ValueError(self.plan.undefined_monitor())
@@ -310,9 +361,9 @@ class Trainer:
         """Raise where training has diverged; the loss is from before the last step."""
         loss = self.state.net.history[-1, "train_loss"]
         few = min(self.plan.batch_size, CHECKED_ROWS)
-        batch = next(iter(self.plan.train.batches(few)))
-        logits = forward(self.state.evaluated, batch.inputs, self._precision)
-        finite = bool(logits.isfinite().all())
+        batch = next(iter(self.plan.train.batches(few, **self._ranks.place)))
+        logits = self._logits(self.state.evaluated, batch)
+        finite = all(self._ranks.all(bool(logits.isfinite().all())))
         if finite and np.isfinite(loss):
             return
         raise ValueError(
