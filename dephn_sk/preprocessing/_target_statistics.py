@@ -7,9 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from ..tasks import Labels
+from ._chance import folds_of
 from ._columns import Column
 from ._distribution import Distribution
 from ._kind import Table
@@ -247,13 +247,8 @@ def find_folds(
 def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
     """The fold of each row: by a splitter, or by chance."""
     if not hasattr(folds, "split"):
-        if n_rows < folds:
-            raise ValueError(
-                f"target_folds={folds} needs as many rows, but X has {n_rows}."
-            )
-        if random_state is None:  # not numpy's global generator
-            random_state = int(np.random.default_rng().integers(2**32))
-        folds = KFold(folds, shuffle=True, random_state=random_state)
+        check_n_folds(folds, n_rows)
+        return folds_of(fold_seed(random_state), np.arange(n_rows), folds)
     fold = np.full(n_rows, -1)
     for number, (_, inside) in enumerate(folds.split(np.empty(n_rows), y)):
         if np.any(fold[inside] >= 0):
@@ -264,26 +259,77 @@ def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
     return fold
 
 
+def check_n_folds(folds: int, n_rows: int) -> None:
+    """Raise where there are fewer rows than folds."""
+    if n_rows < folds:
+        raise ValueError(
+            f"target_folds={folds} needs as many rows, but X has {n_rows}."
+        )
+
+
+def fold_seed(random_state: Any) -> int:
+    """The seed of folds; not of numpy's global generator, and nor does it move that."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**32))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return int(random_state)
+
+
 def time_blocks(column: Column, n_blocks: Any, counted: NDArray) -> NDArray:
     """The block of each row that counts: about as many in each, equal times in one."""
+    times = times_of(column, n_blocks)[counted]
+    return TimeBlocks.of(Distribution.of(times), n_blocks, column.name)(times)
+
+
+def times_of(column: Column, n_blocks: Any) -> NDArray[np.float64]:
+    """The times of the rows as numbers that order them, NaN where missing."""
     if hasattr(n_blocks, "split"):
         raise ValueError(
             f"time_column={column.name!r} divides the rows by time, so that "
             f"target_folds must be a number, not {n_blocks!r}."
         )
     if column.kind == "date":
-        time = column.instants().values
-    else:
-        is_duration = column.kind == "duration"
-        time = column.durations() if is_duration else column.numbers()
-    time = time[counted]
-    if np.any(time != time):
-        raise ValueError(f"Column {column.name!r} orders the rows, but misses a time.")
-    places = np.searchsorted(np.sort(time), time)
-    found, blocks = np.unique(places * n_blocks // len(time), return_inverse=True)
-    if len(found) < 2:
-        raise ValueError(
-            f"Column {column.name!r} holds too few times to divide the rows by. Leave "
-            "time_column out."
-        )
-    return blocks
+        instants = column.instants().values.astype("datetime64[us]")
+        since = instants.astype(np.int64).astype(np.float64)
+        return np.where(np.isnat(instants), np.nan, since)
+    return column.durations() if column.kind == "duration" else column.numbers()
+
+
+@dataclass(frozen=True, eq=False)
+class TimeBlocks:
+    """Blocks of time with about as many rows each; equal times are in one.
+
+    Beyond 2**16 distinct times, those that a `Distribution` does not tell apart are in
+    one block, too.
+
+    Attributes
+    ----------
+    begins : ndarray of float64
+        Where the times of each bucket begin.
+    blocks : ndarray of int
+        The block of each bucket.
+    """
+
+    begins: NDArray[np.float64]
+    blocks: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, times: Distribution, n_blocks: int, name: str) -> Self:
+        """The blocks of rows that have these times."""
+        if times.missing:
+            raise ValueError(f"Column {name!r} orders the rows, but misses a time.")
+        places = np.cumsum(times.mass) - times.mass
+        shares = places * n_blocks // max(times.mass.sum(), 1)
+        found, blocks = np.unique(shares, return_inverse=True)
+        if len(found) < 2:
+            raise ValueError(
+                f"Column {name!r} holds too few times to divide the rows by. Leave "
+                "time_column out."
+            )
+        return cls(times.values, blocks)
+
+    def __call__(self, times: NDArray) -> NDArray[np.intp]:
+        """The block of each time."""
+        where = np.searchsorted(self.begins, times, side="right") - 1
+        return self.blocks[np.maximum(where, 0)]

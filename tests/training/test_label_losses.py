@@ -120,9 +120,13 @@ def n_pairs(batch):
 def test_shuffled_rows_of_a_user_come_together_and_each_row_once():
     source = planned().train
     whole = torch.cat([b.labels for b in source.batches(200)])
+    codes = torch.cat([b.groups for b in source.batches(200)])
+    user_of = dict(zip(codes.tolist(), USERS.tolist(), strict=True))
+    assert len(user_of) == len(set(USERS.tolist()))
     for epoch in range(3):
         batches = list(source.batches(32, seed=7, epoch=epoch))
-        groups = torch.cat([b.groups for b in batches])
+        codes = torch.cat([b.groups for b in batches])
+        groups = torch.tensor([user_of[code] for code in codes.tolist()])
         assert torch.equal(groups.bincount(), torch.from_numpy(np.bincount(USERS)))
         for u in range(12):  # labels stay with their user
             rows = torch.cat([b.labels for b in batches])[groups == u]
@@ -132,9 +136,9 @@ def test_shuffled_rows_of_a_user_come_together_and_each_row_once():
         runs = groups.unique_consecutive(return_counts=True)[1]
         assert runs.float().mean() > most / 2  # 200 rows in random order: about 1
         again = list(source.batches(32, seed=7, epoch=epoch, start=2))
-        assert all(map(torch.equal, [b.groups for b in again], groups.split(32)[2:]))
+        assert all(map(torch.equal, [b.groups for b in again], codes.split(32)[2:]))
     other = torch.cat([b.groups for b in source.batches(32, seed=7, epoch=9)])
-    assert not torch.equal(other, groups)
+    assert not torch.equal(other, codes)
 
 
 def test_batches_of_runs_hold_more_pairs_than_those_of_chance():
