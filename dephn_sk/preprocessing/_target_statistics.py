@@ -1,9 +1,11 @@
 """What the labels of a value's rows were: smoothed rates and log counts."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,7 @@ class TargetStatistics(NumericKind):
         weight: NDArray | None,
         rates: NDArray,
         folds: NDArray | None = None,
+        n_folds: int | None = None,
     ) -> ValueCounts:
         """Sums by value, and by fold within each sum; rows of fold -1 do not count.
 
@@ -83,7 +86,7 @@ class TargetStatistics(NumericKind):
             if weight is not None:
                 weights *= weight
             by_row += [np.nan_to_num(rate) * weights, weights]
-        return ValueCounts.of(column, by_row, folds)
+        return ValueCounts.of(column, by_row, folds, n_folds)
 
     def finish(self, counts: ValueCounts) -> Self:  # type: ignore[override]
         """Learn from counts, which may be divided by folds.
@@ -164,22 +167,21 @@ class TargetStatistics(NumericKind):
         totals = [one.sum(axis=1, keepdims=True) for one in sums]
         return self._fields(rows * scale, sums, totals)
 
-    def evidence(self, counts: ValueCounts, rates: NDArray) -> NDArray:
+    def evidence(self, counts: ValueCounts, spread: Sequence[Spread]) -> NDArray:
         """What each rate says of rows that it does not know, in standard errors.
 
         Of each fold's rows, with the rates of the other folds: how much lower their log
         loss is by the rate of their value than by the overall rate; or their squared
-        error, where the labels `rates` are numbers beyond 0 and 1. `counts` are
-        divided by folds; rows without a value have no part in it.
+        error, where labels are numbers beyond 0 and 1, as `spread` tells of each rate.
+        `counts` are divided by folds; rows without a value have no part in it.
         """
         found = []
         inside = self._by_fold(counts)[1:, :, :-1]
-        crossed, labels_of = self.cross_fitted(counts)[1:], rates.T
-        pairs = zip(inside[::2], inside[1::2], crossed, labels_of, strict=True)
+        crossed = self.cross_fitted(counts)[1:]
+        pairs = zip(inside[::2], inside[1::2], crossed, spread, strict=True)
         for labels, weights, rate, own in pairs:
-            known = own[~np.isnan(own)]
-            gains = _log_gain if ((known >= 0) & (known <= 1)).all() else _squared_gain
-            gain, square = gains(labels, weights, rate[:-1], np.var(known))
+            gains = _log_gain if own.are_shares else _squared_gain
+            gain, square = gains(labels, weights, rate[:-1], own.variance)
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)
 
@@ -194,12 +196,42 @@ class TargetStatistics(NumericKind):
             yield name, field[places][positions]
 
     def encode_cross_fitted(
-        self, column: Column, counts: ValueCounts, folds: NDArray
+        self,
+        column: Column,
+        counts: ValueCounts,
+        folds: NDArray,
+        crossed: Sequence[NDArray] | None = None,
     ) -> Iterator[tuple[str, NDArray]]:
-        """The fields of the rows that were counted, each from other folds only."""
+        """The fields of rows, each from other folds only; of fold -1, from all.
+
+        `crossed` is what `cross_fitted` gives, where that is known.
+        """
         places, positions = counts.places(column)
-        for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
+        crossed = self.cross_fitted(counts) if crossed is None else crossed
+        for name, field in zip(self.fields, crossed, strict=True):
             yield name, self.scales[name].apply(field[folds, places[positions]])
+
+
+class Spread(NamedTuple):
+    """Of the labels of a rate: whether all are between 0 and 1, and their variance."""
+
+    are_shares: bool
+    variance: float
+
+    @classmethod
+    def of(cls, rates: NDArray, rows: NDArray | None = None) -> list[Self]:
+        """Those of each column of rates, each of which stands for so many rows."""
+        found = []
+        for own in rates.T:
+            known = ~np.isnan(own)
+            values, n = own[known], None if rows is None else rows[known]
+            are_shares = bool(((values >= 0) & (values <= 1)).all())
+            variance = 0.0
+            if not are_shares:
+                centred = values - np.average(values, weights=n)
+                variance = float(np.average(centred**2, weights=n))
+            found.append(cls(are_shares, variance))
+        return found
 
 
 def _log_gain(
