@@ -104,11 +104,7 @@ class Rows:
         labels = labels if delays is None or delays.weighs else delays.closed(labels)
         labels, n_rows = tasks.entire_space(labels), len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
-        stops = template.early_stopping
-        if stops == AUTO:
-            few = CROSS_VALIDATED.stop - 1, AUTO_EARLY_STOPPING
-            stops = n_rows > few[template.max_epochs != AUTO]
-        if sets_aside and stops:
+        if sets_aside and stops_early(template, n_rows):
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
         known = X, y, tasks, labels, given, labels.values, train, valid
@@ -233,6 +229,14 @@ def split_rows(
     )
     check_rest(len(train), n_rows, fraction)
     return train, valid
+
+
+def stops_early(template: Any, n_rows: int) -> bool:
+    """Whether training on so many rows is to stop early."""
+    if template.early_stopping != AUTO:
+        return bool(template.early_stopping)
+    few = CROSS_VALIDATED.stop - 1, AUTO_EARLY_STOPPING
+    return n_rows > few[template.max_epochs != AUTO]
 
 
 def n_set_aside(n_rows: int, fraction: float) -> int:
