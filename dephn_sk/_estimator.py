@@ -18,6 +18,7 @@ from .nn import FieldEmbedding, TaskNetwork
 
 
 class NetworkEstimator(
+    training.LogPredictions,
     training.FittedAttributes,
     training.CallbackParameters,
     training.CallbackSupportMixin,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..logs import Chunk, Log, LogError, Piece, progress
-from ..tasks import Columns, check_sample_weight, read_columns
+from ..tasks import Columns, label_columns, names_of, weight_columns
 from ._chance import drawn, group_hashes
 from ._distribution import Distribution
 from ._frames import read_columns as read_features
@@ -198,7 +198,7 @@ class LogRows:
         """Labels, weights and hashes of groups of some rows."""
         weight, groups = None, None
         if self.weights:
-            weight = _weights(table, self.weights)
+            weight = weight_columns(table, self.weights)
         if self.groups is not None:
             (column,) = read_features(table.select([self.groups]), ["groups"])
             hashes, unit = group_hashes(column)
@@ -294,50 +294,3 @@ def set_aside(n_rows: int, wanted: int, seed: int) -> Aside:
 def _hashes(n_rows: int, seed: int) -> Iterator[NDArray[np.uint64]]:
     for start in range(0, n_rows, _BLOCK):
         yield drawn(seed, np.arange(start, min(start + _BLOCK, n_rows)))
-
-
-def names_of(given: Any, parameter: str, log: Log) -> tuple[str, ...]:
-    """The names of columns that a parameter gives: one, several, or none."""
-    if given is None:
-        return ()
-    names = (given,) if isinstance(given, str) else given
-    if not isinstance(names, (list, tuple)) or not names:
-        raise TypeError(
-            f"{parameter}={type(given).__name__} cannot be used with a log, whose rows "
-            f"are not in memory: give the name of its column, or a list of names."
-        )
-    for name in names:
-        log.check_name(name, parameter)
-    if len(set(names)) < len(names):
-        raise ValueError(f"{parameter}={list(names)} names a column twice.")
-    return tuple(names)
-
-
-def label_columns(table: Any, names: Sequence[str], ndim: int) -> Columns | None:
-    """Columns of labels, as the same columns of a frame in memory."""
-    if not names:
-        return None
-    if ndim == 2:
-        return read_columns(table.select(list(names)))
-    read = read_columns(table.column(names[0]))
-    return replace(read, columns=(replace(read.columns[0], name=names[0]),), named=True)
-
-
-def _weights(table: Any, names: Sequence[str]) -> NDArray | None:
-    import pyarrow as pa
-
-    columns = []
-    for name in names:
-        column = table.column(name)
-        try:
-            numbers = column.cast(pa.float64())
-        except pa.ArrowException:
-            raise ValueError(
-                f"sample_weight names the column {name!r}, which holds {column.type} "
-                "and no numbers."
-            ) from None
-        columns.append(numbers.to_numpy().astype(np.float64))
-    given = np.column_stack(columns)
-    if not len(given):
-        return given
-    return check_sample_weight(given, len(given), names, zeros=True)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..logs import Log, as_log, is_log
-from ..preprocessing._log_rows import LogRows, label_columns
-from ..tasks import Times
+from ..preprocessing._log_rows import LogRows
+from ..tasks import Times, label_columns
 from ._fitted import FittedModel
 from ._rows import CROSS_VALIDATED, check_call
 
