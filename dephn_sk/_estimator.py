@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from abc import ABCMeta, abstractmethod
 from typing import Any, Self
@@ -17,6 +18,7 @@ from .nn import FieldEmbedding, TaskNetwork
 
 
 class NetworkEstimator(
+    training.LogPredictions,
     training.FittedAttributes,
     training.CallbackParameters,
     training.CallbackSupportMixin,
@@ -146,14 +148,15 @@ default=None
             how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)
             plan = training.cross_validated(plan)
-            trainer = training.Trainer(keeper.begin(plan), plan)
-            try:
-                with training.reported_epochs(self, trainer, X, y, sample_weight):
-                    for _ in trainer.run(keeper.after_step):
-                        keeper.after_epoch(trainer)
-            except KeyboardInterrupt:
-                self._keep_interrupted(trainer.interrupted())
-                raise
+            with contextlib.closing(plan):
+                trainer = training.Trainer(keeper.begin(plan), plan)
+                try:
+                    with training.reported_epochs(self, trainer, X, y, sample_weight):
+                        for _ in trainer.run(keeper.after_step):
+                            keeper.after_epoch(trainer)
+                except KeyboardInterrupt:
+                    self._keep_interrupted(trainer.interrupted())
+                    raise
             self._commit(trainer.fitted())
         trainer.warn_of_limit()
         return self

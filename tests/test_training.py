@@ -362,6 +362,23 @@ def test_large_groups_leave_room_for_small_ones(sizes, seed):
     assert len(valid) == 60 if sizes[0] == 60 else 20 <= len(valid) <= 30
 
 
+def test_what_is_set_aside_depends_on_no_row_but_its_own():
+    """A row drawn by its place alone; a group by its name, wherever its rows are."""
+    _, valid = split_rows(1000, 0.1, 7)
+    assert len(valid) == 100
+    _, more = split_rows(1001, 0.1, 7)
+    assert set(valid) < set(more)
+    assert len(more) == 101
+    users = np.array([f"u{i % 83}" for i in range(1000)])
+    order = np.random.default_rng(0).permutation(1000)
+    kept = [set(g[split_rows(1000, 0.1, 7, g)[1]]) for g in (users, users[order])]
+    assert kept[0] == kept[1]
+    as_frame = pd.Series(users, dtype="category")
+    np.testing.assert_array_equal(
+        split_rows(1000, 0.1, 7, users)[1], split_rows(1000, 0.1, 7, as_frame)[1]
+    )
+
+
 def test_an_interruption_reaches_the_user(log):
     class Interrupt(Callback):
         def on_batch_end(self, net, **kwargs):

@@ -49,7 +49,7 @@ def buckets(graph: Graph, integers: str, kind: Hashing) -> list[str]:
     bits = _mix(graph, graph.cast(integers, "uint64"))
     seeds = np.arange(kind.n_hashes, dtype=np.uint64) * _hashing._GOLDEN
     codes = []
-    for seed in _hashing._mix(seeds):
+    for seed in _hashing.mix(seeds):
         mixed = _mix(graph, graph.op("BitwiseXor", bits, graph.constant(seed)))
         bucket = graph.op("Mod", mixed, graph.constant(np.uint64(kind.n_buckets)))
         one = graph.constant(1)

@@ -1,7 +1,7 @@
 """What FieldEncoder learns: a loop over the columns of a table."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -116,44 +116,61 @@ class TableEncoding:
         """
         new, crossed = self if grow else self._decided(columns, weight, y), None
         new = new._counted(columns, weight, grow)
-        for name, kind in new.kinds.items():
-            if kind.learner.is_empty and not grow:
+        if not grow:
+            new.warn_of_empty(stacklevel=7)
+        if new.settings.statistics:
+            new, crossed = new._with_statistics(columns, weight, y, cross_fit)
+        new.check_names()
+        return new, crossed
+
+    def warn_of_empty(self, stacklevel: int) -> None:
+        """Say which columns hold no value."""
+        for name, kind in self.kinds.items():
+            if kind.learner.is_empty:
                 warnings.warn(
                     f"Column {name!r} is missing in all rows, so that its field says "
                     "nothing. Leave it out, or give it a value somewhere.",
                     UserWarning,
-                    stacklevel=6,
+                    stacklevel=stacklevel,
                 )
-        if new.settings.statistics:
-            new, crossed = new._with_statistics(columns, weight, y, cross_fit)
-        new._check_names()
-        return new, crossed
 
     def _decided(self, columns: Table, weight: NDArray | None, y: Any) -> Self:
         """With what the rules say of columns of many values in the place of "auto"."""
-        settings, labels = self.settings, None
-        if settings.is_auto("target_statistics"):
-            labels, _ = self._read(y, height(columns))
-        many = decisions(self.kinds, columns, weight, labels, settings)
-        kinds: dict[str, Any] = dict(self.kinds)
+        labels = None
+        if self.settings.is_auto("target_statistics"):
+            labels, _ = self.read_y(y, height(columns))
+        many = decisions(self.kinds, columns, weight, labels, self.settings)
+        return self.with_decisions(many, labels is not None)
+
+    def with_decisions(self, many: tuple[ManyValues, ...], asked: bool) -> Self:
+        """The same, once the rules have decided; labels may have been `asked`."""
+        settings, kinds = self.settings, dict[str, Any](self.kinds)
         for one in many:
             if one.min_frequency is not None:
                 kinds[one.name] = replace(
                     kinds[one.name], min_frequency=one.min_frequency
                 )
-        if labels is not None:
+        if asked:
             settings = settings.with_statistics([m.name for m in many if m.statistics])
         return replace(self, settings=settings, kinds=kinds, many_values=many)
 
     def _counted(self, columns: Table, weight: NDArray | None, grow: bool) -> Self:
-        """Count each column, add what shares a table, and learn."""
+        """Count each column, and learn."""
+        names = self.counted_names(grow)
+        counts = ((k, self.kinds[k].count(columns[k], weight)) for k in names)
+        return self.with_counts(counts, grow)
+
+    def counted_names(self, grow: bool) -> list[str]:
+        """The columns whose counts change something."""
+        return [k for k, kind in self.kinds.items() if not grow or kind.learner.grows]
+
+    def with_counts(self, counts: Iterable[tuple[str, Any]], grow: bool) -> Self:
+        """Add the counts of columns that share a table, and learn from them."""
         totals, first = dict[Any, Any](), dict[Any, ColumnKind]()
-        for name, kind in self.kinds.items():
-            if grow and not kind.learner.grows:
-                continue
-            counts, table = kind.count(columns[name], weight), self._table_of(name)
-            totals[table] = totals[table] + counts if table in totals else counts
-            first.setdefault(table, kind.learner)
+        for name, own in counts:
+            table = self._table_of(name)
+            totals[table] = totals[table] + own if table in totals else own
+            first.setdefault(table, self.kinds[name].learner)
         learned = {
             table: (one.grow if grow else one.finish)(totals[table])
             for table, one in first.items()
@@ -168,7 +185,7 @@ class TableEncoding:
         self, columns: Table, weight: NDArray | None, y: Any, cross_fit: bool
     ) -> tuple[Self, Statistics | None]:
         """Learn the statistics; those of each row from other folds, if asked."""
-        labels, tasks = self._read(y, height(columns))
+        labels, tasks = self.read_y(y, height(columns))
         settings, rates = self.settings, labels.rates()
         folds = find_folds(columns, weight, labels, settings) if cross_fit else None
         statistics, crossed = {}, Statistics()
@@ -191,7 +208,7 @@ class TableEncoding:
         fresh = replace(self, statistics={})
         return fresh._with_statistics(columns, weight, y, cross_fit=True)[1]
 
-    def _read(self, y: Any, n_rows: int) -> tuple[Labels, Tasks | None]:
+    def read_y(self, y: Any, n_rows: int) -> tuple[Labels, Tasks | None]:
         """The labels, and the tasks that read them; a single one may miss some."""
         if y is None:
             raise ValueError(
@@ -203,7 +220,7 @@ class TableEncoding:
         if not isinstance(y, Labels):
             if self.statistics and tasks is None:
                 raise TypeError("y was given as Labels in fit; give Labels again.")
-            labels, tasks = _read_labels(y, tasks)
+            labels, tasks = read_labels(y, tasks)
         if len(labels) != n_rows:
             raise ValueError(f"X has {n_rows} rows, but y has {len(labels)}.")
         for one in self.statistics.values():
@@ -214,7 +231,7 @@ class TableEncoding:
                 )
         return labels, tasks
 
-    def _check_names(self) -> None:
+    def check_names(self) -> None:
         taken = {*self.categorical_names, *self.bags}
         for kind in self.numeric:
             for name in kind.scales:
@@ -258,7 +275,7 @@ class TableEncoding:
         if [*statistics] != settings.statistics:
             raise ValueError(f"There are no statistics of {settings.statistics}.")
         new._check_tables()
-        new._check_names()
+        new.check_names()
         return new
 
     # Encoding
@@ -339,7 +356,7 @@ class TableEncoding:
                 yield name, numeric.role, None, None, share
 
 
-def _read_labels(y: Any, tasks: Tasks | None) -> tuple[Labels, Tasks]:
+def read_labels(y: Any, tasks: Tasks | None) -> tuple[Labels, Tasks]:
     """The labels of a raw y, and its tasks if there are none yet."""
     read, known = read_columns(y), np.ones(0, dtype=bool)
     if len(read.columns) == 1:

@@ -1,6 +1,7 @@
 """FieldEncoder: a raw table as codes, numbers and bags."""
 
 from copy import copy
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any, NamedTuple, Self
 
@@ -19,12 +20,15 @@ from .._compat import (
     _get_output_config,
 )
 from .._parameters import ParameterTable, parameter
+from ..logs import as_log, is_log
 from ._columns import CodedBag, Codes, Column
 from ._encoding import Statistics, TableEncoding, height
 from ._fields import Fields
 from ._frames import library, read_columns, select
 from ._input import check_by_column, checked_weight, read_table
 from ._kind import Table
+from ._log_encoding import CrossFit, RawLabels, first_rows, learned_of_log
+from ._log_rows import LogRows
 from ._output import write_array, write_pandas, write_polars, write_raw
 from ._report import FieldReport
 from ._settings import AUTO, Settings
@@ -251,19 +255,23 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : frame, array-like or sparse matrix of shape (n_samples, n_features)
-            The raw table: pandas, polars, pyarrow, numpy or scipy.sparse.
+        X : frame, array-like or sparse matrix of shape (n_samples, n_features), or log
+            The raw table: pandas, polars, pyarrow, numpy or scipy.sparse; or rows
+            outside memory, a :class:`~dephn_sk.logs.Log` or what makes one.
         y : array-like of shape (n_samples,) or (n_samples, n_tasks), default=None
-            Labels, for `target_statistics` only; NaN is a missing one.
+            Labels, for `target_statistics` only; NaN is a missing one. Of a log, the
+            names of their columns.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row. Rows of weight zero do not count at all, and an integer
-            weight is that many equal rows.
+            weight is that many equal rows. Of a log, the name of its column.
 
         Returns
         -------
         self : FieldEncoder
             The fitted encoder.
         """
+        if is_log(X):
+            return self._become(self._learned_of(X, y, sample_weight))
         new, _ = self._learned(X, y, sample_weight)
         return self._become(new)
 
@@ -285,6 +293,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         self : FieldEncoder
             The encoder that has grown.
         """
+        if is_log(X):
+            return self._become(self._learned_of(X, y, sample_weight, go_on=True))
         new, _ = self._learned(X, y, sample_weight, go_on=True)
         return self._become(new)
 
@@ -560,6 +570,65 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
             columns, weight, y, grow=old is not None, cross_fit=encode and old is None
         )
         return new._describe(learned), Rows(columns, statistics or crossed, codes)
+
+    def _learned_of(
+        self, log: Any, y: Any, sample_weight: Any, go_on: bool = False
+    ) -> Self:
+        """A new encoder that has learned from a log."""
+        go_on = go_on and self.__sklearn_is_fitted__()
+        names = list(self._encoding.settings.names) if go_on else None
+        rows = LogRows.of(as_log(log), y, sample_weight, names=names)
+        new, _, rows = self.learned_of(rows, None, go_on=go_on)
+        rows.log.check_unchanged()
+        return new
+
+    def learned_of(
+        self,
+        rows: LogRows,
+        reader: Any,
+        *,
+        go_on: bool = False,
+        cross_fit: bool = False,
+        shown: bool = False,
+    ) -> tuple[Self, CrossFit | None, LogRows]:
+        """A new encoder that has learned from the rows of a log.
+
+        `reader` reads labels; without one they are read as they are. Also gives the
+        statistics of rows that train, where these are to be cross-fitted, and the rows
+        with what is known of them.
+        """
+        old, new = (self._encoding if go_on else None), copy(self)
+        if old is None:
+            check_by_column(new)
+        first = first_rows(rows.log, rows.names)
+        columns = _by_name(read_table(new, first, reset=old is None))
+        encoding = old
+        if encoding is None:
+            settings = Settings(self.get_params(deep=False), list(columns), True)
+            encoding = TableEncoding.of(columns, settings)
+        needs_labels = encoding.settings.statistics or encoding.settings.is_auto(
+            "target_statistics"
+        )
+        if needs_labels and not rows.y:
+            encoding.read_y(None, 0)
+        time = encoding.settings.time if needs_labels else None
+        if rows.table is None or time is not None:
+            rows = replace(rows, time=time).learned(shown)
+        if needs_labels and reader is None:
+            reader = RawLabels(
+                encoding.read_y(rows.all_labels, len(rows.table or ()))[1]
+            )
+        learned, crossed = learned_of_log(
+            encoding, rows, reader, grow=go_on, cross_fit=cross_fit, shown=shown
+        )
+        return new._describe(learned), crossed, rows
+
+    def encode_chunk(
+        self, table: Any, statistics: Statistics | None, dtype: Any
+    ) -> Fields:
+        """Fields of a table, with these statistics instead of its own, if given."""
+        columns = _by_name(read_table(self, table, reset=False))
+        return self._fields(Rows(columns, statistics), dtype)
 
     def _become(self, new: Self) -> Self:
         """Take over all that another encoder holds, at once."""

@@ -84,7 +84,7 @@ class Hashing(Coder):
         distinct = column.distinct
         hashes = self._hashes(distinct.values)
         seeds = np.arange(self.n_hashes, dtype=np.uint64) * _GOLDEN
-        buckets = _mix(hashes[:, None] ^ _mix(seeds)) % np.uint64(self.n_buckets)
+        buckets = mix(hashes[:, None] ^ mix(seeds)) % np.uint64(self.n_buckets)
         codes = np.zeros((len(hashes) + 1, self.n_hashes), dtype=np.int32)
         codes[:-1] = buckets + np.uint64(1)
         codes = codes[distinct.positions]  # missing is at -1
@@ -126,15 +126,15 @@ def stable_hash(values: NDArray) -> NDArray:
         whole = is_whole(values)
         integers = np.where(whole, values, 0).astype(np.int64).view(np.uint64)
         bits = values.astype(np.float64).view(np.uint64)
-        return _mix(np.where(whole, integers, bits))
+        return mix(np.where(whole, integers, bits))
     if values.dtype.kind in "biu":
-        return _mix(values.astype(np.uint64, copy=False))
+        return mix(values.astype(np.uint64, copy=False))
     spelt = texts(values)
     hashes = np.empty(len(spelt), dtype=np.uint64)
     for begin in range(0, len(spelt), _BLOCK):
         block = slice(begin, begin + _BLOCK)
         hashes[block] = _hash_texts(spelt[block])
-    return _mix(hashes)
+    return mix(hashes)
 
 
 def _hash_texts(spelt: list[str]) -> NDArray:
@@ -159,7 +159,7 @@ def _hash_texts(spelt: list[str]) -> NDArray:
     return hashes
 
 
-def _mix(bits: NDArray) -> NDArray:
+def mix(bits: NDArray) -> NDArray:
     """The finaliser of splitmix64 (Steele, Lea and Flood 2014)."""
     bits = bits + _GOLDEN
     bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -20,7 +20,7 @@ from ..tasks import Labels
 from ._columns import Column
 from ._kind import ColumnKind, Table
 from ._settings import Settings
-from ._target_statistics import TargetStatistics, find_folds
+from ._target_statistics import Spread, TargetStatistics, find_folds
 from ._vocabulary import Vocabulary
 
 FEW_VALUES = 20
@@ -68,10 +68,15 @@ class ManyValues:
         distinct = column.distinct
         cells = np.ascontiguousarray(distinct.positions) + np.intp(1)
         counts = np.bincount(cells, weight, len(distinct.values) + 1)[1:]
+        return cls.counted(column.name, counts, unit)
+
+    @classmethod
+    def counted(cls, name: str, counts: NDArray, unit: float) -> Self | None:
+        """The same of the weight of each value."""
         counts = counts[counts > 0]
         if len(counts) <= FEW_VALUES or counts.mean() >= OWN_ROWS * unit:
             return None
-        return cls(column.name, len(counts), float(counts.mean() / unit))
+        return cls(name, len(counts), float(counts.mean() / unit))
 
     def __str__(self) -> str:
         said = []
@@ -100,22 +105,35 @@ def decisions(
     unit, n_rows = _rows(columns, weight)
     if n_rows < LEAST_ROWS:
         return ()
-    least: float = min(OWN_ROWS, int(OWN_SHARE * n_rows))
-    if unit < 1:  # a weight is no number of rows
-        least /= n_rows
     many = []
-    for name, kind in kinds.items():
-        own_table = isinstance(kind, Vocabulary) and kind.table is None
-        limited = own_table and settings.is_auto("min_frequency", name)
-        single = kind.has_codes and kind.one_value
-        if not (single and (limited or labels is not None)):
-            continue
+    for name, least in left_open(kinds, settings, labels is not None, unit, n_rows):
         one = ManyValues.of(columns[name], weight, unit)
         if one is not None:
-            many.append(replace(one, min_frequency=least if limited else None))
+            many.append(replace(one, min_frequency=least))
     if many and labels is not None:
         many = [*_asked(many, kinds, columns, weight, labels, settings)]
     return tuple(many)
+
+
+def left_open(
+    kinds: Mapping[str, ColumnKind],
+    settings: Settings,
+    asked: bool,
+    unit: float,
+    n_rows: float,
+) -> Iterator[tuple[str, float | None]]:
+    """Columns of which something is left to the rules, and the limit of own rows.
+
+    The labels may be `asked`, too. No limit is None.
+    """
+    least: float = min(OWN_ROWS, int(OWN_SHARE * n_rows))
+    if unit < 1:  # a weight is no number of rows
+        least /= n_rows
+    for name, kind in kinds.items():
+        own_table = isinstance(kind, Vocabulary) and kind.table is None
+        limited = own_table and settings.is_auto("min_frequency", name)
+        if kind.has_codes and kind.one_value and (limited or asked):
+            yield name, least if limited else None
 
 
 def _asked(
@@ -128,13 +146,14 @@ def _asked(
 ) -> Iterator[ManyValues]:
     """What the labels say of each column."""
     rates, folds = labels.rates(), find_folds(columns, weight, labels, settings)
+    spread = Spread.of(rates[folds >= 0])
     for one in many:
         if one.rows == 1:  # no fold knows a value of another, and counting takes long
             yield replace(one, evidence=0.0)
             continue
         learner = TargetStatistics.new(one.name, labels, settings)
         counts = learner.count(columns[one.name], weight, rates, folds)
-        evidence = float(learner.evidence(counts, rates[folds >= 0]).max())
+        evidence = float(learner.evidence(counts, spread).max())
         are_free = kinds.keys().isdisjoint(learner.fields)
         yield replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
 

@@ -1,15 +1,17 @@
 """What the labels of a value's rows were: smoothed rates and log counts."""
 
-from collections.abc import Iterator
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from ..tasks import Labels
+from ._chance import folds_of
 from ._columns import Column
 from ._distribution import Distribution
 from ._kind import Table
@@ -72,6 +74,7 @@ class TargetStatistics(NumericKind):
         weight: NDArray | None,
         rates: NDArray,
         folds: NDArray | None = None,
+        n_folds: int | None = None,
     ) -> ValueCounts:
         """Sums by value, and by fold within each sum; rows of fold -1 do not count.
 
@@ -83,7 +86,7 @@ class TargetStatistics(NumericKind):
             if weight is not None:
                 weights *= weight
             by_row += [np.nan_to_num(rate) * weights, weights]
-        return ValueCounts.of(column, by_row, folds)
+        return ValueCounts.of(column, by_row, folds, n_folds)
 
     def finish(self, counts: ValueCounts) -> Self:  # type: ignore[override]
         """Learn from counts, which may be divided by folds.
@@ -164,22 +167,21 @@ class TargetStatistics(NumericKind):
         totals = [one.sum(axis=1, keepdims=True) for one in sums]
         return self._fields(rows * scale, sums, totals)
 
-    def evidence(self, counts: ValueCounts, rates: NDArray) -> NDArray:
+    def evidence(self, counts: ValueCounts, spread: Sequence[Spread]) -> NDArray:
         """What each rate says of rows that it does not know, in standard errors.
 
         Of each fold's rows, with the rates of the other folds: how much lower their log
         loss is by the rate of their value than by the overall rate; or their squared
-        error, where the labels `rates` are numbers beyond 0 and 1. `counts` are
-        divided by folds; rows without a value have no part in it.
+        error, where labels are numbers beyond 0 and 1, as `spread` tells of each rate.
+        `counts` are divided by folds; rows without a value have no part in it.
         """
         found = []
         inside = self._by_fold(counts)[1:, :, :-1]
-        crossed, labels_of = self.cross_fitted(counts)[1:], rates.T
-        pairs = zip(inside[::2], inside[1::2], crossed, labels_of, strict=True)
+        crossed = self.cross_fitted(counts)[1:]
+        pairs = zip(inside[::2], inside[1::2], crossed, spread, strict=True)
         for labels, weights, rate, own in pairs:
-            known = own[~np.isnan(own)]
-            gains = _log_gain if ((known >= 0) & (known <= 1)).all() else _squared_gain
-            gain, square = gains(labels, weights, rate[:-1], np.var(known))
+            gains = _log_gain if own.are_shares else _squared_gain
+            gain, square = gains(labels, weights, rate[:-1], own.variance)
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)
 
@@ -194,12 +196,42 @@ class TargetStatistics(NumericKind):
             yield name, field[places][positions]
 
     def encode_cross_fitted(
-        self, column: Column, counts: ValueCounts, folds: NDArray
+        self,
+        column: Column,
+        counts: ValueCounts,
+        folds: NDArray,
+        crossed: Sequence[NDArray] | None = None,
     ) -> Iterator[tuple[str, NDArray]]:
-        """The fields of the rows that were counted, each from other folds only."""
+        """The fields of rows, each from other folds only; of fold -1, from all.
+
+        `crossed` is what `cross_fitted` gives, where that is known.
+        """
         places, positions = counts.places(column)
-        for name, field in zip(self.fields, self.cross_fitted(counts), strict=True):
+        crossed = self.cross_fitted(counts) if crossed is None else crossed
+        for name, field in zip(self.fields, crossed, strict=True):
             yield name, self.scales[name].apply(field[folds, places[positions]])
+
+
+class Spread(NamedTuple):
+    """Of the labels of a rate: whether all are between 0 and 1, and their variance."""
+
+    are_shares: bool
+    variance: float
+
+    @classmethod
+    def of(cls, rates: NDArray, rows: NDArray | None = None) -> list[Self]:
+        """Those of each column of rates, each of which stands for so many rows."""
+        found = []
+        for own in rates.T:
+            known = ~np.isnan(own)
+            values, n = own[known], None if rows is None else rows[known]
+            are_shares = bool(((values >= 0) & (values <= 1)).all())
+            variance = 0.0
+            if not are_shares:
+                centred = values - np.average(values, weights=n)
+                variance = float(np.average(centred**2, weights=n))
+            found.append(cls(are_shares, variance))
+        return found
 
 
 def _log_gain(
@@ -247,13 +279,8 @@ def find_folds(
 def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
     """The fold of each row: by a splitter, or by chance."""
     if not hasattr(folds, "split"):
-        if n_rows < folds:
-            raise ValueError(
-                f"target_folds={folds} needs as many rows, but X has {n_rows}."
-            )
-        if random_state is None:  # not numpy's global generator
-            random_state = int(np.random.default_rng().integers(2**32))
-        folds = KFold(folds, shuffle=True, random_state=random_state)
+        check_n_folds(folds, n_rows)
+        return folds_of(fold_seed(random_state), np.arange(n_rows), folds)
     fold = np.full(n_rows, -1)
     for number, (_, inside) in enumerate(folds.split(np.empty(n_rows), y)):
         if np.any(fold[inside] >= 0):
@@ -264,26 +291,77 @@ def draw_folds(folds: Any, n_rows: int, y: Any, random_state: Any) -> NDArray:
     return fold
 
 
+def check_n_folds(folds: int, n_rows: int) -> None:
+    """Raise where there are fewer rows than folds."""
+    if n_rows < folds:
+        raise ValueError(
+            f"target_folds={folds} needs as many rows, but X has {n_rows}."
+        )
+
+
+def fold_seed(random_state: Any) -> int:
+    """The seed of folds; not of numpy's global generator, and nor does it move that."""
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**32))
+    if isinstance(random_state, np.random.RandomState):
+        return int(random_state.randint(2**31 - 1))
+    return int(random_state)
+
+
 def time_blocks(column: Column, n_blocks: Any, counted: NDArray) -> NDArray:
     """The block of each row that counts: about as many in each, equal times in one."""
+    times = times_of(column, n_blocks)[counted]
+    return TimeBlocks.of(Distribution.of(times), n_blocks, column.name)(times)
+
+
+def times_of(column: Column, n_blocks: Any) -> NDArray[np.float64]:
+    """The times of the rows as numbers that order them, NaN where missing."""
     if hasattr(n_blocks, "split"):
         raise ValueError(
             f"time_column={column.name!r} divides the rows by time, so that "
             f"target_folds must be a number, not {n_blocks!r}."
         )
     if column.kind == "date":
-        time = column.instants().values
-    else:
-        is_duration = column.kind == "duration"
-        time = column.durations() if is_duration else column.numbers()
-    time = time[counted]
-    if np.any(time != time):
-        raise ValueError(f"Column {column.name!r} orders the rows, but misses a time.")
-    places = np.searchsorted(np.sort(time), time)
-    found, blocks = np.unique(places * n_blocks // len(time), return_inverse=True)
-    if len(found) < 2:
-        raise ValueError(
-            f"Column {column.name!r} holds too few times to divide the rows by. Leave "
-            "time_column out."
-        )
-    return blocks
+        instants = column.instants().values.astype("datetime64[us]")
+        since = instants.astype(np.int64).astype(np.float64)
+        return np.where(np.isnat(instants), np.nan, since)
+    return column.durations() if column.kind == "duration" else column.numbers()
+
+
+@dataclass(frozen=True, eq=False)
+class TimeBlocks:
+    """Blocks of time with about as many rows each; equal times are in one.
+
+    Beyond 2**16 distinct times, those that a `Distribution` does not tell apart are in
+    one block, too.
+
+    Attributes
+    ----------
+    begins : ndarray of float64
+        Where the times of each bucket begin.
+    blocks : ndarray of int
+        The block of each bucket.
+    """
+
+    begins: NDArray[np.float64]
+    blocks: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, times: Distribution, n_blocks: int, name: str) -> Self:
+        """The blocks of rows that have these times."""
+        if times.missing:
+            raise ValueError(f"Column {name!r} orders the rows, but misses a time.")
+        places = np.cumsum(times.mass) - times.mass
+        shares = places * n_blocks // max(times.mass.sum(), 1)
+        found, blocks = np.unique(shares, return_inverse=True)
+        if len(found) < 2:
+            raise ValueError(
+                f"Column {name!r} holds too few times to divide the rows by. Leave "
+                "time_column out."
+            )
+        return cls(times.values, blocks)
+
+    def __call__(self, times: NDArray) -> NDArray[np.intp]:
+        """The block of each time."""
+        where = np.searchsorted(self.begins, times, side="right") - 1
+        return self.blocks[np.maximum(where, 0)]

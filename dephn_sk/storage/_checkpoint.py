@@ -164,6 +164,8 @@ class Checkpoint(training.Keeper):
         own = {} if self._set_aside is None else {"valid": plan.valid}
         table = fingerprint.sums_of(plan.train, own.get("valid"))
         data: dict[str, Any] = {**self._given}
+        if not data:  # of a log
+            data["y"] = table["y"]
         if plan.valid is not None and not own:
             validation = fingerprint.sums_of(plan.valid)
             data |= {"X_val": validation["X"], "y_val": validation["y"]}

@@ -10,6 +10,9 @@ from ._labels import Column as Column
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
+from ._log_columns import label_columns as label_columns
+from ._log_columns import names_of as names_of
+from ._log_columns import weight_columns as weight_columns
 from ._losses import TaskLoss
 from ._losses import check_losses as check_losses
 from ._losses import read_losses as read_losses

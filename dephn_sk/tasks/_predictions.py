@@ -12,6 +12,8 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
+from ..logs import as_log, is_log
+from ._log_columns import labels_of_log
 from ._ranking import mean_over_tasks, warn_undefined
 from ._regression import CLASS_KINDS
 from ._tasks import Tasks
@@ -61,6 +63,9 @@ class Predictions:
     def _score(self, X: Any, y: Any, sample_weight: Any) -> float:
         """The mean of the tasks' scores, over the labels that are observed."""
         check_is_fitted(self)
+        if is_log(X):
+            X = as_log(X)
+            y, sample_weight = labels_of_log(X, y, sample_weight)
         tasks, predictions = self._predicted(X)
         # a label that fit has not seen is a wrong prediction of a 1-D y
         labels = tasks.read(y, unseen=-1.0 if tasks.single else None)

@@ -8,6 +8,7 @@ from ._fitted import FittedModel as FittedModel
 from ._keeper import Keeper as Keeper
 from ._label_parameters import LabelParameters as LabelParameters
 from ._learned import device_of as device_of
+from ._log_predictions import LogPredictions as LogPredictions
 from ._loss import MultiTaskLoss
 from ._parameters import TrainingParameters as TrainingParameters
 from ._plan import FitPlan

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from ..logs import is_log
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..tasks import Tasks
@@ -279,6 +280,10 @@ feature_names_in_ : ndarray of shape (n_features,)
     def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
         with threads(self.n_threads):
+            if is_log(X):
+                from ._log_predictions import logits_of_log
+
+                return fitted.tasks, logits_of_log(fitted, X)
             return fitted.tasks, fitted.logits(fitted.encode(X))
 
     def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:

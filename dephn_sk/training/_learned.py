@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.base import clone
 from torch import Tensor
 
 from .._suggest import did_you_mean
@@ -25,7 +26,7 @@ from ._callbacks import made
 from ._loss import MultiTaskLoss
 from ._net import MultiTaskNet
 from ._parameters import ALL_OF_AUTO, AUTO, FREE, SCALAR
-from ._randomness import generator_of
+from ._randomness import draw_seed, generator_of, seed_of
 from ._source import ArraySource, tensor_of
 from ._state import TrainingState
 from ._stopping import BestEpoch
@@ -46,6 +47,23 @@ def device_of(name: str) -> torch.device:
             f"device={name!r} cannot be used here: {reason}. Give 'auto', 'cpu' or a "
             "device that torch finds." + did_you_mean(name, DEVICES)
         ) from None
+
+
+def new_encoder(template: Any, seed: int) -> FieldEncoder:
+    """A copy of the given encoder, or one of our own; its folds have a seed."""
+    if template.encoder is None:
+        auto = template.target_statistics
+        encoder = FieldEncoder(
+            categorical_features=template.categorical_features,
+            target_statistics=auto,
+            min_frequency=auto,
+        )
+    else:
+        encoder = clone(template.encoder)
+    given = encoder.random_state
+    folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
+    encoder.set_params(random_state=folds)  # the same folds whenever it goes on
+    return encoder
 
 
 @dataclass(frozen=True)

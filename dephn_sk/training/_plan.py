@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from ..preprocessing import FieldEncoder, Fields
+from ..preprocessing import Fields
 from ..tasks import Times, check_losses, check_task_weights, combine, made_up
 from ._averaging import hollow
+from ._call import FitCall, check_given
 from ._callbacks import copies, kept_of
 from ._fitted import FittedModel
-from ._learned import Learned, device_of, members_asked
+from ._learned import Learned, device_of, members_asked, new_encoder
+from ._log_sources import log_sources
 from ._parameters import AUTO, check_goes_on
-from ._randomness import draw_seed, seed_of
+from ._randomness import draw_seed
 from ._ranks import NONE, Ranks
-from ._rows import CROSS_VALIDATED, Rows, check_call
+from ._rows import CROSS_VALIDATED, Rows
 from ._source import Source
 from ._state import TrainingState
 from ._stopping import LEAST_PATIENCE, PATIENCE_STEPS
@@ -90,37 +92,30 @@ class FitPlan:
         Where the plan `grows`, new categories get rows, and none are set aside.
         """
         template = template_of(estimator)
-        check_call(X, y, validation)
+        check_given(X, y, validation, times)
         if before is not None:
             template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
         seed = before.state.seed if before else _new_seed(template, keeper)
-        rows = Rows.read(
-            *(template, X, y, sample_weight),
-            tasks=before.tasks if before else None,
-            classes=classes,
-            groups=groups,
-            times=times,
-            seed=seed,
-            sets_aside=not grows and validation[0] is None,
-        )
-        if keeper is not None:
-            keeper.see_rows(rows, groups)
-        check_task_weights(template.task_weights, rows.tasks)
-        check_losses(template._losses(rows.tasks), template.dtype, groups)
-        monitor = template._monitored(rows.tasks)
-        learned, fields = _learned(template, rows, before, grows, seed)
-        train, valid = _sources(learned, fields, rows, *validation)
-        batch_size = _rows_in_batch(template.batch_size, len(rows.train))
+        given = X, y, sample_weight, validation, groups, times, classes, seed
+        call = FitCall(template, *given, before, grows).read()
+        found = log_sources(call) if call.is_log else table_sources(call, keeper)
+        learned, train, valid, rows = found
+        monitor = template._monitored(learned.tasks)
+        batch_size = _rows_in_batch(template.batch_size, train.n_rows)
         plan = cls(learned, train, valid, 0, batch_size, seed, monitor, before)
         if keeper is not None:
             plan = replace(plan, ranks=keeper.ranks)
             keeper.see_plan(plan)
         if epochs != AUTO:
             return replace(plan, epochs=int(epochs))
-        few = len(rows.train) in CROSS_VALIDATED and template.early_stopping == AUTO
+        few = train.n_rows in CROSS_VALIDATED and template.early_stopping == AUTO
         plan = replace(plan, rows=rows if few and valid is None else None)
         return replace(plan, epochs=MOST_EPOCHS if plan.stops else UNWATCHED_EPOCHS)
+
+    def close(self) -> None:
+        """Free what its sources have taken beside memory."""
+        self.train.close()
 
     @property
     def stops(self) -> bool:
@@ -221,6 +216,29 @@ class FitPlan:
         )
 
 
+def table_sources(
+    call: FitCall, keeper: Keeper | None
+) -> tuple[Learned, Source, Source | None, Rows]:
+    """What is learned of rows in memory, and these as sources."""
+    template, before = call.template, call.before
+    rows = Rows.read(
+        *(template, call.X, call.y, call.sample_weight),
+        tasks=before.tasks if before else None,
+        classes=call.classes,
+        groups=call.groups,
+        times=call.times,
+        seed=call.seed,
+        sets_aside=call.sets_aside,
+    )
+    if keeper is not None:
+        keeper.see_rows(rows, call.groups)
+    check_task_weights(template.task_weights, rows.tasks)
+    check_losses(template._losses(rows.tasks), template.dtype, call.groups)
+    template._monitored(rows.tasks)
+    learned, fields = _learned(template, rows, before, call.grows, call.seed)
+    return learned, *_sources(learned, fields, rows, *call.validation), rows
+
+
 def template_of(estimator: Any) -> Any:
     """An unfitted estimator of its own, with the same parameters.
 
@@ -256,30 +274,13 @@ def _learned(
         else:  # the same rows, maybe, as in the fit before
             fields = encoder.encode_cross_fitted(*given)
         return replace(before.learned, template=template, encoder=encoder), fields
-    encoder = _new_encoder(template, seed)
+    encoder = new_encoder(template, seed)
     fields = encoder.fit_encode(*given)
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
     n_members = members_asked(template)
     return Learned(template, rows.tasks, encoder, edges, start, n_members), fields
-
-
-def _new_encoder(template: Any, seed: int) -> FieldEncoder:
-    """A copy of the given encoder, or one of our own; its folds have a seed."""
-    if template.encoder is None:
-        auto = template.target_statistics
-        encoder = FieldEncoder(
-            categorical_features=template.categorical_features,
-            target_statistics=auto,
-            min_frequency=auto,
-        )
-    else:
-        encoder = clone(template.encoder)
-    given = encoder.random_state
-    folds = seed_of(seed, "folds") % 2**31 if given is None else draw_seed(given)
-    encoder.set_params(random_state=folds)  # the same folds whenever it goes on
-    return encoder
 
 
 def _sources(

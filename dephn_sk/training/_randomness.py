@@ -5,7 +5,10 @@ from typing import Any
 import numpy as np
 import torch
 
-STREAMS = ("initial values", "shuffle", "dropout", "growth", "folds", "validation")
+STREAMS = (
+    *("initial values", "shuffle", "dropout", "growth", "folds", "validation"),
+    "set aside",
+)
 
 
 def seed_of(seed: int, stream: str, epoch: int = 0, step: int = 0) -> int:

@@ -315,7 +315,7 @@ class Group(Ranks):
                 if interrupted:
                     return KeyboardInterrupt(f"Rank {rank} was interrupted.")
                 return RankError(f"Rank {rank} of {self.size} has failed: {what}")
-        lost = sorted({*range(self.size)} - words.keys()) 
+        lost = sorted({*range(self.size)} - words.keys())
         if not answers:
             lost = [0] if self.rank else []
         if not lost:
@@ -403,7 +403,9 @@ class Group(Ranks):
         packed = packed.transpose(0, 1).flatten(0, 1)[: share.n_rows]
         parts = iter(packed.split([t.shape[1] for t in own], 1))
         return tuple(
-            None if t is None or r is None else self._put(next(parts), t, r, first.dim())
+            None
+            if t is None or r is None
+            else self._put(next(parts), t, r, first.dim())
             for t, r in zip(tensors, rows, strict=True)
         )
 

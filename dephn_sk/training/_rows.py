@@ -12,6 +12,7 @@ from sklearn.model_selection import GroupKFold, KFold
 from sklearn.utils import check_array, check_consistent_length
 
 from .._compat import _num_samples, _safe_indexing
+from ..preprocessing._chance import drawn, group_hashes
 from ..tasks import (
     Columns,
     Delays,
@@ -26,6 +27,7 @@ from ..tasks import (
 )
 from ._learned import Learned
 from ._parameters import AUTO
+from ._randomness import seed_of
 from ._source import row_type
 
 AUTO_EARLY_STOPPING = 2_000
@@ -102,11 +104,7 @@ class Rows:
         labels = labels if delays is None or delays.weighs else delays.closed(labels)
         labels, n_rows = tasks.entire_space(labels), len(labels)
         train, valid = np.arange(n_rows, dtype=row_type(n_rows)), np.arange(0)
-        stops = template.early_stopping
-        if stops == AUTO:
-            few = CROSS_VALIDATED.stop - 1, AUTO_EARLY_STOPPING
-            stops = n_rows > few[template.max_epochs != AUTO]
-        if sets_aside and stops:
+        if sets_aside and stops_early(template, n_rows):
             share = template.validation_fraction
             train, valid = split_rows(n_rows, share, seed, groups)
         known = X, y, tasks, labels, given, labels.values, train, valid
@@ -157,10 +155,10 @@ class Rows:
         """The labels that can change no more, which are what a column is told of."""
         return self.labels if self.delays is None else self.delays.closed(self.labels)
 
-    def codes(self, rows: NDArray) -> NDArray[np.intp]:
+    def codes(self, rows: NDArray) -> NDArray[np.int64]:
         """Numbers that are equal where the groups of these rows are."""
-        groups = np.asarray(self.groups).ravel()
-        return np.unique(groups, return_inverse=True)[1][rows]
+        hashes, unit = _groups(self.groups, len(self.labels))
+        return hashes.view(np.int64)[unit[rows]]
 
     def folds(self, n_folds: int, seed: int) -> Iterator[tuple[NDArray, NDArray]]:
         """Rows that train and that validate, each once; groups are kept whole.
@@ -208,47 +206,80 @@ def split_rows(
 ) -> tuple[NDArray, NDArray]:
     """Training and validation rows, int32, both in order; groups are kept whole.
 
+    Which rows are set aside is a matter of the seed and of their places, or groups,
+    alone: those with the smallest hashes.
+
     Examples
     --------
     >>> train, valid = split_rows(6, 0.4, 0, groups=list("aabbcc"))
     >>> len(valid), len({"aabbcc"[i] for i in valid} & {"aabbcc"[i] for i in train})
     (2, 0)
     """
-    rng = np.random.default_rng([seed, 2])
-    wanted = max(1, int(np.ceil(fraction * n_rows)))
+    wanted = n_set_aside(n_rows, fraction)
+    seed = seed_of(seed, "set aside")
     if groups is None:
-        held_out = np.zeros(n_rows, dtype=bool)
-        held_out[rng.permutation(n_rows)[:wanted]] = True
+        hashes = drawn(seed, np.arange(n_rows))
+        held_out = hashes <= np.partition(hashes, min(wanted, n_rows) - 1)[wanted - 1]
     else:
-        held_out = _whole_groups(groups, n_rows, wanted, rng)
+        hashes, unit = _groups(groups, n_rows)
+        chosen = whole_groups(drawn(seed, hashes), np.bincount(unit), wanted)
+        held_out = chosen[unit]
     train, valid = (
         np.flatnonzero(rows).astype(row_type(n_rows)) for rows in (~held_out, held_out)
     )
-    if not len(train):
+    check_rest(len(train), n_rows, fraction)
+    return train, valid
+
+
+def stops_early(template: Any, n_rows: int) -> bool:
+    """Whether training on so many rows is to stop early."""
+    if template.early_stopping != AUTO:
+        return bool(template.early_stopping)
+    few = CROSS_VALIDATED.stop - 1, AUTO_EARLY_STOPPING
+    return n_rows > few[template.max_epochs != AUTO]
+
+
+def n_set_aside(n_rows: int, fraction: float) -> int:
+    """How many rows are set aside, or at most, where groups are kept whole."""
+    return max(1, int(np.ceil(fraction * n_rows)))
+
+
+def check_rest(n_train: int, n_rows: int, fraction: float) -> None:
+    """Raise where no row is left to train on."""
+    if not n_train:
         raise ValueError(
             f"validation_fraction={fraction} of {n_rows} rows leaves none to train on. "
             "Set early_stopping=False, or give X_val and y_val."
         )
-    return train, valid
 
 
-def _whole_groups(
-    groups: Any, n_rows: int, wanted: int, rng: np.random.Generator
-) -> NDArray[np.bool_]:
-    """Rows of groups drawn by chance, as long as they fit into the wanted number."""
+def _groups(groups: Any, n_rows: int) -> tuple[NDArray, NDArray]:
+    """The hash of each group, and which of them a row is in."""
     groups = check_array(groups, ensure_2d=False, dtype=None, input_name="groups")
     if groups.ravel().shape != (n_rows,):
         raise ValueError(f"groups has {groups.size} entries for {n_rows} rows.")
-    unit = np.unique(groups.ravel(), return_inverse=True)[1]
-    sizes = np.bincount(unit)
+    return group_hashes(groups)
+
+
+def whole_groups(hashes: NDArray, sizes: NDArray, wanted: int) -> NDArray[np.bool_]:
+    """Groups in the order of their hashes, as long as they fit the wanted number.
+
+    >>> whole_groups(np.array([5, 3, 4]), np.array([2, 1, 9]), 3)
+    array([ True,  True, False])
+    """
     chosen = np.zeros(len(sizes), dtype=bool)
-    for one in rng.permutation(len(sizes)):
+    order = np.argsort(hashes)
+    order = order[(sizes[order] > 0) & (sizes[order] <= wanted)]
+    for one in order.tolist():
         if sizes[one] <= wanted:
             chosen[one] = True
             wanted -= sizes[one]
-    if not chosen.any():
-        chosen[sizes.argmin()] = True  # none is small enough: the smallest
-    return chosen[unit]
+        if not wanted:
+            break
+    if not chosen.any():  # none is small enough: the smallest, and of those the first
+        sizes = np.where(sizes > 0, sizes, sizes.max() + 1)
+        chosen[np.lexsort((hashes, sizes))[0]] = True
+    return chosen
 
 
 def check_call(X: Any, y: Any, validation: tuple[Any, Any]) -> None:

@@ -108,6 +108,9 @@ class Source(ABC):
     def read(self, order: Order) -> Iterator[Batch]:
         """The batches in that order, which a source of one's own has to give."""
 
+    def close(self) -> None:  # noqa: B027 - most have taken nothing
+        """Free what it has taken beside memory: called when training has ended."""
+
 
 class Order(NamedTuple):
     """Which rows come when; see :meth:`Source.batches`."""

@@ -1,0 +1,13 @@
+"""Rows outside memory: files, queries and iterators, read piece by piece."""
+
+from ._log import Log
+from ._log import as_log as as_log
+from ._log import is_log as is_log
+from ._pieces import Chunk as Chunk
+from ._pieces import LogError as LogError
+from ._pieces import Piece as Piece
+from ._progress import Progress as Progress
+from ._progress import progress as progress
+
+# public; the rest is what other packages of the library import from here
+__all__ = ["Log"]

@@ -1,0 +1,436 @@
+"""What FieldEncoder learns of a log: counts of its pieces, which add up exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+from numpy.typing import NDArray
+
+from ..logs import Log, LogError, Piece, Progress, progress
+from ..tasks import Columns, Labels, Tasks
+from ._encoding import Statistics, TableEncoding, read_labels
+from ._frames import read_columns
+from ._high_cardinality import SURE, ManyValues, left_open
+from ._kind import Table
+from ._log_rows import LogRows, RowChunk
+from ._settings import Settings
+from ._tally import Tally
+from ._target_statistics import (
+    Spread,
+    TargetStatistics,
+    TimeBlocks,
+    check_n_folds,
+    fold_seed,
+    times_of,
+)
+
+_COUNTS = 2  # one part in so many of the memory, for counts
+
+
+@dataclass(frozen=True, eq=False)
+class RawLabels:
+    """Reads labels for an encoder's statistics as they were given.
+
+    Attributes
+    ----------
+    stored : Tasks or None
+        What the encoder keeps of them.
+    """
+
+    stored: Tasks | None
+
+    def __call__(self, columns: Columns) -> Labels:
+        return read_labels(columns, self.stored)[0]
+
+
+# reads the labels of some rows as statistics are made of them; `stored` is kept
+Reader = Any
+
+
+@dataclass(frozen=True, eq=False)
+class FoldRule:
+    """The fold of each row that trains: by its place, or by its time."""
+
+    seed: int
+    n_folds: int
+    time: str | None = None
+    blocks: TimeBlocks | None = None
+
+    @classmethod
+    def of(cls, rows: LogRows, settings: Settings) -> FoldRule:
+        """That of an encoder's parameters."""
+        wanted = settings.params["target_folds"]
+        if hasattr(wanted, "split"):
+            raise ValueError(
+                f"target_folds={wanted!r} divides rows in memory; of a log, whose rows "
+                "are not, give a number, or a time_column."
+            )
+        if settings.time is not None:
+            assert rows.times is not None
+            blocks = TimeBlocks.of(rows.times, wanted, settings.time)
+            return cls(0, int(blocks.blocks.max()) + 1, settings.time, blocks)
+        check_n_folds(wanted, rows.n_train)
+        return cls(fold_seed(settings.params["random_state"]), wanted)
+
+    def __call__(self, chunk: RowChunk, columns: Table) -> NDArray:
+        """Those of the rows of a chunk; -1 where they are set aside."""
+        from ._chance import folds_of
+
+        if self.blocks is None or self.time is None:
+            folds = folds_of(self.seed, np.maximum(chunk.places, 0), self.n_folds)
+        else:
+            folds = self.blocks(times_of(columns[self.time], self.n_folds))
+        return np.where(chunk.aside, -1, folds)
+
+
+class Counts(NamedTuple):
+    """What was counted in some pieces.
+
+    ``columns`` and ``statistics`` are tallies by column; ``weight`` and ``n`` those of
+    the rows that count.
+    """
+
+    columns: dict[str, Tally]
+    statistics: dict[str, Tally]
+    weight: float = 0.0
+    n: int = 0
+
+    def merged(self, other: Counts) -> Counts:
+        """Those of both, in the tallies of the first."""
+        for mine, theirs in zip(self[:2], other[:2], strict=True):
+            for name, tally in theirs.items():
+                if tally.counts is not None:
+                    mine.setdefault(name, Tally()).add(tally.counts)
+        sums = self.weight + other.weight, self.n + other.n
+        return Counts(self.columns, self.statistics, *sums)
+
+
+@dataclass(frozen=True, eq=False)
+class Counting:
+    """How the pieces of a log are counted; it can be sent to another process.
+
+    Attributes
+    ----------
+    rows : LogRows
+    encoding : TableEncoding
+        Whose kinds count.
+    names : list of str
+        Columns that are counted.
+    learners : dict of str to TargetStatistics
+        Of columns whose labels are counted.
+    reader : callable or None
+    folds : FoldRule or None
+    """
+
+    rows: LogRows
+    encoding: TableEncoding
+    names: list[str]
+    learners: dict[str, TargetStatistics] = field(default_factory=dict)
+    reader: Reader = None
+    folds: FoldRule | None = None
+
+    def share(
+        self, pieces: Sequence[Piece] | None = None, told: Progress | None = None
+    ) -> Counts:
+        """Count some pieces, or all."""
+        counts = Counts({}, {})
+        for chunk in self.rows.read(self.rows.names, pieces):
+            if len(chunk):
+                counts = self._add(counts, chunk)
+                self._check_memory(counts)
+            if told is not None:
+                told.add(len(chunk.chunk.table))
+        return counts
+
+    def all_shares(self, shown: bool = False) -> Counts:
+        """Count all pieces, in as many processes as the log asks for."""
+        log = self.rows.log
+        shares = _shares(log.pieces, log.n_jobs)
+        with progress("count", log.n_rows, shown) as told:
+            if len(shares) == 1:
+                return self.share(None, told)
+            counts = Counts({}, {})
+            jobs = (joblib.delayed(self.share)(share) for share in shares)
+            parallel = joblib.Parallel(log.n_jobs, return_as="generator")
+            for share, found in zip(shares, parallel(jobs), strict=True):
+                counts = counts.merged(found)
+                told.add(sum(piece.n_rows or 0 for piece in share))
+        return counts
+
+    def _add(self, counts: Counts, chunk: RowChunk) -> Counts:
+        names, weight = list(self.rows.names), chunk.counted
+        columns = table_of(chunk.table, names)
+
+        def call() -> list[tuple[dict[str, Tally], str, Any]]:
+            found = [
+                (counts.columns, name, self._kind(name).count(columns[name], weight))
+                for name in self.names
+            ]
+            return found + self._statistics(counts.statistics, chunk, columns, weight)
+
+        for tallies, name, own in self.rows.log.located(chunk.chunk, call, self._check):
+            tallies.setdefault(name, Tally()).add(own)
+        n = int((~chunk.aside).sum())
+        total = float(n if weight is None else weight.sum())
+        return counts._replace(weight=counts.weight + total, n=counts.n + n)
+
+    def _statistics(
+        self, tallies: Any, chunk: RowChunk, columns: Table, weight: NDArray | None
+    ) -> list[Any]:
+        if not self.learners:
+            return []
+        rates = self.reader(chunk.labels).rates()
+        folds, n = None, None
+        if self.folds is not None:
+            folds, n = self.folds(chunk, columns), self.folds.n_folds
+        return [
+            (tallies, name, one.count(columns[name], weight, rates, folds, n))
+            for name, one in self.learners.items()
+        ]
+
+    def _kind(self, name: str) -> Any:
+        return self.encoding.kinds[name]
+
+    def _check(self, table: Any) -> None:
+        """Raise where a row cannot be counted."""
+        columns = table_of(table, list(self.rows.names))
+        for name in self.names:
+            self._kind(name).count(columns[name], None)
+
+    def _check_memory(self, counts: Counts) -> None:
+        """Raise where the values of columns take more than their part of the memory."""
+        limit = self.rows.log.memory // _COUNTS
+        sizes = {
+            name: tally.nbytes
+            + (counts.columns[name].nbytes if name in counts.columns else 0)
+            for name, tally in {**counts.columns, **counts.statistics}.items()
+        }
+        if sum(sizes.values()) <= limit:
+            return
+        name = max(sizes, key=lambda one: sizes[one])
+        n = max(t[name].n_values for t in counts[:2] if name in t)
+        raise LogError(
+            f"Column {name!r} has {n:,} distinct values so far, whose counts take "
+            f"{sizes[name]:,} bytes: with the other columns, more than half of "
+            f"memory={self.rows.log.memory}. Give the column n_buckets, without target "
+            "statistics; or leave it out, or raise memory. (min_frequency makes tables "
+            "smaller, but all values are counted first.)"
+        )
+
+
+def _shares(pieces: Sequence[Piece], n: int) -> list[list[Piece]]:
+    """At most n runs of pieces with about as many rows each."""
+    n = min(n, len(pieces))
+    total = sum(piece.n_rows or 0 for piece in pieces)
+    shares: list[list[Piece]] = [[] for _ in range(n)]
+    for piece in pieces:
+        middle = piece.start + (piece.n_rows or 0) / 2
+        shares[min(n - 1, int(middle * n // max(total, 1)))].append(piece)
+    return [share for share in shares if share]
+
+
+def table_of(table: Any, names: list[str]) -> Table:
+    """The columns of a chunk, by name."""
+    columns = read_columns(table.select(names), names)
+    return {column.name: column for column in columns}
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Statistics of rows that train, each from other folds; of others from all rows."""
+
+    learners: dict[str, TargetStatistics]
+    counts: dict[str, Any]
+    folds: FoldRule
+    crossed: dict[str, list[NDArray]]
+
+    @classmethod
+    def of(
+        cls, learners: dict[str, TargetStatistics], counts: Any, folds: FoldRule
+    ) -> CrossFit:
+        """That of learned statistics and of their counts, divided by folds."""
+        found = {k: one.cross_fitted(counts[k]) for k, one in learners.items()}
+        return cls(learners, counts, folds, found)
+
+    def encode(self, chunk: RowChunk, columns: Table) -> Statistics:
+        """The statistics of a chunk's rows."""
+        folds, found = self.folds(chunk, columns), Statistics()
+        for name, one in self.learners.items():
+            known = self.counts[name], folds, self.crossed[name]
+            found += one.encode_cross_fitted(columns[name], *known)
+        return found
+
+
+def learned_of_log(
+    encoding: TableEncoding,
+    rows: LogRows,
+    reader: Reader,
+    *,
+    grow: bool,
+    cross_fit: bool,
+    shown: bool,
+) -> tuple[TableEncoding, CrossFit | None]:
+    """The encoding that knows these rows; see :meth:`TableEncoding.learned`."""
+    settings = encoding.settings
+    asked = not grow and settings.is_auto("target_statistics")
+    names = settings.statistics
+    if asked:
+        names = [name for name, _ in left_open(encoding.kinds, settings, True, 1, 0)]
+    learners, folds = dict[str, TargetStatistics](), None
+    if names:
+        labels = reader(rows.all_labels)
+        for name in names:
+            old = encoding.statistics.get(name)
+            learners[name] = old or TargetStatistics.new(name, labels, settings)
+        if not grow and (asked or cross_fit):
+            folds = FoldRule.of(rows, settings)
+    counting = Counting(
+        rows, encoding, encoding.counted_names(grow), learners, reader, folds
+    )
+    counts = counting.all_shares(shown)
+    new = encoding
+    if not grow:
+        new = _decided(encoding, counts, learners, rows, reader, asked)
+    totals = ((name, tally.counts) for name, tally in counts.columns.items())
+    new = new.with_counts(totals, grow)
+    if not grow:
+        new.warn_of_empty(stacklevel=7)
+    new, crossed = _with_statistics(new, counts, learners, folds, grow, cross_fit)
+    if names:
+        new = replace(new, tasks=reader.stored if new.settings.statistics else None)
+    new.check_names()
+    return new, crossed
+
+
+def _with_statistics(
+    encoding: TableEncoding,
+    counts: Counts,
+    learners: dict[str, TargetStatistics],
+    folds: FoldRule | None,
+    grow: bool,
+    cross_fit: bool,
+) -> tuple[TableEncoding, CrossFit | None]:
+    found, kept = dict[str, TargetStatistics](), dict[str, Any]()
+    for name in encoding.settings.statistics:
+        one, own = learners[name], counts.statistics[name].counts
+        if folds is not None and not cross_fit:
+            n_sums = 1 + 2 * len(one.rate_names)
+            by_fold = own.sums.reshape(n_sums, folds.n_folds, -1)
+            own = replace(own, sums=by_fold.sum(axis=1))
+        found[name] = one.grow(own) if grow else one.finish(own)
+        kept[name] = own
+    new = replace(encoding, statistics=found)
+    if not cross_fit or grow or folds is None:
+        return new, None
+    return new, CrossFit.of(found, kept, folds)
+
+
+def cross_fitted_of_log(
+    encoding: TableEncoding, rows: LogRows, reader: Reader, shown: bool
+) -> CrossFit | None:
+    """Statistics of rows among themselves; nothing else is learned of them."""
+    settings = encoding.settings
+    if not settings.statistics:
+        return None
+    labels, folds = reader(rows.all_labels), FoldRule.of(rows, settings)
+    fresh = replace(encoding, statistics={})
+    learners = {
+        n: TargetStatistics.new(n, labels, settings) for n in settings.statistics
+    }
+    counts = Counting(rows, fresh, [], learners, reader, folds).all_shares(shown)
+    return _with_statistics(fresh, counts, learners, folds, False, True)[1]
+
+
+def _decided(
+    encoding: TableEncoding,
+    counts: Counts,
+    learners: dict[str, TargetStatistics],
+    rows: LogRows,
+    reader: Reader,
+    asked: bool,
+) -> TableEncoding:
+    """With what the rules say of columns of many values; see `_high_cardinality`."""
+    from ._high_cardinality import LEAST_ROWS
+
+    settings = encoding.settings
+    unit = min(1.0, counts.weight / max(counts.n, 1))
+    n_rows, many = counts.weight / unit if unit else 0.0, list[ManyValues]()
+    if n_rows >= LEAST_ROWS:
+        spread = _spread(rows, reader) if asked else []
+        for name, least in left_open(encoding.kinds, settings, asked, unit, n_rows):
+            one = ManyValues.counted(name, _masses(counts, learners, name), unit)
+            if one is None:
+                continue
+            one = replace(one, min_frequency=least)
+            if asked:
+                own = counts.statistics[name].counts
+                one = _with_evidence(one, encoding, learners[name], own, spread)
+            many.append(one)
+    return encoding.with_decisions(tuple(many), asked)
+
+
+def _masses(
+    counts: Counts, learners: dict[str, TargetStatistics], name: str
+) -> NDArray[np.float64]:
+    """The weight of each value of a column."""
+    if name in counts.statistics:
+        sums = counts.statistics[name].counts.sums
+        n_sums = 1 + 2 * len(learners[name].rate_names)
+        return sums.reshape(n_sums, -1, sums.shape[1])[0, :, :-1].sum(axis=0)
+    return counts.columns[name].counts.sums[0, :-1]
+
+
+def _with_evidence(
+    one: ManyValues,
+    encoding: TableEncoding,
+    learner: TargetStatistics,
+    counts: Any,
+    spread: Sequence[Spread],
+) -> ManyValues:
+    if one.rows == 1:  # as where the rows are in memory
+        return replace(one, evidence=0.0)
+    evidence = float(learner.evidence(counts, spread).max())
+    are_free = encoding.kinds.keys().isdisjoint(learner.fields)
+    return replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+
+
+def _spread(rows: LogRows, reader: Reader) -> list[Spread]:
+    """How the labels of the rows that train are spread."""
+    table = rows.table
+    assert table is not None
+    train = ~table.aside
+    return Spread.of(reader(rows.all_labels).rates()[train], table.n[train])
+
+
+def first_rows(log: Log, names: Sequence[str]) -> Any:
+    """Some rows from which kinds of columns are seen; the schema alone decides."""
+    return next(iter(log.chunks(list(names)))).table.slice(0, 1)
+
+
+def encoded(
+    encode: Callable[[Any, Statistics | None], Any],
+    rows: LogRows,
+    statistics: Callable[[RowChunk, Table], Statistics] | None,
+    told: Progress,
+) -> Iterator[tuple[RowChunk, Any]]:
+    """Each chunk and its fields; `encode` takes a table and statistics."""
+    names = list(rows.names)
+    for chunk in rows.read(names):
+        if len(chunk):
+            own = chunk.table.select(names)
+
+            def call(chunk: RowChunk = chunk, own: Any = own) -> Any:
+                found = None
+                if statistics is not None:
+                    found = statistics(chunk, table_of(own, names))
+                return encode(own, found)
+
+            fields = rows.log.located(
+                chunk.chunk, call, lambda table: encode(table.select(names), None)
+            )
+            yield chunk, fields
+        told.add(len(chunk.chunk.table))

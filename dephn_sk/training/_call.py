@@ -1,0 +1,124 @@
+"""What a fit was given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..logs import Log, as_log, is_log
+from ..preprocessing._log_rows import LogRows
+from ..tasks import Times, label_columns
+from ._fitted import FittedModel
+from ._rows import CROSS_VALIDATED, check_call
+
+
+@dataclass(frozen=True)
+class FitCall:
+    """The arguments of a fit, whose rows are a table in memory or a log.
+
+    Attributes
+    ----------
+    template : estimator
+        Unfitted, with the parameters of the fit.
+    X, y, sample_weight, validation, groups, times, classes
+        As they were given; a log as a Log.
+    seed : int
+    before : FittedModel or None
+        From which training goes on.
+    grows : bool
+        Whether new categories get rows; then no rows are set aside.
+    """
+
+    template: Any
+    X: Any
+    y: Any
+    sample_weight: Any
+    validation: tuple[Any, Any]
+    groups: Any
+    times: Times
+    classes: Any
+    seed: int
+    before: FittedModel | None
+    grows: bool
+
+    @property
+    def sets_aside(self) -> bool:
+        """Whether rows may be set aside for validation."""
+        return not self.grows and self.validation[0] is None
+
+    @property
+    def is_log(self) -> bool:
+        return isinstance(self.X, Log)
+
+    def read(self) -> FitCall:
+        """The same; of a log, a Log, or a table in memory where its rows are few."""
+        if not is_log(self.X):
+            return self
+        validation = self.validation
+        if validation[0] is not None:
+            names = self.y if validation[1] is None else validation[1]
+            validation = as_log(validation[0]), names
+        call = replace(self, X=as_log(self.X), validation=validation)
+        logs = [one for one in (call.X, validation[0]) if one is not None]
+        few = all(log.n_rows < CROSS_VALIDATED.stop for log in logs)
+        return call.in_memory() if few else call
+
+    def in_memory(self) -> FitCall:
+        """The same with the rows of the logs in memory."""
+        rows = LogRows.of(self.X, self.y, self.sample_weight, self.groups)
+        table = _table(rows)
+        weights = [table.column(one).to_numpy() for one in rows.weights]
+        columns = np.column_stack(weights) if weights else None
+        validation = self.validation
+        if validation[0] is not None:
+            others = LogRows.of(*validation, names=rows.names)
+            valid = _table(others)
+            labels = label_columns(valid, others.y, others.ndim)
+            validation = valid.select(list(rows.names)), labels
+        groups = None
+        if rows.groups is not None:
+            groups = table.column(rows.groups).to_numpy()
+        return replace(
+            self,
+            X=table.select(list(rows.names)),
+            y=label_columns(table, rows.y, rows.ndim),
+            sample_weight=columns,
+            validation=validation,
+            groups=groups,
+        )
+
+
+def _table(rows: LogRows) -> Any:
+    table = rows.log.table(list(dict.fromkeys([*rows.names, *rows.own])))
+    rows.log.check_unchanged()
+    return table
+
+
+def check_given(X: Any, y: Any, validation: tuple[Any, Any], times: Times) -> None:
+    """Raise for what is wrong before a single row is read."""
+    X_val, y_val = validation
+    if not is_log(X):
+        if is_log(X_val):
+            raise TypeError("X_val is a log, but X is none; give both in one form.")
+        check_call(X, y, validation)
+        return
+    if y is None:
+        raise ValueError(
+            "This estimator requires y to be passed, but the target y is None. Of a "
+            "log, give the names of the columns that hold labels."
+        )
+    if X_val is None and y_val is not None:
+        raise ValueError("X_val is missing: give both X_val and y_val, or neither.")
+    if X_val is not None and not is_log(X_val):
+        raise TypeError(
+            f"X_val is a {type(X_val).__name__}, but X is a log; give a log of the "
+            "same columns."
+        )
+    for name in ("label_time", "label_delay", "observed_until"):
+        if getattr(times, name) is not None:
+            raise ValueError(
+                f"{name} cannot be used with a log. Leave out the rows whose labels "
+                "may still change, or give null for those labels."
+            )

@@ -1,0 +1,214 @@
+"""From a log to sources: its rows are counted, encoded into a store, and read there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import joblib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..logs import Log, progress
+from ..preprocessing import FieldEncoder
+from ..preprocessing._chance import drawn
+from ..preprocessing._log_encoding import (
+    RawLabels,
+    cross_fitted_of_log,
+    encoded,
+)
+from ..preprocessing._log_rows import Aside, LogRows, set_aside
+from ..tasks import check_losses, check_task_weights
+from ._call import FitCall
+from ._learned import Learned, device_of, members_asked, new_encoder
+from ._log_labels import ComparedLabels, LogLabels
+from ._parameters import AUTO
+from ._randomness import seed_of
+from ._rows import check_rest, n_set_aside, stops_early, whole_groups
+from ._source import Source
+from ._store import Store, StoreFolder, StoreSource, StoreWriter
+
+_TRAIN, _VALID = 0.4, 0.2  # of the memory, what rows that are held may take
+_FORMAT = 1  # of what is stored
+# parameters that decide what is stored
+_ENCODING = (
+    *("dtype", "encoder", "categorical_features", "target_statistics", "class_weight"),
+    *("tasks", "loss", "conditions", "on_violation"),
+)
+
+
+def log_sources(call: FitCall) -> tuple[Learned, Source, Source | None, None]:
+    """What is learned of a log, and its rows as sources; or nothing, and no trace."""
+    template, before = call.template, call.before
+    if template._windows()[0] is not None:
+        raise ValueError(
+            "label_window cannot be used with a log. Leave out the rows whose labels "
+            "may still change, or give null for those labels, and set it to None."
+        )
+    shown = bool(template.verbose)
+    names = None if before is None else before.learned.encoder.feature_names_in_
+    given = call.y, call.sample_weight, call.groups
+    rows = LogRows.of(call.X, *given, names=names)
+    if call.sets_aside:
+        rows = _aside(rows, template, call.seed)
+    rows = rows.learned(shown)
+    check_rest(rows.n_train, rows.n_train + rows.n_valid, template.validation_fraction)
+    labels = LogLabels.of(
+        template, rows, before.tasks if before else None, call.classes
+    )
+    check_task_weights(template.task_weights, labels.tasks)
+    check_losses(template._losses(labels.tasks), template.dtype, call.groups)
+    template._monitored(labels.tasks)
+    learned, statistics, rows = _learned(call, rows, labels, shown)
+    pairs = any(one.pairs for one in learned.losses or ())
+    if not pairs and not (rows.aside and rows.aside.groups is not None):
+        rows = replace(rows, groups=None)
+    parts = [("rows", rows, labels, statistics)]
+    if call.validation[0] is not None:
+        valid = LogRows.of(*call.validation, names=rows.names).learned(shown)
+        parts.append(("validation", valid, labels.validating(valid), None))
+    return learned, *_stored(call, learned, parts, pairs, shown), None
+
+
+def _aside(rows: LogRows, template: Any, seed: int) -> LogRows:
+    """The rows, of which some are set aside, where training is to stop early."""
+    if template.early_stopping is False:
+        return rows
+    n_rows, hashes, sizes = rows.sizes
+    if not stops_early(template, n_rows):
+        return rows
+    wanted = n_set_aside(n_rows, template.validation_fraction)
+    seed = seed_of(seed, "set aside")
+    if hashes is None or sizes is None:
+        return replace(rows, aside=set_aside(n_rows, wanted, seed))
+    chosen = whole_groups(drawn(seed, hashes), sizes, wanted)
+    return replace(rows, aside=Aside(seed, groups=np.sort(hashes[chosen])))
+
+
+def _learned(
+    call: FitCall, rows: LogRows, labels: LogLabels, shown: bool
+) -> tuple[Learned, Any, LogRows]:
+    """What is learned of columns, and which statistics rows that train have."""
+    template, before, tasks = call.template, call.before, labels.tasks
+    changed = tasks.numeric or tasks.conditions
+    reader: Any = None
+    if template.encoder is None or changed:
+        reader = ComparedLabels(tasks)
+    if before is not None:
+        old = before.learned.encoder
+        kept = replace(before.learned, template=template)
+        if call.grows:
+            new, _, rows = old.learned_of(rows, reader, go_on=True, shown=shown)
+            statistics = _those_before(old)
+            return replace(kept, encoder=new), statistics, rows
+        encoding = old._encoding
+        reader = reader or RawLabels(encoding.tasks)
+        if encoding.settings.time is not None:
+            rows = replace(rows, time=encoding.settings.time).learned(shown)
+        crossed = cross_fitted_of_log(encoding, rows, reader, shown)
+        return kept, None if crossed is None else crossed.encode, rows
+    encoder = new_encoder(template, call.seed)
+    encoder, crossed, rows = encoder.learned_of(
+        rows, reader, cross_fit=True, shown=shown
+    )
+    if shown and encoder.report_.decisions:
+        print("; ".join(encoder.report_.decisions))
+    auto = template.numeric_embedding == AUTO
+    edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
+    learned = Learned(
+        template, tasks, encoder, edges, labels.start, members_asked(template)
+    )
+    return learned, None if crossed is None else crossed.encode, rows
+
+
+def _those_before(encoder: FieldEncoder) -> Callable[..., Any]:
+    """The statistics of an encoder that has not seen the rows."""
+    return lambda chunk, columns: encoder._encoding.statistics_of(columns)
+
+
+def _stored(
+    call: FitCall, learned: Learned, parts: list[Any], pairs: bool, shown: bool
+) -> tuple[StoreSource, StoreSource | None]:
+    """Encode all rows into a store, or find them there."""
+    log: Log = parts[0][1].log
+    folder = StoreFolder(log.cache_dir, _key(call, parts))
+    names = ["train"] + ["valid"] * bool(len(parts) > 1 or parts[0][1].n_valid)
+    try:
+        stores = [folder.found(name) for name in names]
+        if None in stores:
+            _write(folder, log.memory, learned, parts, names, pairs, shown)
+            for _, rows, *_ in parts:
+                rows.log.check_unchanged()
+            path = folder.settle()
+            stores = [Store(path / name) for name in names]
+        dtype = getattr(torch, call.template.dtype)
+        how = {"device": device_of(call.template.device), "dtype": dtype}
+        shares = int(log.memory * _TRAIN), int(log.memory * _VALID)
+        pairs_of = zip(stores, shares, strict=False)
+        sources = [StoreSource(s, n, **how) for s, n in pairs_of if s is not None]
+    except BaseException:
+        folder.close()
+        raise
+    sources[0].folder = folder
+    return sources[0], sources[1] if len(sources) > 1 else None
+
+
+def _write(
+    folder: StoreFolder,
+    memory: int,
+    learned: Learned,
+    parts: list[Any],
+    names: list[str],
+    pairs: bool,
+    shown: bool,
+) -> None:
+    encoder, dtype = learned.encoder, learned.template.dtype
+    sizes = encoder.cardinalities_, encoder.bag_cardinalities_
+    writers = [StoreWriter(folder.path / name, memory, sizes) for name in names]
+
+    def encode(table: Any, statistics: Any) -> Any:
+        return encoder.encode_chunk(table, statistics, np.dtype(dtype))
+
+    for what, rows, labels, statistics in parts:
+        validates = what == "validation"
+        with progress(f"encode {what}", rows.log.n_rows, shown) as told:
+            for chunk, fields in encoded(encode, rows, statistics, told):
+                chunk = chunk if pairs else replace(chunk, groups=None)
+                if validates:
+                    writers[1].add(labels.encoded(chunk, fields, False, dtype))
+                    continue
+                writers[0].add(labels.encoded(chunk, fields, False, dtype))
+                if rows.n_valid:
+                    part = labels.encoded(
+                        replace(chunk, groups=None), fields, True, dtype
+                    )
+                    writers[1].add(part)
+    for writer in writers:
+        writer.finish()
+
+
+def _key(call: FitCall, parts: list[Any]) -> str | None:
+    """What tells whether rows were encoded before; None where nothing does."""
+    if call.before is not None:
+        return None
+    about: list[Any] = [_FORMAT, call.seed]
+    parameters = call.template.get_params(deep=False)
+    for name in _ENCODING:
+        value = parameters.get(name)
+        if hasattr(value, "get_params"):
+            value = type(value).__name__, value.get_params()
+        about.append((name, value))
+    for _, rows, *_ in parts:
+        columns = dict.fromkeys([*rows.names, *rows.own])
+        found = rows.log.fingerprint(list(columns))
+        if found is None:
+            return None
+        aside: tuple[int, NDArray | None] | None = None
+        if rows.aside is not None:
+            aside = rows.aside.largest, rows.aside.groups
+        about.append(
+            (found, list(rows.names), rows.y, rows.weights, rows.groups, aside)
+        )
+    return str(joblib.hash(about))
