@@ -8,9 +8,10 @@ import re
 import sys
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 from numbers import Integral
-from typing import Any
+from typing import Any, Protocol, Self
 
 from .._suggest import did_you_mean
 from ._pieces import (
@@ -24,6 +25,31 @@ from ._pieces import (
     numbered,
 )
 
+
+class Crew(Protocol):
+    """Processes that read the same log together, each a share of its pieces.
+
+    ``all`` gives what each of them tells, in the order of their ranks.
+    """
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    def all(self, value: Any) -> list[Any]: ...
+
+
+class Alone:
+    """A process that reads all of a log."""
+
+    rank, size = 0, 1
+
+    def all(self, value: Any) -> list[Any]:
+        """What it tells itself."""
+        return [value]
+
+
+ALONE = Alone()
 GIBIBYTE = 2**30
 LEAST_MEMORY = 2**24
 _CHUNKS = 16  # of the memory, what a chunk takes while columns are made of it
@@ -68,6 +94,8 @@ class Log:
     (3, ['item', 'click'])
     """
 
+    crew: Crew = ALONE
+
     def __init__(
         self,
         data: Any,
@@ -93,6 +121,20 @@ class Log:
 
     def __repr__(self) -> str:
         return f"Log({type(self._rows).__name__}, columns={self.columns!r})"
+
+    def among(self, crew: Crew) -> Self:
+        """The same log, of whose pieces this process has a share."""
+        log = copy(self)
+        log.crew = crew
+        return log
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in vars(self).items() if k != "crew"}
+
+    @property
+    def own_pieces(self) -> list[Piece]:
+        """This process's share of the pieces, one after the other; maybe none."""
+        return shares_of(self.pieces, self.crew.size)[self.crew.rank]
 
     @cached_property
     def schema(self) -> Any:
@@ -246,6 +288,17 @@ class Log:
         import pyarrow as pa
 
         return pa.concat_tables([chunk.table for chunk in self.chunks(names)])
+
+
+def shares_of(pieces: Sequence[Piece], n: int) -> list[list[Piece]]:
+    """n runs of pieces with about as many rows each; some are empty of few pieces."""
+    total = sum(piece.n_rows or 0 for piece in pieces)
+    shares: list[list[Piece]] = [[] for _ in range(n)]
+    for piece in pieces:
+        middle = piece.start + (piece.n_rows or 0) / 2
+        first = pieces[0].start
+        shares[min(n - 1, int((middle - first) * n // max(total, 1)))].append(piece)
+    return shares
 
 
 def is_log(data: Any) -> bool:

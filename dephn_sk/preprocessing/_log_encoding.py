@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..logs import Log, LogError, Piece, Progress, progress
+from ..logs import Log, LogError, Piece, Progress, progress, shares_of
 from ..tasks import Columns, Labels, Tasks
 from ._encoding import Statistics, TableEncoding, read_labels
 from ._frames import read_columns
@@ -147,13 +147,21 @@ class Counting:
         return counts
 
     def all_shares(self, shown: bool = False) -> Counts:
-        """Count all pieces, in as many processes as the log asks for."""
-        log = self.rows.log
-        shares = _shares(log.pieces, log.n_jobs)
-        with progress("count", log.n_rows, shown) as told:
-            if len(shares) == 1:
-                return self.share(None, told)
-            counts = Counts({}, {})
+        """Count all pieces: each process of a crew its own, and all add them up."""
+        counts = Counts({}, {})
+        for found in self.rows.log.crew.all(self._own_share(shown)):
+            counts = counts.merged(found)
+        self._check_memory(counts)
+        return counts
+
+    def _own_share(self, shown: bool) -> Counts:
+        """Count this process's pieces, in as many others as the log asks for."""
+        log, counts = self.rows.log, Counts({}, {})
+        own = log.own_pieces
+        shares = [one for one in shares_of(own, log.n_jobs) if one]
+        with progress("count", sum(piece.n_rows or 0 for piece in own), shown) as told:
+            if len(shares) <= 1:
+                return self.share(own, told)
             jobs = (joblib.delayed(self.share)(share) for share in shares)
             parallel = joblib.Parallel(log.n_jobs, return_as="generator")
             for share, found in zip(shares, parallel(jobs), strict=True):
@@ -220,17 +228,6 @@ class Counting:
             "statistics; or leave it out, or raise memory. (min_frequency makes tables "
             "smaller, but all values are counted first.)"
         )
-
-
-def _shares(pieces: Sequence[Piece], n: int) -> list[list[Piece]]:
-    """At most n runs of pieces with about as many rows each."""
-    n = min(n, len(pieces))
-    total = sum(piece.n_rows or 0 for piece in pieces)
-    shares: list[list[Piece]] = [[] for _ in range(n)]
-    for piece in pieces:
-        middle = piece.start + (piece.n_rows or 0) / 2
-        shares[min(n - 1, int(middle * n // max(total, 1)))].append(piece)
-    return [share for share in shares if share]
 
 
 def table_of(table: Any, names: list[str]) -> Table:
@@ -416,10 +413,14 @@ def encoded(
     rows: LogRows,
     statistics: Callable[[RowChunk, Table], Statistics] | None,
     told: Progress,
+    pieces: Sequence[Piece] | None = None,
 ) -> Iterator[tuple[RowChunk, Any]]:
-    """Each chunk and its fields; `encode` takes a table and statistics."""
+    """Each chunk of all pieces, or some, and its fields.
+
+    `encode` takes a table and statistics.
+    """
     names = list(rows.names)
-    for chunk in rows.read(names):
+    for chunk in rows.read(names, pieces):
         if len(chunk):
             own = chunk.table.select(names)
 

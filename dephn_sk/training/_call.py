@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..logs import Log, as_log, is_log
+from ..logs import ALONE, Crew, Log, as_log, is_log
 from ..preprocessing._log_rows import LogRows
 from ..tasks import Times, label_columns
 from ._fitted import FittedModel
@@ -52,15 +52,18 @@ class FitCall:
     def is_log(self) -> bool:
         return isinstance(self.X, Log)
 
-    def read(self) -> FitCall:
-        """The same; of a log, a Log, or a table in memory where its rows are few."""
+    def read(self, crew: Crew = ALONE) -> FitCall:
+        """The same; of a log, a Log, or a table in memory where its rows are few.
+
+        Each process of the crew calls it.
+        """
         if not is_log(self.X):
             return self
         validation = self.validation
         if validation[0] is not None:
             names = self.y if validation[1] is None else validation[1]
-            validation = as_log(validation[0]), names
-        call = replace(self, X=as_log(self.X), validation=validation)
+            validation = as_log(validation[0]).among(crew), names
+        call = replace(self, X=as_log(self.X).among(crew), validation=validation)
         logs = [one for one in (call.X, validation[0]) if one is not None]
         few = all(log.n_rows < CROSS_VALIDATED.stop for log in logs)
         return call.in_memory() if few else call

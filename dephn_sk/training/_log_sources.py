@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import joblib
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..logs import Log, progress
+from ..logs import ALONE, Crew, Log, progress, shares_of
 from ..preprocessing import FieldEncoder
 from ..preprocessing._chance import drawn
 from ..preprocessing._log_encoding import (
@@ -28,7 +29,7 @@ from ._parameters import AUTO
 from ._randomness import seed_of
 from ._rows import check_rest, n_set_aside, stops_early, whole_groups
 from ._source import Source
-from ._store import Store, StoreFolder, StoreSource, StoreWriter
+from ._store import Store, StoreFolder, StoreSource, StoreWriter, write_index
 
 _TRAIN, _VALID = 0.4, 0.2  # of the memory, what rows that are held may take
 _FORMAT = 1  # of what is stored
@@ -47,7 +48,7 @@ def log_sources(call: FitCall) -> tuple[Learned, Source, Source | None, None]:
             "label_window cannot be used with a log. Leave out the rows whose labels "
             "may still change, or give null for those labels, and set it to None."
         )
-    shown = bool(template.verbose)
+    shown = bool(template.verbose) and call.X.crew.rank == 0
     names = None if before is None else before.learned.encoder.feature_names_in_
     given = call.y, call.sample_weight, call.groups
     rows = LogRows.of(call.X, *given, names=names)
@@ -113,8 +114,6 @@ def _learned(
     encoder, crossed, rows = encoder.learned_of(
         rows, reader, cross_fit=True, shown=shown
     )
-    if shown and encoder.report_.decisions:
-        print("; ".join(encoder.report_.decisions))
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     learned = Learned(
@@ -134,14 +133,13 @@ def _stored(
     """Encode all rows into a store, or find them there."""
     log: Log = parts[0][1].log
     folder = StoreFolder(log.cache_dir, _key(call, parts))
+    # a folder that all reach is written by all, each its share of the rows
+    crew = log.crew if folder.kept is not None else ALONE
     names = ["train"] + ["valid"] * bool(len(parts) > 1 or parts[0][1].n_valid)
     try:
         stores = [folder.found(name) for name in names]
-        if None in stores:
-            _write(folder, log.memory, learned, parts, names, pairs, shown)
-            for _, rows, *_ in parts:
-                rows.log.check_unchanged()
-            path = folder.settle()
+        if any(crew.all(None in stores)):
+            path = _write(folder, crew, learned, parts, names, pairs, shown)
             stores = [Store(path / name) for name in names]
         dtype = getattr(torch, call.template.dtype)
         how = {"device": device_of(call.template.device), "dtype": dtype}
@@ -157,24 +155,50 @@ def _stored(
 
 def _write(
     folder: StoreFolder,
-    memory: int,
+    crew: Crew,
     learned: Learned,
     parts: list[Any],
     names: list[str],
     pairs: bool,
     shown: bool,
-) -> None:
+) -> Path:
+    """Where all rows are, once each process of the crew has encoded its share."""
+    own, path = folder.path, Path(crew.all(str(folder.path))[0])
+    indexes = _encode(path, crew, learned, parts, names, pairs, shown)
+    for _, rows, *_ in parts:
+        rows.log.check_unchanged()
+    told = crew.all(indexes)
+    if crew.rank == 0:
+        for name, of_ranks in zip(names, zip(*told, strict=True), strict=True):
+            write_index(path / name, of_ranks)
+        own = folder.settle()
+    return Path(crew.all(str(own))[0])
+
+
+def _encode(
+    path: Path,
+    crew: Crew,
+    learned: Learned,
+    parts: list[Any],
+    names: list[str],
+    pairs: bool,
+    shown: bool,
+) -> list[dict[str, Any]]:
+    """Encode this process's share of the rows, and tell what of each store it has."""
     encoder, dtype = learned.encoder, learned.template.dtype
     sizes = encoder.cardinalities_, encoder.bag_cardinalities_
-    writers = [StoreWriter(folder.path / name, memory, sizes) for name in names]
+    memory = parts[0][1].log.memory
+    writers = [StoreWriter(path / n, memory, sizes, crew.rank) for n in names]
 
     def encode(table: Any, statistics: Any) -> Any:
         return encoder.encode_chunk(table, statistics, np.dtype(dtype))
 
     for what, rows, labels, statistics in parts:
         validates = what == "validation"
-        with progress(f"encode {what}", rows.log.n_rows, shown) as told:
-            for chunk, fields in encoded(encode, rows, statistics, told):
+        pieces = shares_of(rows.log.pieces, crew.size)[crew.rank]
+        n_rows = sum(piece.n_rows or 0 for piece in pieces)
+        with progress(f"encode {what}", n_rows, shown) as told:
+            for chunk, fields in encoded(encode, rows, statistics, told, pieces):
                 chunk = chunk if pairs else replace(chunk, groups=None)
                 if validates:
                     writers[1].add(labels.encoded(chunk, fields, False, dtype))
@@ -185,8 +209,7 @@ def _write(
                         replace(chunk, groups=None), fields, True, dtype
                     )
                     writers[1].add(part)
-    for writer in writers:
-        writer.finish()
+    return [writer.finish() for writer in writers]
 
 
 def _key(call: FitCall, parts: list[Any]) -> str | None:

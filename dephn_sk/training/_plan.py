@@ -98,7 +98,8 @@ class FitPlan:
             check_goes_on(template, before.template)
         seed = before.state.seed if before else _new_seed(template, keeper)
         given = X, y, sample_weight, validation, groups, times, classes, seed
-        call = FitCall(template, *given, before, grows).read()
+        crew = NONE if keeper is None else keeper.ranks
+        call = FitCall(template, *given, before, grows).read(crew)
         found = log_sources(call) if call.is_log else table_sources(call, keeper)
         learned, train, valid, rows = found
         monitor = template._monitored(learned.tasks)

@@ -133,17 +133,24 @@ class StoreWriter:
         Of which a block takes a small part.
     sizes : (sequence of int, sequence of int)
         Numbers of codes, of categorical fields and of bags.
+    writer : int, default=0
+        Which one this is of several that write rows of one store, in this order.
     """
 
     def __init__(
-        self, folder: Path, memory: int, sizes: tuple[Sequence[int], Sequence[int]]
+        self,
+        folder: Path,
+        memory: int,
+        sizes: tuple[Sequence[int], Sequence[int]],
+        writer: int = 0,
     ) -> None:
         self.folder, self.memory, self.sizes = folder, memory, sizes
+        self.writer = writer
         self.layout: Layout | None = None
         self._parts: list[EncodedRows] = []
         self._held = 0
         self._blocks: list[list[Any]] = []
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)  # another writer was first
 
     def add(self, part: EncodedRows) -> None:
         """Write some rows, as soon as they fill a block."""
@@ -170,7 +177,8 @@ class StoreWriter:
     def _write(self, part: EncodedRows) -> None:
         layout, fields = self.layout, part.fields
         assert layout is not None
-        with open(self.folder / f"{len(self._blocks)}.block", "wb") as file:
+        name = f"{self.writer}-{len(self._blocks)}.block"
+        with open(self.folder / name, "wb") as file:
             for column, kind in zip(fields.codes.T, layout.codes, strict=True):
                 column.astype(kind).tofile(file)
             np.ascontiguousarray(fields.numbers).tofile(file)
@@ -184,15 +192,22 @@ class StoreWriter:
                     np.ascontiguousarray(known).tofile(file)
             size = file.tell()
         members = [len(bag.members) for bag in fields.bags]
-        self._blocks.append([len(fields), members, size])
+        self._blocks.append([len(fields), members, size, name])
 
-    def finish(self) -> None:
-        """Write what is left, and the index, without which there is no store."""
+    def finish(self) -> dict[str, Any]:
+        """Write what is left; gives what is to be written about it."""
         if self._held:
             self._write(joined(self._parts))
         layout = None if self.layout is None else self.layout._asdict()
-        text = json.dumps({"layout": layout, "blocks": self._blocks})
-        (self.folder / INDEX).write_text(text)
+        return {"layout": layout, "blocks": self._blocks}
+
+
+def write_index(folder: Path, parts: Sequence[dict[str, Any]]) -> None:
+    """Write about the blocks of all writers, without which there is no store."""
+    layouts = [part["layout"] for part in parts if part["layout"] is not None]
+    blocks = [block for part in parts for block in part["blocks"]]
+    index = {"layout": layouts[0] if layouts else None, "blocks": blocks}
+    (folder / INDEX).write_text(json.dumps(index))
 
 
 class Store:
@@ -208,12 +223,12 @@ class Store:
         self.folder = folder
         self.layout = Layout(**index["layout"])
         self.blocks: list[list[Any]] = index["blocks"]
-        for number, (_, _, size) in enumerate(self.blocks):
+        for number, (_, _, size, _) in enumerate(self.blocks):
             if os.path.getsize(self._path(number)) != size:
                 raise ValueError(f"{self._path(number)} is not whole.")
 
     def _path(self, number: int) -> Path:
-        return self.folder / f"{number}.block"
+        return self.folder / str(self.blocks[number][3])
 
     @property
     def n_rows(self) -> int:
@@ -248,7 +263,7 @@ class Store:
             for whole, own in zip(known, held, strict=True):
                 whole[:first] = own
         for number in numbers:
-            rows, members, _ = self.blocks[number]
+            rows, members, *_ = self.blocks[number]
             place = slice(first, first + rows)
             with open(self._path(number), "rb") as file:
                 self._fill(file, members, codes[place], numeric[place], bags)
