@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from hashlib import sha256
 from unittest import mock
 
@@ -15,7 +14,7 @@ from dephn_sk import baselines
 from dephn_sk.nn import _table
 
 N_ROWS, BATCH = 193, 64  # the last batch is one row: ranks 1, 2, ... have none
-CELLS, SECONDS = {}, {}
+CELLS = {}
 
 
 def rows(n=N_ROWS, seed=0, bags=False):
@@ -68,7 +67,7 @@ def told(fitted, X):
     bytes_ = b"".join(
         one.numpy().tobytes() for part in (weights, last) for _, one in part
     )
-    record = [{k: v for k, v in row.items()} for row in fitted.net_.history]
+    record = [dict(row) for row in fitted.net_.history]
     predict = getattr(fitted, "predict_proba", fitted.predict)
     each = predict(X)
     each = np.column_stack(each) if isinstance(each, list) else np.asarray(each)
@@ -293,17 +292,9 @@ def results(rank, size, names):
     """Of each cell, what this rank has come to."""
     found = {}
     for name in names:
-        start = time.process_time()
         try:
             fitted, X = CELLS[name]()
             found[name] = told(fitted, X)
         except Exception as error:
             found[name] = repr(error)
-        SECONDS[name] = time.process_time() - start
-    if rank == 0:
-        print(SECONDS)
     return found
-
-
-def results_each(rank, size, names):
-    return results(rank, size, names[size])

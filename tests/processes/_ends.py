@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 from unittest import mock
 
@@ -101,14 +100,13 @@ class Quiet(Callback):
         self.inner.on_grad_computed(net, **given)
 
 
-def end_in_each_phase(rank, size, phases, how):
-    """The error of a fit for the phase that belongs to so many processes."""
-    start = time.monotonic()
+def end_of_fit(rank, size, phase, how):
+    """How a fit ends."""
     try:
-        fit(rank, size, phases[size], how)
+        fit(rank, size, phase, how)
     except BaseException as error:
-        return type(error).__name__, str(error), time.monotonic() - start
-    return "fitted", "", time.monotonic() - start
+        return type(error).__name__, str(error)
+    return "fitted", ""
 
 
 class Wish(Callback):
@@ -212,9 +210,41 @@ def random_seeds(rank, size):
     return shared.tobytes(), alone.predict_proba(X).tobytes()
 
 
+class Interrupt(Callback):
+    """Of rank 1 alone, as Ctrl-C in the second epoch."""
+
+    rank = 0
+
+    def on_batch_begin(self, net, training, **given):
+        if training and len(net.history) == 2 and Interrupt.rank == VICTIM:
+            raise KeyboardInterrupt
+
+
+def interrupted(rank, size):
+    """What is kept of a first fit that is interrupted."""
+    X, y = rows()
+    Interrupt.rank = rank
+    one = model(callbacks=[Interrupt()], max_epochs=3)
+    try:
+        one.fit(X, y)
+    except KeyboardInterrupt:
+        return "KeyboardInterrupt", one.n_iter_
+
+
+def source_without_ranks(rank, size):
+    """A source of a user's that was written for one process."""
+    X, y = rows()
+    with mock.patch.object(training.ArraySource, "knows_ranks", False):
+        try:
+            model().fit(X, y)
+        except Exception as error:
+            return str(error)
+
+
 def resumed(rank, size, folder, stops):
     """A fit that is killed, or goes on from what is there."""
     X, y = rows()
+    Path(folder).mkdir(exist_ok=True)
     path = str(Path(folder) / "fit.zip")
     end_ = Quiet(Ends("on_epoch_end" if stops and rank == VICTIM else "none", "kill"))
     one = model(early_stopping=True, max_epochs=4, callbacks=[("end", end_)])

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 from processes._cells import CELLS
-from processes._launch import launched
+from processes._launch import Job, launched
 
 FULL = bool(os.environ.get("DEPHN_SK_FULL"))
 COSTLY = {"small_rows_cross_validated", "virtual_gradient_of_two_networks"}
@@ -25,8 +25,9 @@ ROWS = [
 @pytest.fixture(scope="module")
 def found():
     names = {size: [name for name, n in ROWS if n == size] for size in SIZES}
-    given = {1: NAMES, **names}
-    return launched("processes._cells", "results_each", 1, *SIZES, arguments=(given,))[0]
+    jobs = {n: Job("results", n, (own,)) for n, own in {1: NAMES, **names}.items()}
+    found = launched("processes._cells", jobs)
+    return {size: [rank for rank, _ in ranks] for size, ranks in found.items()}
 
 
 @pytest.mark.parametrize("name, size", ROWS)
