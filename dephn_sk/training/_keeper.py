@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._plan import FitPlan
+from ._ranks import NONE, Ranks
 from ._rows import Rows
 from ._state import TrainingState
 from ._trainer import Trainer
@@ -17,9 +18,12 @@ class Keeper:
     ----------
     seed : int or None
         That the fit is to have where its `random_state` is None.
+    ranks : Ranks
+        The processes that fit together.
     """
 
     seed: int | None = None
+    ranks: Ranks = NONE
 
     def see_rows(self, rows: Rows, groups: Any) -> None:
         """Look at what was given, before it becomes a plan."""
