@@ -47,6 +47,7 @@ __all__ = [
     "NumericEmbedding",
     "PaddedMembers",
     "PlainNumbers",
+    "Share",
     "SoftSelectionGate",
     "TaskGates",
     "TaskNetwork",

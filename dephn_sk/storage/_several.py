@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .. import training
@@ -36,8 +37,9 @@ class KeeperOfRanks(training.Keeper):
         self._given = fingerprint.rows_given(rows, groups)
         self._own.see_rows(rows, groups)
 
-    def see_plan(self, plan: training.FitPlan) -> None:
+    def see_plan(self, plan: training.FitPlan) -> training.FitPlan:
         self.ranks.alike(lambda: self._told(plan))
+        return replace(plan, ranks=self.ranks)
 
     def _told(self, plan: training.FitPlan) -> dict[str, str]:
         """What has to be the same on each rank, by the names that users know."""

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from ._parameters import unchanged
 
-
 # modules of skorch whose callbacks show or write
 WRITE = frozenset({"skorch.callbacks.logging", "skorch.hf"})
 

@@ -57,12 +57,13 @@ def _add_dense(ranks: Group, parameters: list[Any], n_touched: list[int]) -> Ten
     digits[1, :, ranks.rank] = torch.tensor(n_touched) // _BASE
     for i, kind in enumerate(kinds):
         own = [p for p in parameters if p.dtype == kind]
+        sizes = [p.numel() for p in own]
         head = [words.to(like.device, kind)] if i == 0 else []
         flat = torch.cat([*head, *map(_flat, own)])
         ranks.add(flat)
         if i == 0:
             words, flat = flat[:n_words].double().cpu(), flat[n_words:]
-        for parameter, sum_ in zip(own, flat.split([p.numel() for p in own])):
+        for parameter, sum_ in zip(own, flat.split(sizes), strict=True):
             parameter.grad = sum_.view_as(parameter)
     for parameter, there in zip(parameters, words.tolist(), strict=False):
         if not there:
@@ -103,7 +104,10 @@ def _add_rows(
         rows = _fresh(found[:, :8]).view(torch.int64)
         values = _fresh(found[:, 8:]).view(table.dtype)
         table.grad = torch.sparse_coo_tensor(
-            rows.view(1, -1), values.view(-1, *table.shape[1:]), table.shape
+            rows.view(1, -1),
+            values.view(-1, *table.shape[1:]),
+            table.shape,
+            check_invariants=False,
         ).coalesce()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from ._plan import FitPlan
-from ._ranks import NONE, Ranks
 from ._rows import Rows
 from ._state import TrainingState
 from ._trainer import Trainer
@@ -18,18 +17,16 @@ class Keeper:
     ----------
     seed : int or None
         That the fit is to have where its `random_state` is None.
-    ranks : Ranks
-        The processes that fit together.
     """
 
     seed: int | None = None
-    ranks: Ranks = NONE
 
     def see_rows(self, rows: Rows, groups: Any) -> None:
         """Look at what was given, before it becomes a plan."""
 
-    def see_plan(self, plan: FitPlan) -> None:
-        """Look at the plan, before anything trains."""
+    def see_plan(self, plan: FitPlan) -> FitPlan:
+        """Look at the plan before anything trains, and give it or another one."""
+        return plan
 
     def begin(self, plan: FitPlan) -> TrainingState:
         """The state that training begins from, or is to be resumed from."""

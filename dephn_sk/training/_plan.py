@@ -113,9 +113,7 @@ class FitPlan:
         train, valid = _sources(learned, fields, rows, *validation)
         batch_size = _rows_in_batch(template.batch_size, len(rows.train))
         plan = cls(learned, train, valid, 0, batch_size, seed, monitor, before)
-        if keeper is not None:
-            plan = replace(plan, ranks=keeper.ranks)
-            keeper.see_plan(plan)
+        plan = plan if keeper is None else keeper.see_plan(plan)
         if epochs != AUTO:
             return replace(plan, epochs=int(epochs))
         few = len(rows.train) in CROSS_VALIDATED and template.early_stopping == AUTO

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import multiprocessing
 import os
-import pickle
+import re
 import time
 import traceback
 import warnings
@@ -24,12 +25,22 @@ T = TypeVar("T")
 TIMEOUT, TIMEOUT_VARIABLE = 600.0, "DEPHN_SK_TIMEOUT"
 # what torchrun gives each process that it starts
 VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-GRACE = 5.0  # seconds in which those that are left say so, at most
+# seconds in which those that are left say so: at most, and after the last that has
+GRACE, QUIET = 5.0, 2.0
 LONGEST = 2_000  # characters of what went wrong elsewhere
 
 
 class RankError(RuntimeError):
-    """One of several processes has ended or differs, and so all of them end."""
+    """One of several processes has ended or differs, and so all of them end.
+
+    Parameters
+    ----------
+    message : str
+        Which rank it is, and what has happened to it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
 
 
 class Ranks:
@@ -105,7 +116,7 @@ class Ranks:
         return value
 
     def alike(self, tell: Callable[[], Mapping[str, str]]) -> None:
-        """Raise where what the ranks tell by name is not the same; name what differs."""
+        """Raise where what the ranks tell by name differs, with the names."""
 
     # ------------------------------------------------------------ numbers
 
@@ -166,6 +177,10 @@ def one_process() -> Iterator[None]:
     So it has to be where ranks fit different models, such as the candidates of a
     search that are divided among them. It holds for all threads of the process.
 
+    Returns
+    -------
+    context manager
+
     Examples
     --------
     >>> with one_process():
@@ -184,8 +199,8 @@ def _number(name: str) -> int:
         return int(os.environ[name])
     except ValueError:
         raise ValueError(
-            f"The variable {name}={os.environ[name]!r} must be a whole number; torchrun "
-            "sets it. Unset it to fit in one process."
+            f"The variable {name}={os.environ[name]!r} must be a whole number; "
+            "torchrun sets it. Unset it to fit in one process."
         ) from None
 
 
@@ -232,21 +247,25 @@ class Group(Ranks):
             torch.cuda.set_device(_number("LOCAL_RANK") % torch.cuda.device_count())
 
     def _open(self) -> None:
+        from torch.distributed.distributed_c10d import PrefixStore
+
         group: Any = None
         try:
             if self._own:
-                store = dist.PrefixStore(self._key, self._rendezvous())
-                at = {"rank": _number("RANK"), "world_size": _number("WORLD_SIZE")}
                 dist.init_process_group(
-                    "gloo", store=store, timeout=self._timeout, **at
+                    "gloo",
+                    store=PrefixStore(self._key, self._rendezvous()),
+                    rank=_number("RANK"),
+                    world_size=_number("WORLD_SIZE"),
+                    timeout=self._timeout,
                 )
             else:
                 group = dist.new_group(backend="gloo", timeout=self._timeout)
         except (RuntimeError, ValueError) as error:
             raise RankError(
                 f"Not all ranks have come to this fit within {self._seconds:g} s "
-                f"({_first_line(error)}). Each has to call it, with the same arguments; "
-                f"{TIMEOUT_VARIABLE} is the limit in seconds."
+                f"({_first_line(error)}). Each has to call it, with the same "
+                f"arguments; {TIMEOUT_VARIABLE} is the limit in seconds."
             ) from None
         self._group = self._fast = group or dist.group.WORLD
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
@@ -260,7 +279,9 @@ class Group(Ranks):
     def _rendezvous(self) -> Any:
         """Where the processes find each other: opened once, for all fits."""
         if _switch.store is None:
-            found = dist.rendezvous("env://", timeout=self._timeout)
+            from torch.distributed.rendezvous import rendezvous
+
+            found = rendezvous("env://", timeout=self._timeout)
             _switch.store = next(iter(found))[0]
         return _switch.store
 
@@ -282,7 +303,7 @@ class Group(Ranks):
 
     def _tell(self, word: Any) -> None:
         with contextlib.suppress(RuntimeError):
-            self._store.set(f"{self._key}/end/{self.rank}", pickle.dumps(word))
+            self._store.set(f"{self._key}/end/{self.rank}", json.dumps(word))
 
     def _close(self) -> None:
         """Close connections, so that whoever waits for this rank waits no more."""
@@ -315,7 +336,7 @@ class Group(Ranks):
                 if interrupted:
                     return KeyboardInterrupt(f"Rank {rank} was interrupted.")
                 return RankError(f"Rank {rank} of {self.size} has failed: {what}")
-        lost = sorted({*range(self.size)} - words.keys()) 
+        lost = sorted({*range(self.size)} - words.keys())
         if not answers:
             lost = [0] if self.rank else []
         if not lost:
@@ -326,20 +347,23 @@ class Group(Ranks):
         ranks = f"Rank{'s'[: len(lost) > 1]} {', '.join(map(str, lost))} of {self.size}"
         return RankError(
             f"{ranks} no longer answer{'s'[: len(lost) < 2]}: killed, stopped, or on a "
-            f"machine that is lost ({reason}). With `checkpoint`, the same call goes on "
-            "from the last state, with any number of ranks."
+            f"machine that is lost ({reason}). With `checkpoint`, the same call goes "
+            "on from the last state, with any number of ranks."
         )
 
     def _words(self) -> tuple[dict[int, Any], bool]:
         """What others have written at their end, and whether the store answers."""
-        until, words = time.monotonic() + self._grace, {self.rank: None}
+        words: dict[int, Any] = {self.rank: None}
+        start = last = time.monotonic()
         try:
             while len(words) < self.size and not any(words.values()):
                 for rank in {*range(self.size)} - words.keys():
                     key = f"{self._key}/end/{rank}"
                     if self._store.check([key]):
-                        words[rank] = pickle.loads(self._store.get(key))
-                if time.monotonic() > until:
+                        words[rank] = json.loads(self._store.get(key))
+                        last = time.monotonic()
+                now = time.monotonic()
+                if now > min(start + self._grace, last + QUIET):
                     break
                 time.sleep(0.02)
         except RuntimeError:
@@ -403,7 +427,9 @@ class Group(Ranks):
         packed = packed.transpose(0, 1).flatten(0, 1)[: share.n_rows]
         parts = iter(packed.split([t.shape[1] for t in own], 1))
         return tuple(
-            None if t is None or r is None else self._put(next(parts), t, r, first.dim())
+            None
+            if t is None or r is None
+            else self._put(next(parts), t, r, first.dim())
             for t, r in zip(tensors, rows, strict=True)
         )
 
@@ -455,7 +481,9 @@ def _described(error: BaseException) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
+    """What torch says of an exchange, without a place in its source and guesses."""
+    line = (str(error).splitlines() or [type(error).__name__])[0]
+    return re.sub(r"^\[\S*\] ", "", line).split(". This is", 1)[0]
 
 
 def _shown(name: str, first: Mapping[str, str], other: Mapping[str, str]) -> str:

@@ -122,8 +122,10 @@ class Trainer:
         self._keep_last()
         state.stopped = self._notified("on_epoch_end")
         # with what callbacks of rank 0 alone have recorded
-        row = self._ranks.first(lambda: dict(state.net.history[-1]))
-        state.net.history[-1].update(row)
+        last = state.net.history[-1]
+        row = self._ranks.first(lambda: dict(last))
+        last.clear()
+        last.update(row)
 
     def _keep_last(self) -> None:
         """Keep an epoch for whoever interrupts the next one."""
