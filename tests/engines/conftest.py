@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -46,7 +47,8 @@ def run_example(tmp_path_factory):
             assert not stragglers(mark), "the engine was not shut down"
         finally:
             for pid in [*processes_of(mark)]:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return folder / name
 
     return run
