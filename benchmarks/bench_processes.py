@@ -4,12 +4,13 @@
     python benchmarks/bench_processes.py --rows 16384 --table-rows 10000 --rounds 1
     python benchmarks/bench_processes.py --report
 
-Two models, at one batch of all processes together: DEPHN as it is by default on the rows
-of Census (FOLDER holds census/; without it, rows of the same shape are drawn), and a table
-of five million rows of sixteen numbers, whose codes are drawn for 26 columns. Each number
-of processes is started by torchrun with one thread each, and all of them take turns;
-seconds are medians over rounds and epochs but the first, of whole epochs on rank 0. The
-bytes are those that rank 0 gives to an exchange of a step, gathered ones and summed ones.
+Two models, at one batch of all processes together: DEPHN as it is by default on the
+rows of Census (FOLDER holds census/; without it, rows of the same shape are drawn), and
+a table of five million rows of sixteen numbers, whose codes are drawn for 26 columns.
+Each number of processes is started by torchrun with one thread each, and all of them
+take turns; seconds are medians over rounds and epochs but the first, of whole epochs on
+rank 0. The bytes are those that rank 0 gives to an exchange of a step, gathered ones
+and summed ones.
 """
 
 from __future__ import annotations

@@ -39,6 +39,7 @@ class KeeperOfRanks(training.Keeper):
 
     def see_plan(self, plan: training.FitPlan) -> training.FitPlan:
         self.ranks.alike(lambda: self._told(plan))
+        self.ranks.on(plan.train.device)
         return replace(plan, ranks=self.ranks)
 
     def _told(self, plan: training.FitPlan) -> dict[str, str]:

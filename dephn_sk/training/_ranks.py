@@ -307,11 +307,13 @@ class Group(Ranks):
 
     def _close(self) -> None:
         """Close connections, so that whoever waits for this rank waits no more."""
-        group, self._group, self._fast = self._group, None, None
-        if group is None:
-            return
+        groups = {self._group, self._fast} - {None}
+        self._group = self._fast = None
         with contextlib.suppress(RuntimeError):
-            dist.destroy_process_group(None if self._own else group)
+            if self._own and groups:
+                dist.destroy_process_group()
+            while groups and not self._own:
+                dist.destroy_process_group(groups.pop())
 
     @contextlib.contextmanager
     def _speaking(self) -> Iterator[None]:
@@ -399,6 +401,11 @@ class Group(Ranks):
     # ------------------------------------------------------------ numbers
 
     def on(self, device: torch.device) -> None:
+        if device.type not in ("cpu", "cuda"):
+            raise ValueError(
+                f"device={device.type!r} cannot be used by several processes; give "
+                "'cpu' or 'cuda'."
+            )
         several = os.environ.get("LOCAL_WORLD_SIZE", str(self.size))
         each = device.type == "cuda" and int(several) <= torch.cuda.device_count()
         if all(self.all(each and dist.is_nccl_available())) and self._fast is not None:

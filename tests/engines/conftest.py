@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -17,7 +18,6 @@ from sklearn.base import clone
 
 import dephn_sk
 
-pd = pytest.importorskip("pandas")
 EXAMPLES = Path(__file__).parents[2] / "docs" / "engines"
 TASKS = ["click", "like", "purchase"]
 SECONDS = 500  # a machine that has other work
@@ -46,7 +46,8 @@ def run_example(tmp_path_factory):
             assert not stragglers(mark), "the engine was not shut down"
         finally:
             for pid in [*processes_of(mark)]:
-                os.kill(pid, signal.SIGKILL)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return folder / name
 
     return run
@@ -74,6 +75,8 @@ def processes_of(mark):
 def assert_scored():
     """Predictions of a folder are the model's own, for each row of the log once."""
 
+    pd = pytest.importorskip("pandas")
+
     def check(log, model, predictions):
         log = pd.read_parquet(log)
         found = pd.read_parquet(predictions).set_index("impression").sort_index()
@@ -89,6 +92,8 @@ def assert_scored():
 @pytest.fixture(scope="session")
 def assert_fitted_together():
     """Both workers have the same model, and it is that of one process."""
+
+    pd = pytest.importorskip("pandas")
 
     def check(log, folder):
         one, other = (dephn_sk.load(folder / f"model-{rank}.zip") for rank in (0, 1))

@@ -7,7 +7,7 @@ import pickle
 import pytest
 import torch
 
-from dephn_sk.nn import Dropout, UnseenMask, use_generator
+from dephn_sk.nn import Dropout, Share, UnseenMask, use_generator
 
 
 def generator(seed=0):
@@ -95,3 +95,29 @@ def test_a_generator_is_no_part_of_a_pickle():
     dropout = Dropout(0.5)
     use_generator(dropout, generator())
     assert pickle.loads(pickle.dumps(dropout)).generator is None
+
+
+@pytest.mark.parametrize("axis", [0, 1, -2])
+@pytest.mark.parametrize("n_rows", [1, 2, 7])
+@pytest.mark.parametrize("size", [2, 3])
+def test_ranks_draw_the_masks_of_their_rows_of_the_batch(axis, n_rows, size):
+    shape = [3, 5]
+    shape.insert(axis % 3, n_rows)
+    batch = torch.ones(shape)
+    dropout = Dropout(0.5, batch_axis=axis)
+    use_generator(dropout, torch.Generator().manual_seed(0))
+    whole = dropout(batch)
+    for rank in range(size):
+        share = Share(rank, size, n_rows)
+        use_generator(dropout, torch.Generator().manual_seed(0), share)
+        own = dropout(share.of(batch, axis))
+        assert own.shape[axis] == share.n_own
+        assert torch.equal(own, share.of(whole, axis))
+
+
+def test_a_mask_that_does_not_know_the_rows_axis_says_so():
+    dropout = Dropout(0.5)
+    use_generator(dropout, torch.Generator(), Share(0, 2, n_rows=8))
+    with pytest.raises(ValueError, match="which axis holds the rows: batch_axis"):
+        dropout(torch.ones(3, 4, 5))
+    assert pickle.loads(pickle.dumps(dropout)).share is None

@@ -17,6 +17,7 @@ from processes._cells import model, rows
 from processes._launch import HERE
 
 import dephn_sk
+from dephn_sk.datasets import make_behavior_log
 from dephn_sk.training import Ranks, one_process
 from dephn_sk.training._ranks import NONE, TIMEOUT_VARIABLE, VARIABLES
 
@@ -48,7 +49,7 @@ def test_the_script_of_the_guide_trains_under_torchrun(tmp_path):
     # a decision, two lines of a head and one for each epoch, of rank 0 alone
     assert len(re.findall("rows in batches of", done.stdout)) == 2
     assert done.stdout.count("again 3") == 2
-    X, _ = dephn_sk.datasets.make_behavior_log(3_000, return_X_y=True, random_state=0)
+    X, _ = make_behavior_log(3_000, return_X_y=True, random_state=0)
     saved = [dephn_sk.load(file) for file in tmp_path.glob("*.zip")]
     assert len(saved) == 2
     first, second = (np.asarray(one.predict_proba(X)) for one in saved)
