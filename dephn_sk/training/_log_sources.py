@@ -42,6 +42,11 @@ _ENCODING = (
 def log_sources(call: FitCall) -> tuple[Learned, Source, Source | None, None]:
     """What is learned of a log, and its rows as sources; or nothing, and no trace."""
     template, before = call.template, call.before
+    if not isinstance(template.encoder, FieldEncoder | None):
+        raise TypeError(
+            f"encoder={type(template.encoder).__name__}(...) cannot learn from a log; "
+            "give a FieldEncoder, or None."
+        )
     if template._windows()[0] is not None:
         raise ValueError(
             "label_window cannot be used with a log. Leave out the rows whose labels "
@@ -100,7 +105,7 @@ def _learned(
         old = before.learned.encoder
         kept = replace(before.learned, template=template)
         if call.grows:
-            new, _, rows = old.learned_of(rows, reader, go_on=True, shown=shown)
+            new, _, rows = old._learned_rows(rows, reader, go_on=True, shown=shown)
             statistics = _those_before(old)
             return replace(kept, encoder=new), statistics, rows
         encoding = old._encoding
@@ -110,7 +115,7 @@ def _learned(
         crossed = cross_fitted_of_log(encoding, rows, reader, shown)
         return kept, None if crossed is None else crossed.encode, rows
     encoder = new_encoder(template, call.seed)
-    encoder, crossed, rows = encoder.learned_of(
+    encoder, crossed, rows = encoder._learned_rows(
         rows, reader, cross_fit=True, shown=shown
     )
     if shown and encoder.report_.decisions:
@@ -167,7 +172,7 @@ def _write(
     writers = [StoreWriter(folder.path / name, memory, sizes) for name in names]
 
     def encode(table: Any, statistics: Any) -> Any:
-        return encoder.encode_chunk(table, statistics, np.dtype(dtype))
+        return encoder._encode_chunk(table, statistics, np.dtype(dtype))
 
     for what, rows, labels, statistics in parts:
         validates = what == "validation"
