@@ -53,7 +53,8 @@ def log_sources(call: FitCall) -> tuple[Learned, Source, Source | None, None]:
             "may still change, or give null for those labels, and set it to None."
         )
     shown = bool(template.verbose)
-    names = None if before is None else before.learned.encoder.feature_names_in_
+    encoder = None if before is None else before.learned.encoder
+    names = getattr(encoder, "feature_names_in_", None)
     given = call.y, call.sample_weight, call.groups
     rows = LogRows.of(call.X, *given, names=names)
     if call.sets_aside:
