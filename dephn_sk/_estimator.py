@@ -74,7 +74,8 @@ class NetworkEstimator(
         Parameters
         ----------
         X : DataFrame or array-like of shape (n_samples, n_features)
-            A raw table, or what a :class:`~dephn_sk.preprocessing.FieldEncoder` gives.
+            A raw table, or what a :class:`~dephn_sk.preprocessing.FieldEncoder` gives;
+            or a log, of which all that follows are names: :ref:`more_than_memory`.
         y : DataFrame or array-like of shape (n_samples,) or (n_samples, n_tasks)
             Labels; NaN (None, NA) in a 2-D y is not observed. A frame names the tasks.
         sample_weight : array-like of shape (n_samples[, n_tasks]), default=None
@@ -97,8 +98,7 @@ class NetworkEstimator(
 
         Raises
         ------
-        ValueError
-            For bad input; the message names the column, task or parameter.
+        ValueError : for bad input; the message names the column, task or parameter.
         """
         times = tasks.Times(label_time, label_delay, observed_until)
         how = {"epochs": self.max_epochs, "groups": groups, "times": times}

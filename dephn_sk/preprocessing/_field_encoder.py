@@ -578,11 +578,11 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         go_on = go_on and self.__sklearn_is_fitted__()
         names = list(self._encoding.settings.names) if go_on else None
         rows = LogRows.of(as_log(log), y, sample_weight, names=names)
-        new, _, rows = self.learned_of(rows, None, go_on=go_on)
+        new, _, rows = self._learned_rows(rows, None, go_on=go_on)
         rows.log.check_unchanged()
         return new
 
-    def learned_of(
+    def _learned_rows(
         self,
         rows: LogRows,
         reader: Any,
@@ -623,7 +623,7 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         )
         return new._describe(learned), crossed, rows
 
-    def encode_chunk(
+    def _encode_chunk(
         self, table: Any, statistics: Statistics | None, dtype: Any
     ) -> Fields:
         """Fields of a table, with these statistics instead of its own, if given."""

@@ -27,8 +27,10 @@ from ._target_statistics import (
     fold_seed,
     times_of,
 )
+from ._vocabulary import Vocabulary
 
-_COUNTS = 2  # one part in so many of the memory, for counts
+_COUNTS = 0.75  # of the memory, for counts
+_COPIES = 3  # of the counts of labels of a column, while rates are made of them
 
 
 @dataclass(frozen=True, eq=False)
@@ -211,19 +213,19 @@ class Counting:
 
     def _check_memory(self, counts: Counts) -> None:
         """Raise where the values of columns take more than their part of the memory."""
-        limit = self.rows.log.memory // _COUNTS
-        sizes = {
-            name: tally.nbytes
-            + (counts.columns[name].nbytes if name in counts.columns else 0)
-            for name, tally in {**counts.columns, **counts.statistics}.items()
-        }
-        if sum(sizes.values()) <= limit:
+        limit = _COUNTS * self.rows.log.memory
+        sizes = {name: tally.nbytes for name, tally in counts.columns.items()}
+        largest = 0
+        for name, tally in counts.statistics.items():
+            sizes[name] = sizes.get(name, 0) + tally.nbytes
+            largest = max(largest, tally.nbytes)
+        if sum(sizes.values()) + _COPIES * largest <= limit:
             return
         name = max(sizes, key=lambda one: sizes[one])
         n = max(t[name].n_values for t in counts[:2] if name in t)
         raise LogError(
             f"Column {name!r} has {n:,} distinct values so far, whose counts take "
-            f"{sizes[name]:,} bytes: with the other columns, more than half of "
+            f"{sizes[name]:,} bytes: with the other columns, too much for "
             f"memory={self.rows.log.memory}. Give the column n_buckets, without target "
             "statistics; or leave it out, or raise memory. (min_frequency makes tables "
             "smaller, but all values are counted first.)"
@@ -285,15 +287,21 @@ def learned_of_log(
             learners[name] = old or TargetStatistics.new(name, labels, settings)
         if not grow and (asked or cross_fit):
             folds = FoldRule.of(rows, settings)
-    counting = Counting(
-        rows, encoding, encoding.counted_names(grow), learners, reader, folds
-    )
+    # how often a value occurs is told by the counts of its labels, where there are any
+    known = [k for k in learners if isinstance(encoding.kinds[k], Vocabulary)]
+    counted = [k for k in encoding.counted_names(grow) if k not in known]
+    counting = Counting(rows, encoding, counted, learners, reader, folds)
     counts = counting.all_shares(shown)
     new = encoding
     if not grow:
         new = _decided(encoding, counts, learners, rows, reader, asked)
-    totals = ((name, tally.counts) for name, tally in counts.columns.items())
-    new = new.with_counts(totals, grow)
+    totals = {name: tally.counts for name, tally in counts.columns.items()}
+    for name in known:
+        own = counts.statistics[name].counts
+        sums = _by_fold(own, learners[name])[0].sum(axis=0, keepdims=True)
+        totals[name] = replace(own, values=own.values.copy(), sums=sums)
+    in_order = ((k, totals[k]) for k in encoding.counted_names(grow))
+    new = new.with_counts(in_order, grow)
     if not grow:
         new.warn_of_empty(stacklevel=7)
     new, crossed = _with_statistics(new, counts, learners, folds, grow, cross_fit)
@@ -301,6 +309,11 @@ def learned_of_log(
         new = replace(new, tasks=reader.stored if new.settings.statistics else None)
     new.check_names()
     return new, crossed
+
+
+def _by_fold(counts: Any, learner: TargetStatistics) -> NDArray[np.float64]:
+    """Sums by sum, fold and value."""
+    return counts.sums.reshape(1 + 2 * len(learner.rate_names), -1, len(counts) + 1)
 
 
 def _with_statistics(
@@ -315,9 +328,7 @@ def _with_statistics(
     for name in encoding.settings.statistics:
         one, own = learners[name], counts.statistics[name].counts
         if folds is not None and not cross_fit:
-            n_sums = 1 + 2 * len(one.rate_names)
-            by_fold = own.sums.reshape(n_sums, folds.n_folds, -1)
-            own = replace(own, sums=by_fold.sum(axis=1))
+            own = replace(own, sums=_by_fold(own, one).sum(axis=1))
         found[name] = one.grow(own) if grow else one.finish(own)
         kept[name] = own
     new = replace(encoding, statistics=found)
@@ -375,9 +386,8 @@ def _masses(
 ) -> NDArray[np.float64]:
     """The weight of each value of a column."""
     if name in counts.statistics:
-        sums = counts.statistics[name].counts.sums
-        n_sums = 1 + 2 * len(learners[name].rate_names)
-        return sums.reshape(n_sums, -1, sums.shape[1])[0, :, :-1].sum(axis=0)
+        by_fold = _by_fold(counts.statistics[name].counts, learners[name])
+        return by_fold[0, :, :-1].sum(axis=0)
     return counts.columns[name].counts.sums[0, :-1]
 
 

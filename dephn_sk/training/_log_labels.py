@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ..logs import LogError
 from ..preprocessing._log_rows import LogRows, RowChunk
 from ..tasks import Columns, Labels, Tasks, check_observed, combine, made_up
 from ._store import EncodedRows
@@ -63,7 +64,7 @@ class LogLabels:
         assert table is not None
         if tasks is None:
             tasks = template._conditioned(template._learn_tasks(columns, classes))
-        labels = tasks.entire_space(tasks.read(columns, rows=table.rows))
+        labels = tasks.entire_space(_located(rows, tasks, columns))
         train, n = ~table.aside, table.n.astype(np.float64)[:, None]
         by_row = n if table.weight is None else table.weight * n
         rates = labels.take(train), by_row[train]
@@ -84,7 +85,7 @@ class LogLabels:
         """The same for the rows of another log, all of which validate."""
         table = rows.table
         assert table is not None
-        labels = self._read(rows.all_labels)
+        labels = self.tasks.entire_space(_located(rows, self.tasks, rows.all_labels))
         weights = weights_of(labels, None, self.tasks, self.class_weight, self.rates)
         mean, even = _mean(weights, table.n.astype(np.float64)[:, None])
         return replace(self, means=(mean, mean), even=(even, even))
@@ -108,6 +109,22 @@ class LogLabels:
         part = EncodedRows(fields, values, weights, chunk.groups)
         own = chunk.aside if aside else ~chunk.aside
         return part if own.all() else part.take(np.flatnonzero(own))
+
+
+def _located(rows: LogRows, tasks: Tasks, columns: Columns) -> Labels:
+    """The distinct labels of a log; an error says in which row one is first."""
+    assert rows.table is not None
+    try:
+        return tasks.read(columns, rows=rows.table.rows)
+    except ValueError as error:
+        for i, row in enumerate(rows.table.rows.tolist()):
+            try:
+                tasks.read(columns.take([i]), rows=rows.table.rows[[i]])
+            except ValueError as alone:
+                raise LogError(
+                    f"{alone} (Row {row} of the log: {rows.log.where(row)}.)"
+                ) from error
+        raise
 
 
 def weights_of(

@@ -87,32 +87,41 @@ class LogPredictions:
         ValueError
             Where the folder holds predictions of another model, or of other rows.
         """
-        fitted, log = self._learned(), _log(log)  # type: ignore[attr-defined]
-        for name in columns:
-            log.check_name(name, "columns")
-        if rows_per_part < 1:
-            raise ValueError(f"rows_per_part={rows_per_part} must be at least 1.")
-        folder = Path(path)
-        folder.mkdir(parents=True, exist_ok=True)
-        about = _about(fitted, log, columns, rows_per_part)
-        _check_manifest(folder, about)
-        n_parts = -(-log.n_rows // rows_per_part)
-        paths = [folder / _PART.format(i) for i in range(n_parts)]
-        sizes = [
-            min(rows_per_part, log.n_rows - i * rows_per_part) for i in range(n_parts)
-        ]
-        whole = map(_is_whole, paths, sizes)
-        done = next((i for i, one in enumerate(whole) if not one), n_parts)
-        with progress("predict", log.n_rows, bool(self.verbose)) as told:
-            told.add(min(done * rows_per_part, log.n_rows))
-            parts = _parts(
-                self, fitted, log, columns, done * rows_per_part, rows_per_part
-            )
-            for file, table in zip(paths[done:], parts, strict=True):
-                _write(table, file)
-                told.add(len(table))
-        log.check_unchanged()
-        return paths
+        fitted = self._learned()  # type: ignore[attr-defined]
+        return _written(self, fitted, _log(log), Path(path), columns, rows_per_part)
+
+
+def _written(
+    estimator: Any,
+    fitted: FittedModel,
+    log: Log,
+    folder: Path,
+    columns: Sequence[str],
+    size: int,
+) -> list[Path]:
+    """The files of predictions, of which those that are missing are written."""
+    for name in columns:
+        log.check_name(name, "columns")
+    if size < 1:
+        raise ValueError(f"rows_per_part={size} must be at least 1.")
+    folder.mkdir(parents=True, exist_ok=True)
+    _check_manifest(folder, _about(fitted, log, columns, size))
+    starts = range(0, log.n_rows, size)
+    paths = [folder / _PART.format(i) for i in range(len(starts))]
+    whole = (
+        _is_whole(path, min(size, log.n_rows - start))
+        for path, start in zip(paths, starts, strict=True)
+    )
+    done = next((i for i, one in enumerate(whole) if not one), len(paths))
+    first = min(done * size, log.n_rows)
+    with progress("predict", log.n_rows, bool(estimator.verbose)) as told:
+        told.add(first)
+        parts = _parts(estimator, fitted, log, columns, first, size)
+        for file, table in zip(paths[done:], parts, strict=True):
+            _write(table, file)
+            told.add(len(table))
+    log.check_unchanged()
+    return paths
 
 
 def logits_of_log(fitted: FittedModel, data: Any) -> NDArray[np.float64]:

@@ -43,13 +43,19 @@ _ENCODING = (
 def log_sources(call: FitCall) -> tuple[Learned, Source, Source | None, None]:
     """What is learned of a log, and its rows as sources; or nothing, and no trace."""
     template, before = call.template, call.before
+    if not isinstance(template.encoder, FieldEncoder | None):
+        raise TypeError(
+            f"encoder={type(template.encoder).__name__}(...) cannot learn from a log; "
+            "give a FieldEncoder, or None."
+        )
     if template._windows()[0] is not None:
         raise ValueError(
             "label_window cannot be used with a log. Leave out the rows whose labels "
             "may still change, or give null for those labels, and set it to None."
         )
     shown = bool(template.verbose) and call.X.crew.rank == 0
-    names = None if before is None else before.learned.encoder.feature_names_in_
+    encoder = None if before is None else before.learned.encoder
+    names = getattr(encoder, "feature_names_in_", None)
     given = call.y, call.sample_weight, call.groups
     rows = LogRows.of(call.X, *given, names=names)
     if call.sets_aside:
@@ -101,7 +107,7 @@ def _learned(
         old = before.learned.encoder
         kept = replace(before.learned, template=template)
         if call.grows:
-            new, _, rows = old.learned_of(rows, reader, go_on=True, shown=shown)
+            new, _, rows = old._learned_rows(rows, reader, go_on=True, shown=shown)
             statistics = _those_before(old)
             return replace(kept, encoder=new), statistics, rows
         encoding = old._encoding
@@ -111,7 +117,7 @@ def _learned(
         crossed = cross_fitted_of_log(encoding, rows, reader, shown)
         return kept, None if crossed is None else crossed.encode, rows
     encoder = new_encoder(template, call.seed)
-    encoder, crossed, rows = encoder.learned_of(
+    encoder, crossed, rows = encoder._learned_rows(
         rows, reader, cross_fit=True, shown=shown
     )
     auto = template.numeric_embedding == AUTO
@@ -191,7 +197,7 @@ def _encode(
     writers = [StoreWriter(path / n, memory, sizes, crew.rank) for n in names]
 
     def encode(table: Any, statistics: Any) -> Any:
-        return encoder.encode_chunk(table, statistics, np.dtype(dtype))
+        return encoder._encode_chunk(table, statistics, np.dtype(dtype))
 
     for what, rows, labels, statistics in parts:
         validates = what == "validation"

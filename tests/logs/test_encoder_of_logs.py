@@ -196,7 +196,7 @@ def test_an_iterator_that_gives_other_rows_is_an_error():
 
 
 def test_a_vocabulary_beyond_the_memory_is_named():
-    n = 400_000
+    n = 1_500_000
     table = {"id": np.arange(n), "item": np.arange(n) % 7}
     log = Log(lambda: iter([pa.table(table)]), memory=2**24)
     with pytest.raises(ValueError, match=r"'id' has .* distinct values.*n_buckets"):
