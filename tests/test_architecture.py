@@ -39,7 +39,8 @@ HOUSE: dict[str, set[str]] = {
     # what prepares and judges data
     "datasets": {"_compat", "_suggest"},
     "metrics": {"tasks", "_compat", "_suggest"},
-    "model_selection": {"tasks", "_compat", "_suggest"},
+    # thresholds are chosen by what the metrics read of labels
+    "model_selection": {"metrics", "tasks", "_compat", "_suggest"},
     "calibration": {"tasks", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
