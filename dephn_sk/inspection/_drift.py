@@ -279,11 +279,11 @@ def _between(then: Column, now: Column, n_bins: int) -> _Change:
     if kind == "list":
         _compare_members(change, then, now)
         return change
-    old = _numbers_of(then)
+    old = numbers_of(then)
     if old is None:
         _compare_values(change, ValueCounts.of(then, [None]), now)
         return change
-    new = _numbers_of(now)
+    new = numbers_of(now)
     if new is None:
         raise ValueError(
             f"Column {then.name!r} holds numbers in X_ref, but {now.kind}s in X_new. "
@@ -302,7 +302,7 @@ def _between(then: Column, now: Column, n_bins: int) -> _Change:
     return change
 
 
-def _numbers_of(column: Column) -> NDArray | None:
+def numbers_of(column: Column) -> NDArray | None:
     """Numbers of numbers, dates and durations, NaN where missing; None of others."""
     if column.kind == "number":
         numbers = column.numbers()

@@ -305,7 +305,7 @@ def _check_names(given: Any, binary: Any, all_names: Any, parameter: str) -> Non
 # ------------------------------------------------------------------- finding them
 
 
-class _Goal:
+class Goal:
     """What a threshold of each task shall make large."""
 
     def __init__(self, beta: Any, costs: Any, gains: Any) -> None:
@@ -359,7 +359,7 @@ def _numbers(parameter: str, name: str, given: Any, shape: tuple) -> NDArray:
     return values
 
 
-def _best(
+def best_threshold(
     name: str, positive: NDArray, prob: NDArray, weight: NDArray, goal: Any
 ) -> float:
     """The threshold that makes the goal largest on these rows; of several the highest.
@@ -461,7 +461,7 @@ default=None
     {'task0': 0.55}
     """
     tasks = list(iter_tasks(y_true, y_prob, classes, sample_weight))
-    goal = _Goal(beta, costs, gains)
+    goal = Goal(beta, costs, gains)
     binary = [task.name for task in tasks if task.is_binary]
     goal.check(binary, [task.name for task in tasks])
     found = {}
@@ -471,7 +471,7 @@ default=None
             task.check_probabilities()
             weight = np.ones(len(task.codes)) if task.weight is None else task.weight
             given = task.codes == 1, task.prob, weight, goal.of(task.name)
-            found[task.name] = _best(task.name, *given)
+            found[task.name] = best_threshold(task.name, *given)
     return found
 
 
@@ -549,7 +549,7 @@ default=None
     >>> acting.predict(X).shape
     (2000, 3)
     """
-    goal, found = _Goal(beta, costs, gains), None
+    goal, found = Goal(beta, costs, gains), None
     if cv is not None:
         learned = _tasks_of(estimator, y, "predict_proba")
         goal.check(_two_classes(learned), learned.names)
@@ -567,7 +567,7 @@ default=None
         found = estimator.predict_proba(X)
     read = _positives(tasks, of_each_task(tasks, found), y, sample_weight)
     best = {
-        name: _best(name, positive, prob, weight, goal.of(name))
+        name: best_threshold(name, positive, prob, weight, goal.of(name))
         for name, positive, prob, weight in read
     }
     return model.set_params(thresholds=best)
