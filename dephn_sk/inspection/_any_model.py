@@ -42,7 +42,7 @@ def predictions(model: Any, X: Any, names: Sequence[str]) -> list[Predicted]:
     tasks = tasks_of(model)
     if tasks is None:
         return _of_any(model, X, names)
-    found = [None] * len(tasks.names)
+    found: list[Any] = [None] * len(tasks.names)
     if len(tasks.numeric) < len(tasks.names):
         found = task_probabilities(model, tasks, X)
     if tasks.numeric:
@@ -72,7 +72,8 @@ def _of_any(model: Any, X: Any, names: Sequence[str]) -> list[Predicted]:
             "classifiers needs."
         )
     check_is_fitted(model)
-    given, classes = model.predict_proba(X), getattr(model, "classes_", None)
+    given: Any = model.predict_proba(X)
+    classes: Any = getattr(model, "classes_", None)
     several = isinstance(given, list)
     if not several:
         given = np.asarray(given, dtype=np.float64)

@@ -421,7 +421,7 @@ def _task_names(model: Any) -> Sequence[str]:
     tasks = tasks_of(model)
     if tasks is not None:
         return tasks.names
-    classes = getattr(model, "classes_", None)
+    classes: Any = getattr(model, "classes_", None)
     several = isinstance(classes, list) or np.ndim(classes) == 2
     n_tasks = len(classes) if several else 1
     if hasattr(model, "multilabel_") and model.multilabel_:

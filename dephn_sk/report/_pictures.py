@@ -47,7 +47,7 @@ def ticks(low: float, high: float) -> list[float]:
     size = 10.0 ** np.floor(np.log10(raw))
     step = size * next(m for m in (1, 2, 2.5, 5, 10) if m * size >= raw * 0.999)
     first = np.ceil(low / step - 1e-9)
-    return [float(k * step) for k in np.arange(first, high / step + 1e-9)]
+    return [float(k * step) + 0.0 for k in np.arange(first, high / step + 1e-9)]
 
 
 def short(value: float) -> str:

@@ -50,13 +50,14 @@ def _scores_of(
     else:
         found["classes"] = len(task.classes)
     values = {name: metric(task) for name, metric in METRICS_OF_CLASSES.items()}
-    found |= values
-    found["base_log_loss"] = base = float(-(known * np.log(known)).sum())
-    found["gain_over_base"] = 1 - values["log_loss"] / base if base else np.nan
+    found["roc_auc"] = values["roc_auc"]
     if group is not None and task.is_binary:
         for name, weighted in (("gauc", True), ("uauc", False)):
             found[name] = mean_auc(name, task, group, weighted)
-    return found
+    found["log_loss"] = values["log_loss"]
+    found["base_log_loss"] = base = float(-(known * np.log(known)).sum())
+    found["gain_over_base"] = 1 - values["log_loss"] / base if base else np.nan
+    return found | values
 
 
 def numbers(rows: Rows) -> Iterator[dict[str, Any]]:

@@ -225,8 +225,8 @@ def _of_values(column: Column, n_values: int) -> Bins:
     positions = np.asarray(distinct.positions).astype(np.intp)
     positions = np.where(positions < 0, len(distinct.values), positions)
     counts = np.bincount(positions, minlength=len(distinct.values) + 1)
-    kept = np.argsort(-counts, kind="stable")[:n_values]
-    kept = [int(one) for one in kept if counts[one]]
+    ranked = np.argsort(-counts, kind="stable")[:n_values]
+    kept = [int(one) for one in ranked if counts[one]]
     texts = [*map(str, distinct.values.tolist()), "missing"]
     labels = [texts[one][:40] for one in kept]
     first = [int(np.argmax(positions == one)) for one in kept]

@@ -47,10 +47,16 @@ def importance(
     if not reads_raw_columns(model):
         yield from _by_hand(model, rows, n_repeats, rng)
         return
-    given = {"n_repeats": n_repeats, "random_state": rng, "sample_weight": rows.weight}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UndefinedMetricWarning)
-        found = permutation_importance(model, rows.X, rows.y, **given)
+        found = permutation_importance(
+            model,
+            rows.X,
+            rows.y,
+            n_repeats=n_repeats,
+            random_state=rng,
+            sample_weight=rows.weight,
+        )
     for name, of_task in found.items():
         pairs = zip(of_task.feature_names, of_task.importances, strict=True)
         yield from (_with_interval(name, column, own) for column, own in pairs)
