@@ -62,6 +62,7 @@ class _Change:
         nan = float("nan")
         return {
             "column": self.name,
+            "verdict": _verdict(self.kind, psi, limit, alarms),
             "kind": self.kind,
             "psi": psi,
             "psi_no_change": expected,
@@ -71,7 +72,6 @@ class _Change:
             "unseen": self.shares.get("unseen", nan),
             "unseen_expected": self.shares.get("unseen_expected", nan),
             "beyond": self.shares.get("beyond", nan),
-            "verdict": _verdict(self.kind, psi, limit, alarms),
         }
 
     def _has_grown(self, name: str, alpha: float) -> bool:

@@ -72,7 +72,8 @@ SECTIONS: dict[str, tuple[str, str]] = {
     "effects": (
         "Effects of values",
         "Dots: the mean prediction if all rows had the value. Rings: the observed rate "
-        "of the rows that have it, which other columns move as well.",
+        "of the rows that have it, with its 95 % interval, which other columns move as "
+        "well.",
     ),
     "slices": (
         "For whom it is wrong",
@@ -86,7 +87,11 @@ SECTIONS: dict[str, tuple[str, str]] = {
         "threshold is more than chance.",
     ),
     "drift_of_predictions": ("Predictions then and now", "By task."),
-    "training": ("Training", "Loss of each task by epoch."),
+    "training": (
+        "Training",
+        "Loss of each task by epoch. Solid: while it was trained; dashed: on rows that "
+        "were set aside.",
+    ),
     "parameters": ("How it was made", "Parameters that are not their defaults."),
     "versions": ("Versions", "What the report was made with."),
     "times": ("Times", "Of this machine."),

@@ -118,6 +118,8 @@ class Axes:
         """A vertical interval at each place."""
         drawn = []
         for x, a, b in zip(xs, low, high, strict=True):
+            if np.isnan(a):
+                continue
             (place, bottom), (_, top) = self.at(x, a), self.at(x, b)
             drawn.append(
                 f'<path class="whisker" d="M{place:.1f} {bottom:.1f}V{top:.1f}"/>'
@@ -151,22 +153,33 @@ def effect(ids: Numbering, column: str, task: str, rows: Sequence[Row]) -> str:
     """Mean prediction with a column set to each value, and what was observed."""
     effects = [row["effect"] for row in rows]
     observed = [row["observed_rate"] for row in rows]
-    known = [one for one in [*effects, *observed] if not np.isnan(one)]
-    low, high = min(known), max(known)
-    margin = (high - low) * 0.08 or 0.01
-    axes = Axes((-0.5, len(rows) - 0.5), (max(low - margin, 0), min(high + margin, 1)))
+    ends = [[row[end] for row in rows] for end in ("low", "high")]
+    known = [one for one in [*effects, *ends[0], *ends[1]] if not np.isnan(one)]
+    axes = Axes((-0.5, len(rows) - 0.5), (0, min(max(known) * 1.05, 1) or 0.01))
     places = list(range(len(rows)))
-    labels = [str(row["value"]).split(" to ")[0][:7] for row in rows]
+    labels = _shortened([str(row["value"]).split(" to ")[0] for row in rows])
     body = axes.frame(f"{column} (values, or where bins begin)"[:48], _named(labels))
-    body += axes.line(places, effects, "one") + axes.dots(places, effects, "dot")
-    body += axes.dots(places, observed, "ring")
+    body += axes.whiskers([place + 0.12 for place in places], *ends)
+    body += axes.dots([place + 0.12 for place in places], observed, "ring")
+    if rows[0]["ordered"]:  # a line between categories would say nothing
+        body += axes.line(places, effects, "one")
+    body += axes.dots(places, effects, "dot")
     best, worst = int(np.argmax(effects)), int(np.argmin(effects))
     said = (
         f"The mean prediction of {task} is {short(effects[worst])} with {column} at "
         f"{rows[worst]['value']} and {short(effects[best])} at {rows[best]['value']}. "
-        "Rings are the observed rates of the rows that have the value."
+        "Rings are the observed rates of the rows that have the value, with 95 % "
+        "intervals."
     )
     return picture(ids, f"{column} and {task}", said, body, HEIGHT)
+
+
+def _shortened(labels: Sequence[str]) -> list[str]:
+    """Labels of a few characters: their ends, where all begin alike."""
+    most = 7
+    alike = len({label[:most] for label in labels}) < len({*labels})
+    cut = [label[-most:] if alike else label[:most] for label in labels]
+    return [label.strip() for label in cut]
 
 
 def _named(labels: Sequence[str]) -> list[tuple[float, str]]:

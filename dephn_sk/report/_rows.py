@@ -182,11 +182,14 @@ class Bins:
     labels : list of str
     middle : list of int
         A row that stands for each bin.
+    ordered : bool
+        Whether they are of numbers.
     """
 
     code: NDArray
     labels: list[str]
     middle: list[int]
+    ordered: bool
 
 
 def binned(column: Column, n_bins: int, n_values: int) -> Bins | None:
@@ -209,7 +212,7 @@ def binned(column: Column, n_bins: int, n_values: int) -> Bins | None:
             low, high = numbers[ranked[0]], numbers[ranked[-1]]
             labels.append("missing" if missing[rows[0]] else _span(column, low, high))
             kept.append(b)
-    return Bins(_renumbered(code, kept), labels, middle)
+    return Bins(_renumbered(code, kept), labels, middle, True)
 
 
 def _span(column: Column, low: float, high: float) -> str:
@@ -230,7 +233,7 @@ def _of_values(column: Column, n_values: int) -> Bins:
     texts = [*map(str, distinct.values.tolist()), "missing"]
     labels = [texts[one][:40] for one in kept]
     first = [int(np.argmax(positions == one)) for one in kept]
-    return Bins(_renumbered(positions, kept), labels, first)
+    return Bins(_renumbered(positions, kept), labels, first, False)
 
 
 def _renumbered(code: NDArray, kept: Sequence[int]) -> NDArray:

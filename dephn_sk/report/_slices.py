@@ -50,7 +50,7 @@ def slices(rows: Rows, columns: Sequence[str]) -> tuple[list[dict[str, Any]], in
     adjusted = benjamini_hochberg([row["p_value"] for row in found])
     for row, p in zip(found, adjusted, strict=True):
         row["p_adjusted"] = float(p)
-        row["wrong"] = bool(p <= LEVEL)
+        row["wrong"] = bool(p <= LEVEL)  # keeps its place in the row
     found.sort(key=lambda row: row["p_value"])
     return found[:MOST], len(found)
 
@@ -73,14 +73,28 @@ def _of_task(
     missed, spread = weight * (label - right), weight**2 * right * (1 - right)
     own = None if group is None else group[task.rows]
     given = label, task.prob, weight, missed, spread, own
+    codes = {name: bins.code[task.rows] for name, bins in known.items()}
     for name, bins in known.items():
-        yield from _cells(task.name, bins.code[task.rows], [(name, bins)], *given)
+        yield from _cells(task.name, codes[name], [(name, bins)], *given)
     for (a, one), (b, two) in combinations([*known.items()][:N_IN_PAIRS], 2):
-        first, second = one.code[task.rows], two.code[task.rows]
-        code = np.where(
-            (first < 0) | (second < 0), -1, first * len(two.labels) + second
-        )
+        code = _crossed(codes[a], codes[b], len(two.labels))
         yield from _cells(task.name, code, [(a, one), (b, two)], *given)
+
+
+def _crossed(first: NDArray, second: NDArray, n_second: int) -> NDArray:
+    """The pair of each row; -1 where it has none, or one value says all of it."""
+    code = np.where((first < 0) | (second < 0), -1, first * n_second + second)
+    known, place, n = np.unique(code, return_inverse=True, return_counts=True)
+    if not len(known):
+        return code
+    sizes = [np.bincount(one[one >= 0], minlength=1) for one in (first, second)]
+    left = np.array(
+        [
+            k >= 0 and n[i] < min(sizes[0][k // n_second], sizes[1][k % n_second])
+            for i, k in enumerate(known)
+        ]
+    )
+    return np.where(left[place], code, -1)
 
 
 def _moved(prob: NDArray, label: NDArray, weight: NDArray) -> NDArray:
@@ -122,6 +136,7 @@ def _cells(
         yield {
             "task": name,
             "slice": _named(cut, int(cell)),
+            "wrong": False,
             "n_columns": len(cut),
             "rows": int(n[cell]),
             "observed_rate": float(hits[cell] / mass[cell]),

@@ -14,6 +14,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from ..inspection import expert_utilization, permutation_importance
 from ..inspection._any_model import network_within, predictions
 from ..metrics._per_task import METRICS_OF_CLASSES
+from ._quality import weights_of, wilson
 from ._rows import Rows, binned, taken, with_column_of
 
 N_EFFECTS = 10  # columns of which effects are shown
@@ -117,33 +118,30 @@ def effects(
             last = np.full(len(some) + 1, len(some))
             found = predictions(model, with_column_of(both, j, last), rows.y.names)
             means = {p.name: p.prob[:-1, -1].mean() for p in found if p.is_binary}
-            yield from _observed(rows, name, label, bins.code == b, means)
+            shared = {"column": name, "value": label, "ordered": bins.ordered}
+            yield from _observed(rows, shared, bins.code == b, means)
 
 
 def _observed(
-    rows: Rows, column: str, label: str, inside: NDArray, means: dict[str, float]
+    rows: Rows, shared: dict[str, Any], inside: NDArray, means: dict[str, float]
 ) -> Iterator[dict[str, Any]]:
+    """A row for each task, of the rows that are inside."""
     for task in rows.binary:
         own = inside[task.rows]
-        n = int(own.sum())
-        weight = None if task.weight is None else task.weight[own]
-        nothing = n == 0 or (weight is not None and weight.sum() == 0)
+        weight, nan = weights_of(task)[own], float("nan")
+        found = {"mean_prediction": nan, "observed_rate": nan, "low": nan, "high": nan}
+        if weight.sum() > 0:
+            rate = float(np.average(task.codes[own] == 1, weights=weight))
+            low, high = wilson(rate, weight.sum() ** 2 / (weight**2).sum())
+            predicted = float(np.average(task.prob[own], weights=weight))
+            values = predicted, rate, low, high
+            found = dict(zip(found, values, strict=True))
         yield {
-            "column": column,
-            "value": label,
+            **shared,
             "task": task.name,
-            "rows": n,
+            "rows": int(own.sum()),
             "effect": float(means[task.name]),
-            "mean_prediction": (
-                float("nan")
-                if nothing
-                else float(np.average(task.prob[own], weights=weight))
-            ),
-            "observed_rate": (
-                float("nan")
-                if nothing
-                else float(np.average(task.codes[own] == 1, weights=weight))
-            ),
+            **found,
         }
 
 

@@ -304,6 +304,15 @@ def test_a_slice_that_is_wrong_is_found_and_comes_first():
     assert "slices were looked at" in " ".join(report.findings)
 
 
+def test_a_pair_that_says_what_one_value_says_is_no_slice_of_its_own():
+    X, y = told(1_000, 0)
+    X["land"] = X["city"].map({"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru"})
+    found = ModelReport(Told().fit(X, y), X, y, n_repeats=0).tables["slices"]
+    pairs = found[found["n_columns"] == 2]["slice"]
+    assert not [one for one in pairs if "city" in one and "land" in one]
+    assert len(pairs) > 5
+
+
 def test_where_predictions_are_right_hardly_a_slice_is_called_wrong():
     alarms = 0
     for seed in range(20):
