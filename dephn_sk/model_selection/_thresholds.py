@@ -434,7 +434,7 @@ def best_thresholds(
     classes : array-like or list of arrays, default=None
         An estimator's ``classes_``, as in :func:`~dephn_sk.metrics.task_roc_auc`.
     sample_weight : array-like of shape (n_samples,) or (n_samples, n_tasks), \
-default=None
+            default=None
 
     Returns
     -------

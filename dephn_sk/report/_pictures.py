@@ -94,18 +94,19 @@ class Axes:
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> str:
         """A line through points; one that is no number breaks it."""
         path, pen = [], "M"
-        for x, y in zip(xs, ys, strict=True):
-            if np.isnan(y):
+        for x, value in zip(xs, ys, strict=True):
+            if np.isnan(value):
                 pen = "M"
                 continue
-            a, b = self.at(x, y)
+            a, b = self.at(x, value)
             path.append(f"{pen}{a:.1f} {b:.1f}")
             pen = "L"
         return f'<path class="{kind}" d="{"".join(path)}"/>'
 
     def dots(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> str:
         """Circles."""
-        known = [(x, y) for x, y in zip(xs, ys, strict=True) if not np.isnan(y)]
+        pairs = zip(xs, ys, strict=True)
+        known = [(x, value) for x, value in pairs if not np.isnan(value)]
         places = [self.at(*one) for one in known]
         return "".join(
             f'<circle class="{kind}" cx="{a:.1f}" cy="{b:.1f}" r="3.5"/>'
