@@ -307,7 +307,7 @@ def test_wrong_thresholds_are_named(binary):
     for wrong in (-0.1, "high", np.nan):
         with pytest.raises(ValueError, match="thresholds of task 'buy'"):
             ThresholdedClassifier(binary, thresholds={"buy": wrong}).predict(X)
-    with pytest.raises(ValueError, match="names the task 'bu'"):
-        ThresholdedClassifier(make_model(), thresholds={"bu": 0.1}).fit(X, BINARY)
+    with pytest.raises(ValueError, match="names the task 'buyy'"):
+        ThresholdedClassifier(make_model(), thresholds={"buyy": 0.1}).fit(X, BINARY)
     with pytest.raises(NotFittedError, match="give cv"):
         tune_thresholds(make_model(), X, BINARY)

@@ -497,3 +497,43 @@ def test_a_comparison_needs_models_of_the_same_tasks(model, binary):
         ModelReport.compare({"one": binary}, X[TEST], BINARY[TEST])
     with pytest.raises(ValueError, match="tasks"):
         ModelReport.compare({"a": binary, "b": model}, X[TEST], BINARY[TEST])
+
+
+# ------------------------------------------------------------ odd rows
+
+
+@pytest.fixture(scope="module")
+def every_kind():
+    """A column of every kind, and a model of it."""
+    rng, n = np.random.default_rng(0), 200
+    X = pd.DataFrame({"text": rng.choice(list("xyz"), n), "constant": 1.0})
+    X["day"] = pd.date_range("2024", periods=n)
+    X["zoned"] = X["day"].dt.tz_localize("Europe/Berlin")
+    X["flag"] = rng.random(n) < 0.5
+    X["span"] = pd.to_timedelta(rng.integers(0, 9, n), unit="h")
+    X["list"] = [["p", "q"][: k % 3] for k in range(n)]
+    X["whole"] = pd.Series(np.where(rng.random(n) < 0.1, None, 1), dtype="Int64")
+    y = pd.DataFrame(
+        {"word": rng.choice(["n", "y"], n), "number": rng.integers(0, 2, n)}
+    )
+    y["number"] = y["number"].astype(float)
+    return X, y, DEPHNMultiTaskClassifier(**SMALL).fit(X, y)
+
+
+@pytest.mark.parametrize("n_rows", [1, 3, 200])
+@pytest.mark.parametrize("labels", ["given", "missing", "of one class"])
+def test_few_rows_and_odd_labels_of_columns_of_every_kind(every_kind, n_rows, labels):
+    X, y, model = every_kind
+    if labels != "given":
+        y = y.assign(number=np.nan if labels == "missing" else 0.0)
+    given = X[:n_rows], y[:n_rows], np.arange(n_rows) + 1.0
+    report = ModelReport(model, *given, groups=np.arange(n_rows) % 5, n_repeats=1)
+    json.dumps(report.to_dict(), allow_nan=False)
+    scores = report.tables["scores"].set_index("task")
+    if labels == "missing":
+        assert scores.loc["number", "rows"] == 0
+        assert any("number has no observed label" in one for one in report.findings)
+    if labels == "of one class":
+        assert np.isnan(scores.loc["number", "roc_auc"])
+        assert any("one class alone" in one for one in report.findings)
+    assert "nan" not in report._repr_html_().partition("main")[2].lower()
