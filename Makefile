@@ -3,6 +3,7 @@
 # make test WHEEL=1: the same, but the tests run on the wheel, in an environment of its own
 # make test-engines: the examples of docs/engines on Ray, Dask, Spark and Optuna; graphs
 #   without Python, in WebAssembly under Node
+# make test-browser: pages in the Chromium that is installed, with axe-core
 # make docs: the documentation, into docs/_build/html
 # make dist: the sdist, and the wheel that is built from it, into dist
 # make test-versions: the tests on the oldest versions that pyproject.toml allows, on the
@@ -17,9 +18,11 @@ INSTALLED := $(VENV)/.installed
 PROJECT := $(if $(WHEEL),"$$(echo dist/*.whl)[test]",-e ".[test]")
 JOBS := $(shell nproc 2>/dev/null || echo 2)
 ORT_WEB := 1.30.0
+PLAYWRIGHT := 1.65.2
+AXE := 4.14.1
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
-.PHONY: demo test test-engines docs dist test-versions clean
+.PHONY: demo test test-engines test-browser docs dist test-versions clean
 
 $(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist)
 	$(PYTHON) -m venv $(if $(WHEEL),--clear) $(VENV)
@@ -48,6 +51,13 @@ test-engines: $(VENV)/.engines
 	$(if $(shell command -v npm),npm install --prefix .venv-node --no-save --no-audit \
 		--no-fund --ignore-scripts --silent onnxruntime-web@$(ORT_WEB))
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/engines tests/export/test_engines.py
+
+test-browser: $(INSTALLED)
+	$(RUN) $(PIP) playwright==$(PLAYWRIGHT)
+	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
+		--silent axe-core@$(AXE)
+	DEPHN_SK_AXE=.venv-node/node_modules/axe-core/axe.min.js OMP_NUM_THREADS=1 \
+		$(VENV)/bin/pytest tests/browser
 
 $(VENV)/.documented: $(INSTALLED)
 	$(RUN) $(PIP) -c $(CONSTRAINTS) -e ".[docs]"

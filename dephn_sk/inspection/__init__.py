@@ -5,6 +5,7 @@ from ._calibration import CalibrationDisplay
 from ._coefficients import CoefficientDisplay, CoefficientGainDisplay
 from ._confidence import ConfidenceDisplay
 from ._contributions import ContributionDisplay, expert_contributions
+from ._drift import DriftDisplay, drift_table
 from ._fit_summary import FitSummary
 from ._gate_values import expert_utilization, gate_values
 from ._gates import GateDisplay
@@ -19,11 +20,13 @@ __all__ = [
     "CoefficientGainDisplay",
     "ConfidenceDisplay",
     "ContributionDisplay",
+    "DriftDisplay",
     "FitSummary",
     "GateDisplay",
     "LabelSimilarityDisplay",
     "SelectionDisplay",
     "TrainingCurveDisplay",
+    "drift_table",
     "expert_contributions",
     "expert_utilization",
     "field_attributions",

@@ -10,7 +10,7 @@ from ..tasks._ranking import auc_by_group, warn_undefined
 from ._tasks import ObservedTask, iter_tasks
 
 
-def _group_codes(groups: Any, n_rows: int) -> NDArray:
+def group_codes(groups: Any, n_rows: int) -> NDArray:
     """Integer codes of the groups."""
     if groups is None:
         raise ValueError(
@@ -35,7 +35,7 @@ def _group_codes(groups: Any, n_rows: int) -> NDArray:
     return codes
 
 
-def _mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> float:
+def mean_auc(name: str, task: ObservedTask, group: NDArray, weighted: bool) -> float:
     """Mean over the groups with both classes."""
     if not task.is_binary:
         raise ValueError(
@@ -110,9 +110,9 @@ def gauc(
     array([0.6])
     """
     labels = read_columns(y_true, "y_true")
-    group = _group_codes(groups, len(labels))
+    group = group_codes(groups, len(labels))
     tasks = iter_tasks(labels, y_prob, classes, sample_weight)
-    return np.array([_mean_auc("gauc", task, group, True) for task in tasks])
+    return np.array([mean_auc("gauc", task, group, True) for task in tasks])
 
 
 def uauc(
@@ -165,6 +165,6 @@ def uauc(
     array([0.5])
     """
     labels = read_columns(y_true, "y_true")
-    group = _group_codes(groups, len(labels))
+    group = group_codes(groups, len(labels))
     tasks = iter_tasks(labels, y_prob, classes, sample_weight)
-    return np.array([_mean_auc("uauc", task, group, False) for task in tasks])
+    return np.array([mean_auc("uauc", task, group, False) for task in tasks])

@@ -120,6 +120,13 @@ def _gini(task: ObservedNumbers) -> float:
     return _concentration(task.true, task.predicted, weight) / best
 
 
+# of one task, by the name of the column in tables
+METRICS_OF_NUMBERS: dict[str, Callable[[ObservedNumbers], float]] = {
+    "r2": _r2,
+    "mean_absolute_error": _absolute_error,
+}
+
+
 def task_r2(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> NDArray:
     """R² of each task, on the rows where it is observed.
 

@@ -107,6 +107,17 @@ def _task_score(task: ObservedTask) -> float:
     return _roc_auc(task) if task.is_binary else _accuracy(task)
 
 
+# of one task, by the name of the column in tables
+METRICS_OF_CLASSES: dict[str, Callable[[ObservedTask], float]] = {
+    "roc_auc": _roc_auc,
+    "average_precision": _average_precision,
+    "log_loss": _log_loss,
+    "brier": _brier,
+    "accuracy": _accuracy,
+    "calibration_error": partial(_calibration_error, n_bins=10),
+}
+
+
 def _per_task(
     name: str, metric: Callable[[ObservedTask], float], *given: Any
 ) -> NDArray:

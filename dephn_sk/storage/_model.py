@@ -48,7 +48,9 @@ def save(
     model : estimator
         A fitted classifier of this library, a
         :class:`~dephn_sk.preprocessing.FieldEncoder`,
-        :class:`~dephn_sk.calibration.TaskCalibrator` or :class:`~dephn_sk.TaskView`; or
+        :class:`~dephn_sk.calibration.TaskCalibrator`,
+        :class:`~dephn_sk.model_selection.ThresholdedClassifier` or
+        :class:`~dephn_sk.TaskView`; or
         a Pipeline, a search, or another estimator of scikit-learn around one, whose own
         parts go through skops, with the types that skops trusts. A class of your own is
         appended to ``dephn_sk.storage.CLASSES`` first.

@@ -30,6 +30,7 @@ from .._dephn import (
 )
 from ..calibration import TaskCalibrator
 from ..metrics._scorer import METRICS, TaskScorer
+from ..model_selection import ThresholdedClassifier
 from ..preprocessing import FieldEncoder
 from ..tasks import RegressionTaskView, TaskView
 from ..training import FittedModel
@@ -45,6 +46,7 @@ CLASSES: list[Any] = [
     *(getattr(baselines, n) for n in baselines.__all__ if n.endswith("Classifier")),
     FieldEncoder,
     TaskCalibrator,
+    ThresholdedClassifier,
     TaskView,
     RegressionTaskView,
 ]

@@ -40,6 +40,7 @@ from ._view import TaskView as TaskView
 from ._view import conditional_probabilities as conditional_probabilities
 from ._view import fitted_tasks as fitted_tasks
 from ._view import log_odds as log_odds
+from ._view import of_each_task as of_each_task
 from ._view import task_probabilities as task_probabilities
 from ._weights import check_observed as check_observed
 from ._weights import check_sample_weight as check_sample_weight

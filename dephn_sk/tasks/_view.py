@@ -46,7 +46,11 @@ def task_probabilities(
     estimator: Any, tasks: Tasks, X: Any, method: str = "predict_proba"
 ) -> list[Any]:
     """Class probabilities of each task, (n_samples, n_classes); None of numbers."""
-    given = getattr(estimator, method)(X)
+    return of_each_task(tasks, getattr(estimator, method)(X))
+
+
+def of_each_task(tasks: Tasks, given: Any) -> list[Any]:
+    """The same of what `predict_proba` has given."""
     if isinstance(given, dict):  # of those tasks that have classes
         return [given.get(name) for name in tasks.names]
     if tasks.single:
@@ -295,7 +299,7 @@ class TaskView(ClassifierMixin, _View):
         return log_odds(self.predict_proba(X))
 
     def predict(self, X: Any) -> NDArray:
-        """The most probable class of the task.
+        """The class that the estimator predicts: of most, the most probable one.
 
         Parameters
         ----------
@@ -305,7 +309,10 @@ class TaskView(ClassifierMixin, _View):
         -------
         ndarray of shape (n_samples,)
         """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        tasks, t = self._locate()
+        given = self._trained.predict(X)
+        own = given if tasks.single else given[:, t]
+        return own.astype(tasks.classes[t].dtype)
 
     @property
     def classes_(self) -> NDArray:

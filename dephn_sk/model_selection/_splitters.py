@@ -12,7 +12,7 @@ from sklearn.model_selection import BaseShuffleSplit, check_cv
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.parallel import Parallel, delayed
 
-from ._compat import (
+from .._compat import (
     HasMethods,
     StrOptions,
     _BaseKFold,
@@ -23,7 +23,7 @@ from ._compat import (
     _validate_shuffle_split,
     validate_params,
 )
-from .tasks import (
+from ..tasks import (
     Column,
     Tasks,
     fitted_tasks,
@@ -32,13 +32,6 @@ from .tasks import (
     read_columns,
     task_probabilities,
 )
-
-__all__ = [
-    "MultiLabelStratifiedKFold",
-    "MultiLabelStratifiedShuffleSplit",
-    "cross_val_predict",
-]
-
 
 N_BINS = 5  # of numbers, as labels to stratify by
 
