@@ -1,4 +1,4 @@
-"""Ranks that fit a log count and encode it by shares, and learn what one process does."""
+"""Ranks count and encode a log by shares, and learn what one process does."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def test_ranks_learn_from_a_log_what_one_process_does(found, name):
 @pytest.mark.parametrize("name", [name for name in CASES if "workers" not in name])
 def test_each_counts_its_share(found, name):
     alone, ranks = of(found, name)
-    assert sorted(sum((rank["counted"] for rank in ranks), [])) == alone["counted"]
+    assert (
+        sorted(start for rank in ranks for start in rank["counted"]) == alone["counted"]
+    )
     assert len(alone["counted"]) == _log_cells.N_PIECES
     assert max(len(rank["counted"]) for rank in ranks) <= -(-7 // len(ranks)) + 1
 
