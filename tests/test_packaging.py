@@ -49,7 +49,9 @@ def test_the_wheel_holds_the_package_and_nothing_else():
 
 
 @of_a_wheel
-@pytest.mark.parametrize("folder", ["tests", "docs/examples", "docs/engines", "benchmarks"])
+@pytest.mark.parametrize(
+    "folder", ["tests", "docs/examples", "docs/engines", "benchmarks"]
+)
 def test_the_sdist_holds_what_is_needed_to_test_and_to_build_the_pages(folder):
     (archive,) = (ROOT / "dist").glob("*.tar.gz")
     with tarfile.open(archive) as members:
