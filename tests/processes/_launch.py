@@ -100,6 +100,8 @@ def _rank(rank, size, folder, number, call, job):
 def main(folder):
     module, jobs = pickle.loads(Path(folder, "jobs").read_bytes())
     functions = importlib.import_module(module)
+    torch.set_num_threads(1)
+    functions.model(max_epochs=1).fit(*functions.rows(60))  # what a fit imports late
     fork = multiprocessing.get_context("fork")
     for number, job in enumerate(jobs):
         given = Path(folder), number, getattr(functions, job.function), job
