@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..preprocessing import FieldEncoder
+from ..preprocessing._chance import group_hashes
 from ..training import Batch, FittedModel, Source
 from ..training._rows import Rows
 from . import _card
@@ -131,9 +132,9 @@ def rows_given(rows: Rows, groups: Any) -> dict[str, str]:
     if rows.delays is not None:
         times = [rows.delays.waited, rows.delays.delays]
         given["label_time, label_delay or observed_until"] = sum_of(times)
-    if groups is not None:  # which rows are together, and not what a group is called
-        together = np.unique(np.asarray(groups).ravel(), return_inverse=True)[1]
-        given["groups"] = sum_of(together)
+    if groups is not None:  # by their hashes, which say what is set aside
+        hashes, unit = group_hashes(np.asarray(groups))
+        given["groups"] = sum_of(hashes[unit])
     return given
 
 

@@ -363,7 +363,7 @@ def test_equal_data_in_another_form_go_on(path):
     arrays = {"X": X.copy(), "y": Y.to_numpy(), "sample_weight": WEIGHTS.tolist()}
     named = Y.set_axis(["click", "buy"], axis=1)
     with trained_steps() as taken:
-        groups = [f"g{group:02}" for group in GROUPS]
+        groups = [float(group) for group in GROUPS]
         model = make(**WATCHED)
         model.fit(**{**arrays, "y": named}, groups=groups, checkpoint=path)
     assert taken[0] == (2, 0)

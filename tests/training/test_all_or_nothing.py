@@ -315,7 +315,7 @@ def test_ctrl_c_keeps_the_last_whole_epoch_where_none_is_watched(averaging, vali
 
 
 def test_ctrl_c_keeps_the_best_epoch_where_it_is_watched():
-    options = {"early_stopping": True, "learning_rate": 0.5, "n_epochs_no_change": 9}
+    options = {"early_stopping": True, "learning_rate": 1.0, "n_epochs_no_change": 9}
     whole = make(max_epochs=6, **options, callbacks=[InterruptedIn()]).fit(X, Y)
     best = int(whole.history_.valid_loss.argmin()) + 1
     assert best < 6  # or else it is not told apart from the last
