@@ -1,4 +1,4 @@
-# make demo: train on an embedded data set, print a table, draw two pictures
+# make demo: train on an embedded data set, print a table, write a report and pictures
 # make test: style, types, and all tests
 # make test WHEEL=1: the same, but the tests run on the wheel, in an environment of its own
 # make test-engines: the examples of docs/engines on Ray, Dask, Spark and Optuna; graphs

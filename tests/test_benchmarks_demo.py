@@ -32,3 +32,16 @@ def test_nothing_is_better_than_the_truth(demo):
         assert losses["truth"] < min(losses["boosting"], losses["base rate"])
         assert table.loc[task, ("AUC", "truth")] > table.loc[task, ("AUC", "boosting")]
     assert ("AUC", "truth") not in demo.scores(y_test, predicted | {"truth": None})
+
+
+def test_the_report_is_of_a_sample_of_the_test_rows_and_says_so(demo, tmp_path):
+    (X, y, X_test, y_test), _, _ = demo.load(None)
+    model = demo.DEPHNMultiTaskClassifier(max_epochs=1, random_state=0)
+    report = demo.make_report(model.fit(X[:2000], y[:2000]), X_test, y_test)
+    assert f"{demo.REPORT_ROWS:,} rows" in report.notes[0]
+    assert f"{len(X_test):,}" in report.notes[0]
+    clicks = report.tables["scores"].set_index("task").loc["click"]
+    assert clicks["rows"] == demo.REPORT_ROWS
+    assert {"importance", "slices", "drift"} <= report.tables.keys()
+    report.save(tmp_path / "report.html")
+    assert (tmp_path / "report.html").stat().st_size < 3 * 2**20
