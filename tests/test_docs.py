@@ -133,3 +133,14 @@ def test_examples_that_pages_refer_to_are_there():
     for page in PAGES:
         for name in re.findall(r"sphx_glr_auto_examples_(\w+\.py)", page.read_text()):
             assert (DOCS / "examples" / name).exists(), (page.name, name)
+
+
+def test_the_picture_of_the_default_network_shows_the_defaults():
+    default = dephn_sk.DEPHNMultiTaskClassifier()
+    text = (DOCS / "images" / "architecture_default.svg").read_text()
+    drawn = re.findall(r">(DNN|cross|field)</text>", text)
+    assert tuple(name.lower() for name in drawn) == default.public_experts
+    assert f">{', '.join(default.mappings)}</text>" in text
+    assert ("Private" in text) == bool(default.private_experts)
+    assert ("Soft selection" in text) == (default.selection is not None)
+    assert ("virtual" in text) == (default.virtual_gradient is not None)
