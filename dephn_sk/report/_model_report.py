@@ -253,7 +253,8 @@ default=None
         found = drift_table(model, new, X_train)
         self._found["drift"] = _listed(found.columns)
         self._found["drift_of_predictions"] = _listed(found.tasks)
-        return list(found.words)
+        # reference rows have another name here
+        return [one.replace("X_ref", "X_train") for one in found.words]
 
     def _tell_making(self, model: Any) -> None:
         self._add("training", _making.training(model))

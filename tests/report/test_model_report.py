@@ -304,6 +304,12 @@ def test_a_slice_that_is_wrong_is_found_and_comes_first():
     assert "slices were looked at" in " ".join(report.findings)
 
 
+def test_advice_names_parameters_that_the_report_has(model):
+    words = " ".join(ModelReport(model, X[TEST], Y[TEST], n_repeats=0).findings)
+    assert "Give X_train" in words
+    assert "X_ref" not in words
+
+
 def test_a_pair_that_says_what_one_value_says_is_no_slice_of_its_own():
     X, y = told(1_000, 0)
     X["land"] = X["city"].map({"Oslo": "Norway", "Rome": "Italy", "Lima": "Peru"})
