@@ -52,6 +52,7 @@ class ReadingOrder:
 
     names = (
         "quick_start",
+        "report",
         "missing_labels_funnel",
         "click_then_buy",
         "reading_the_gates",
