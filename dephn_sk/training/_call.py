@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -102,6 +103,12 @@ def _table(rows: LogRows) -> Any:
 def check_given(X: Any, y: Any, validation: tuple[Any, Any], times: Times) -> None:
     """Raise for what is wrong before a single row is read."""
     X_val, y_val = validation
+    for name, given in (("X", X), ("X_val", X_val)):
+        if isinstance(given, (str, os.PathLike)):
+            raise TypeError(
+                f"{name}={os.fspath(given)!r} is a path; give a table, or the log of "
+                "its files: pyarrow.dataset.dataset(path)."
+            )
     if not is_log(X):
         if is_log(X_val):
             raise TypeError("X_val is a log, but X is none; give both in one form.")

@@ -223,6 +223,9 @@ def _key(call: FitCall, parts: list[Any]) -> str | None:
     if call.before is not None:
         return None
     about: list[Any] = [_FORMAT, call.seed]
+    # labels are stored as codes among the classes, which a caller may have given
+    for task in parts[0][2].tasks.tasks:
+        about.append((type(task).__name__, task.name, repr(list(task.classes))))
     parameters = call.template.get_params(deep=False)
     for name in _ENCODING:
         value = parameters.get(name)
