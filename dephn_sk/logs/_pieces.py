@@ -108,6 +108,13 @@ class DatasetRows(Rows):
             )
             for batch in batches:
                 yield pa.Table.from_batches([batch])
+        except (pa.ArrowNotImplementedError, pa.ArrowTypeError) as error:
+            raise LogError(
+                f"{piece.name[0].upper()}{piece.name[1:]} has a column of another type "
+                f"than the dataset: {str(error).rstrip('.')}. A dataset has the types "
+                "of its first file: give those of all by pyarrow.dataset.dataset(..., "
+                "schema=...). Nothing was fitted."
+            ) from error
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(piece.name, error) from error
 

@@ -455,8 +455,8 @@ def _learn(column: Column, classes: Any, single: bool, kinds: Sequence[Learn]) -
         _check_complete(column)
     elif not len(column.known):
         raise ValueError(
-            f"Task {column.name!r} has no observed label: all {len(column)} are "
-            "missing. Leave the task out."
+            f"Task {column.name!r} has no observed label: all are missing. Leave the "
+            "task out."
         )
     for learn in kinds:
         if task := learn(column, classes, single):

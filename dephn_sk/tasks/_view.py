@@ -15,6 +15,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import BaseEstimator, HasMethods, _fit_context
+from ..logs import is_log
 from ._labels import read_columns
 from ._tasks import Tasks
 
@@ -136,6 +137,11 @@ class _View(MetaEstimatorMixin, BaseEstimator):
         ValueError
             For a y of several tasks, and for all that the estimator refuses.
         """
+        if is_log(X):
+            raise TypeError(
+                f"A {type(self).__name__} is fitted to a table in memory. Fit the "
+                "estimator to the log, and view it then."
+            )
         names = read_columns(y).names
         if len(names) > 1:
             raise ValueError(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..logs import ALONE, Crew, Log, as_log, is_log
+from ..logs import Log, as_log, is_log
 from ..preprocessing._log_rows import LogRows
 from ..tasks import Times, label_columns
 from ._fitted import FittedModel
+from ._ranks import NONE, Ranks
 from ._rows import CROSS_VALIDATED, check_call
 
 
@@ -52,21 +54,36 @@ class FitCall:
     def is_log(self) -> bool:
         return isinstance(self.X, Log)
 
-    def read(self, crew: Crew = ALONE) -> FitCall:
+    def read(self, crew: Ranks = NONE) -> FitCall:
         """The same; of a log, a Log, or a table in memory where its rows are few.
 
-        Each process of the crew calls it.
+        Each process of the crew calls it, and all have to be given the same kind of
+        rows before they exchange what they count.
         """
         if not is_log(self.X):
+            crew.alike(lambda: {"X": "a table in memory"})
             return self
         validation = self.validation
         if validation[0] is not None:
             names = self.y if validation[1] is None else validation[1]
             validation = as_log(validation[0]).among(crew), names
         call = replace(self, X=as_log(self.X).among(crew), validation=validation)
+        crew.alike(call._told)
         logs = [one for one in (call.X, validation[0]) if one is not None]
         few = all(log.n_rows < CROSS_VALIDATED.stop for log in logs)
         return call.in_memory() if few else call
+
+    def _told(self) -> dict[str, str]:
+        """What has to be the same of a log wherever its files lie."""
+        given = {"y": self.y, "sample_weight": self.sample_weight}
+        given |= {"y_val": self.validation[1], "groups": self.groups}
+        found = {"X": "a log", **{name: str(one) for name, one in given.items()}}
+        for name, log in (("X", self.X), ("X_val", self.validation[0])):
+            if log is not None:
+                columns = log.names if log.columns is None else log.columns
+                found[f"the columns of {name}"] = str(columns)
+                found[f"the number of rows of {name}"] = str(log.n_rows)
+        return found
 
     def in_memory(self) -> FitCall:
         """The same with the rows of the logs in memory."""
@@ -102,6 +119,12 @@ def _table(rows: LogRows) -> Any:
 def check_given(X: Any, y: Any, validation: tuple[Any, Any], times: Times) -> None:
     """Raise for what is wrong before a single row is read."""
     X_val, y_val = validation
+    for name, given in (("X", X), ("X_val", X_val)):
+        if isinstance(given, (str, os.PathLike)):
+            raise TypeError(
+                f"{name}={os.fspath(given)!r} is a path; give a table, or the log of "
+                "its files: pyarrow.dataset.dataset(path)."
+            )
     if not is_log(X):
         if is_log(X_val):
             raise TypeError("X_val is a log, but X is none; give both in one form.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,9 @@ class LogPredictions:
         """Write predictions of the rows of a log as Parquet files, in order.
 
         Each file is written beside its name, and takes it when it is whole. Where a
-        call was interrupted, the same call goes on after the last whole file.
+        call was interrupted, the same call goes on after the last whole file. Of a
+        query, an iterator and tables in memory nothing tells whether the rows are the
+        same as before, and it begins anew.
 
         Parameters
         ----------
@@ -102,10 +105,16 @@ def _written(
     """The files of predictions, of which those that are missing are written."""
     for name in columns:
         log.check_name(name, "columns")
+    none = np.empty((0, sum(fitted.tasks.n_outputs)))
+    if taken := sorted(set(columns) & named_predictions(fitted.tasks, none).keys()):
+        raise ValueError(
+            f"columns names {taken}, as predictions are called; rename these columns."
+        )
     if size < 1:
         raise ValueError(f"rows_per_part={size} must be at least 1.")
     folder.mkdir(parents=True, exist_ok=True)
-    _check_manifest(folder, _about(fitted, log, columns, size))
+    about = _about(fitted, log, columns, size)
+    _check_manifest(folder, about)
     starts = range(0, log.n_rows, size)
     paths = [folder / _PART.format(i) for i in range(len(starts))]
     whole = (
@@ -113,6 +122,8 @@ def _written(
         for path, start in zip(paths, starts, strict=True)
     )
     done = next((i for i, one in enumerate(whole) if not one), len(paths))
+    if about["log"] is None:  # nothing tells whether its rows are those of the files
+        done = 0
     first = min(done * size, log.n_rows)
     with progress("predict", log.n_rows, bool(estimator.verbose)) as told:
         told.add(first)
@@ -262,7 +273,7 @@ def _check_manifest(folder: Path, about: dict[str, Any]) -> None:
         return
     if any(folder.glob("part-*.parquet")):
         raise ValueError(f"{str(folder)!r} holds files of another kind.")
-    new = path.with_suffix(".new")
+    new = _beside(path)
     new.write_text(json.dumps(about))
     os.replace(new, path)
 
@@ -280,8 +291,17 @@ def _is_whole(path: Path, n_rows: int) -> bool:
 def _write(table: Any, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    new = path.with_name(f"_{path.name}.new")
-    pq.write_table(table, new)
-    with open(new, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(new, path)
+    new = _beside(path)
+    try:
+        pq.write_table(table, new)
+        with open(new, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+
+
+def _beside(path: Path) -> Path:
+    """A file that no other process writes, as ranks that write the same do."""
+    return path.with_name(f"_{path.name.lstrip('_')}.{uuid.uuid4().hex}.new")

@@ -138,7 +138,10 @@ def _stored(
 ) -> tuple[StoreSource, StoreSource | None]:
     """Encode all rows into a store, or find them there."""
     log: Log = parts[0][1].log
-    folder = StoreFolder(log.cache_dir, _key(call, parts))
+    key = None if log.cache_dir is None else _key(call, parts)
+    if len(set(log.crew.all(key))) > 1:  # whether their rows are the same is seen later
+        key = None
+    folder = StoreFolder(log.cache_dir, key)
     # a folder that all reach is written by all, each its share of the rows
     crew = log.crew if folder.kept is not None else ALONE
     names = ["train"] + ["valid"] * bool(len(parts) > 1 or parts[0][1].n_valid)
@@ -223,6 +226,9 @@ def _key(call: FitCall, parts: list[Any]) -> str | None:
     if call.before is not None:
         return None
     about: list[Any] = [_FORMAT, call.seed]
+    # labels are stored as codes among the classes, which a caller may have given
+    for task in parts[0][2].tasks.tasks:
+        about.append((type(task).__name__, task.name, repr(list(task.classes))))
     parameters = call.template.get_params(deep=False)
     for name in _ENCODING:
         value = parameters.get(name)

@@ -105,7 +105,11 @@ class FitPlan:
         monitor = template._monitored(learned.tasks)
         batch_size = _rows_in_batch(template.batch_size, train.n_rows)
         plan = cls(learned, train, valid, 0, batch_size, seed, monitor, before)
-        plan = plan if keeper is None else keeper.see_plan(plan)
+        try:
+            plan = plan if keeper is None else keeper.see_plan(plan)
+        except BaseException:
+            plan.close()
+            raise
         if epochs != AUTO:
             return replace(plan, epochs=int(epochs))
         few = train.n_rows in CROSS_VALIDATED and template.early_stopping == AUTO

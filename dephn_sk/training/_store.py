@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -441,13 +441,26 @@ class StoreFolder:
             return None
 
     def settle(self) -> Path:
-        """Let what was written take its place; where it is then."""
+        """Let what was written take its place; where it is then.
+
+        Another fit may have settled the same rows since, and read them: they stay.
+        """
         if self.kept is None:
             return self.path
-        if self.kept.exists():  # half of it, or an older one
-            shutil.rmtree(self.kept, ignore_errors=True)
-        os.replace(self.path, self.kept)
-        return self.kept
+        names = [one.name for one in self.path.iterdir()]
+        while True:
+            try:
+                os.replace(self.path, self.kept)  # onto nothing, or an empty folder
+                return self.kept
+            except OSError:
+                if not self.kept.exists():
+                    raise
+            if all(self.found(name) is not None for name in names):
+                return self.kept
+            # half of it, or an older one
+            broken = Path(tempfile.mkdtemp(dir=self._temporary.name)) / "old"
+            with contextlib.suppress(FileNotFoundError):  # another fit was first
+                os.replace(self.kept, broken)
 
     def close(self) -> None:
         """Remove what is temporary."""

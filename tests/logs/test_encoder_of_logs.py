@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 from _logs_on_disk import FEATURES, TASKS, parquet, table_of
 
@@ -182,6 +183,18 @@ def test_a_file_that_changes_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"7.parquet.*has changed"):
         encoder.fit(log)
     assert not hasattr(encoder, "n_features_in_")
+
+
+def test_a_column_without_a_type_in_the_first_file_asks_for_a_schema(tmp_path):
+    """A column of nulls has the type null, and so has the dataset."""
+    for i, values in enumerate(([None] * 5, [0.5] * 5)):
+        pq.write_table(
+            pa.table({"a": [1, 2, 3, 4, 5], "b": values}), tmp_path / f"{i}.parquet"
+        )
+    with pytest.raises(ValueError, match=r"1.parquet.* another type .*schema="):
+        fitted({}).fit(Log(ds.dataset(tmp_path)))
+    schema = pa.schema({"a": pa.int64(), "b": pa.float64()})
+    assert fitted({}).fit(Log(ds.dataset(tmp_path, schema=schema))).n_features_in_ == 2
 
 
 def test_an_iterator_that_gives_other_rows_is_an_error():

@@ -1,5 +1,7 @@
 """Predictions of a log are those of its rows in memory, in batches and in files."""
 
+import os
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -92,6 +94,33 @@ def test_predictions_of_two_models_are_not_mixed(model, log, tmp_path):
         model.write_predictions(log, tmp_path / "out", ["item"])
 
 
+def test_files_are_not_taken_for_those_of_other_rows(model, tmp_path):
+    """Nothing tells whether an iterator gives the rows that it gave before."""
+    model.write_predictions(lambda: [TABLE], tmp_path / "out", rows_per_part=1300)
+    turned = TABLE.take(np.arange(len(TABLE))[::-1])
+    model.write_predictions(lambda: [turned], tmp_path / "out", rows_per_part=1300)
+    expected = model.predict_proba(turned.select(FEATURES))
+    np.testing.assert_array_equal(read(tmp_path / "out").to_numpy(), expected)
+
+
+def test_processes_may_write_the_same_files(model, log, tmp_path, monkeypatch):
+    """As ranks do, whose script knows nothing of them: both come to their end."""
+    from dephn_sk.training import _log_predictions
+
+    out, replaced, inside = tmp_path / "out", os.replace, []
+
+    def replace(new, path):
+        if not inside:  # another process writes all before this one's first file
+            inside.append(path)
+            model.write_predictions(log, out)
+        replaced(new, path)
+
+    monkeypatch.setattr(_log_predictions.os, "replace", replace)
+    model.write_predictions(log, out)
+    np.testing.assert_array_equal(read(out).to_numpy(), model.predict_proba(X))
+    assert [path for path in out.iterdir() if path.name.endswith(".new")] == []
+
+
 def test_other_kinds_of_tasks(tmp_path):
     names = [name for name in FEATURES if name != "price"]
     table = TABLE.filter(pa.compute.is_valid(TABLE["price"]))
@@ -109,6 +138,13 @@ def test_other_kinds_of_tasks(tmp_path):
     batches = np.concatenate(list(one.predict_batches(ds.dataset(table))))
     np.testing.assert_array_equal(batches, one.predict_proba(table.select(names)))
     assert one.classes_.tolist() == [0, 1]
+
+
+def test_predictions_do_not_take_the_place_of_columns(model, tmp_path):
+    table = TABLE.append_column("p_like", TABLE["like"])
+    with pytest.raises(ValueError, match=r"columns names \['p_like'\]"):
+        model.write_predictions(ds.dataset(table), tmp_path, ["item", "p_like"])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_log_without_a_column_is_refused(model):

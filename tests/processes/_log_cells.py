@@ -67,8 +67,24 @@ def refusing(rank, size, path):
     return _error(path)
 
 
-def _error(path):
+def differing(rank, size, path, cache_dir, how):
+    """Rank 1 is given other rows, as many; or other columns; or a table."""
+    log = ds.dataset(path)
+    if rank == 0:
+        return _error(path, cache_dir=cache_dir)
+    if how == "table":
+        table = log.to_table()
+        return _error(table.drop(LABELS), table.select(LABELS))
+    if how == "columns":
+        return _error(path, columns=["user", "price"], cache_dir=cache_dir)
+    table = log.to_table()
+    other = f"{path}.other"
+    pq.write_table(table.take(np.arange(len(table))[::-1]), other, row_group_size=500)
+    return *_error(other, cache_dir=cache_dir), len(list(Path(cache_dir).iterdir()))
+
+
+def _error(X, y=LABELS, **how):
     try:
-        model().fit(Log(ds.dataset(path)), LABELS)
+        model().fit(Log(ds.dataset(X), **how) if isinstance(X, str) else X, y)
     except Exception as error:
         return type(error).__name__, str(error)

@@ -35,6 +35,8 @@ def found(tmp_path_factory):
         for size in (1, case.get("size", 2)):
             own = str(folder / f"{name}-{size}") if case["folder"] else None
             jobs[name, size] = Job("fitted", size, (path, own, how))
+    for how in ("rows", "columns", "table"):
+        jobs[how, 2] = Job("differing", 2, (path, str(folder / how), how), timeout=20)
     jobs["refusing", 2] = Job("refusing", 2, (path,), timeout=20)
     return {
         key: [result for result, _ in ranks]
@@ -86,3 +88,21 @@ def test_a_rank_that_cannot_read_its_share_ends_all(found):
     assert second == ("ValueError", "row 3 of nobody's file")
     assert first[0] == "RankError"
     assert "Rank 1 of 2 has failed: ValueError: row 3 of nobody's file" in first[1]
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [("rows", "rank 0: the r"), ("columns", "the columns of X"), ("table", "X")],
+)
+def test_ranks_that_were_given_other_rows_are_named(found, how, said):
+    for rank in found[how, 2]:
+        assert rank[0] == "RankError"
+        assert "Rank 1 of 2 was given something else than rank 0" in rank[1]
+        assert said in rank[1]
+
+
+def test_rows_that_differ_are_not_kept_for_later_fits(found):
+    """Half of them would be another log's, under the name of rank 0's."""
+    _, second = found["rows", 2]
+    assert second[2] <= 1  # what rank 0 removes, maybe not yet
+    assert second[0] == "RankError"

@@ -174,6 +174,19 @@ def test_a_named_store_is_found_again(tmp_path, monkeypatch):
     assert len(left_in(cache)) == 2
 
 
+def test_a_store_holds_codes_of_the_classes_that_were_announced(tmp_path):
+    """The same rows and seed, and another coding: no store of the other call's."""
+    dataset, cache = parquet(TABLE, tmp_path, 3), tmp_path / "cache"
+    X = TABLE.select(FEATURES)
+    for classes in ([[-1, 0, 1], [0, 1, 2]], [[0, 1, 2], [-1, 0, 1]]):
+        stored = Log(dataset, FEATURES, cache_dir=cache)
+        ours = model().partial_fit(stored, TASKS, classes=classes)
+        theirs = model().partial_fit(X, TABLE.select(TASKS), classes=classes)
+        pairs = zip(ours.predict_proba(X), theirs.predict_proba(X), strict=True)
+        for p, q in pairs:
+            np.testing.assert_allclose(p, q, rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -187,6 +200,15 @@ def test_what_a_log_cannot_do_is_said(given, message):
     log, call = Log(ds.dataset(TABLE), FEATURES), {"y": TASKS, **given}
     with pytest.raises((ValueError, TypeError), match=message):
         model().fit(log, **call)
+
+
+def test_paths_and_views_of_one_task_ask_for_what_they_take(tmp_path):
+    dataset = parquet(TABLE, tmp_path, 3)
+    with pytest.raises(TypeError, match=r"X='.*' is a path.*pyarrow.dataset.dataset"):
+        model().fit(str(tmp_path), TASKS)
+    view = model(max_epochs=1).fit(Log(dataset, FEATURES), TASKS).task("click")
+    with pytest.raises(TypeError, match="is fitted to a table in memory"):
+        view.fit(dataset, "click")
 
 
 def test_an_unknown_label_is_named_with_its_place(tmp_path):

@@ -12,8 +12,10 @@ from dephn_sk.training import ArraySource
 from dephn_sk.training._store import (
     EncodedRows,
     Store,
+    StoreFolder,
     StoreSource,
     StoreWriter,
+    write_index,
 )
 
 N = 50_003
@@ -47,7 +49,7 @@ def store(tmp_path_factory):
     writer = StoreWriter(tmp_path_factory.mktemp("s") / "rows", 2**24, SIZES)
     for start in range(0, N, 7001):
         writer.add(ROWS.take(np.arange(start, min(start + 7001, N))))
-    writer.finish()
+    write_index(writer.folder, [writer.finish()])
     return Store(writer.folder)
 
 
@@ -146,11 +148,32 @@ def test_a_store_that_is_cut_is_none(tmp_path):
     writer.add(ROWS.take(np.arange(100)))
     with pytest.raises(FileNotFoundError):
         Store(writer.folder)  # it has no index yet
-    writer.finish()
-    block = writer.folder / "0.block"
+    write_index(writer.folder, [writer.finish()])
+    block = writer.folder / "0-0.block"
     block.write_bytes(block.read_bytes()[:-1])
     with pytest.raises(ValueError, match="not whole"):
         Store(writer.folder)
+
+
+def test_two_fits_that_store_the_same_rows_leave_one_store(tmp_path):
+    """Whoever is second takes the first's, which another process may be reading."""
+    first, second = (StoreFolder(str(tmp_path), "key") for _ in range(2))
+    for folder, seed in ((first, 0), (second, 1)):
+        writer = StoreWriter(folder.path / "train", 2**24, SIZES)
+        writer.add(rows(100, seed))
+        write_index(writer.folder, [writer.finish()])
+    kept = first.settle()
+    block = kept / "train" / "0-0.block"
+    written = block.read_bytes()
+    assert second.settle() == kept
+    assert block.read_bytes() == written
+    block.write_bytes(written[:-1])  # one that is not whole makes room
+    assert second.settle() == kept
+    assert len(block.read_bytes()) != len(written) - 1
+    assert second.found("train") is not None
+    first.close()
+    second.close()
+    assert [path.name for path in tmp_path.iterdir()] == [kept.name]
 
 
 PEAK = """
