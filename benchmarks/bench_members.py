@@ -129,16 +129,17 @@ def compare(name: str, options, seed: int):
     apart = {}
     for i in range(max(options.networks)):
         own = seed if not i else 1000 * (seed + 1) + i
-        model, took, rise = fitted(X, y, random_state=own)
+        model, took, rise = fitted(X, y, random_state=own, n_networks=1)
         predictions.append(model.predict_proba(others))
         seconds, memory = seconds + took, max(memory, rise)
         apart[i + 1] = (*scores(truth, np.mean(predictions, axis=0)), seconds, memory)
     for k in options.networks:
         found = {"apart": apart[k]}
         for how in HOW[:3] if k > 1 else HOW[:1]:
-            options_of = {"n_networks": k} if how == "together" else {}
-            make = DEPHNMultiTaskClassifier if options_of else sharing(k, how)
-            model, *cost = fitted(X, y, make, random_state=seed, **options_of)
+            together = how == "together"
+            make = DEPHNMultiTaskClassifier if together else sharing(k, how)
+            own = {"random_state": seed, "n_networks": k if together else 1}
+            model, *cost = fitted(X, y, make, **own)
             found[how] = (*scores(truth, model.predict_proba(others)), *cost)
         for how, values in found.items():
             names = ("auc", "log_loss", "cpu_s", "memory_mb")

@@ -391,6 +391,7 @@ OPTIONS = {
     "embedding_dropout": [0.5],
     "unseen_rate": [0.5],
     "dropout": [0.5],
+    "n_networks": [2, "auto"],
     "conditions": [None, {}],
     "on_violation": ["raise", "warn"],
     "task_weights": ["uncertainty", {"task b": 2.0}, [1, 0, 2.5], None],

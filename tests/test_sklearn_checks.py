@@ -28,6 +28,7 @@ from dephn_sk import (
     TaskView,
 )
 from dephn_sk.baselines import DNNClassifier
+from dephn_sk.model_selection import ThresholdedClassifier
 
 # All in which a checked estimator differs from the defaults: it is small, takes few but
 # long steps, and neither drops entries nor sets rows aside.
@@ -91,6 +92,9 @@ def checked(estimator_class, dtype="float64"):
     if estimator_class is RegressionTaskView:
         inner = checked(DEPHNMultiTaskRegressor, dtype).set_params(random_state=0)
         return RegressionTaskView(inner, "y")
+    if estimator_class is ThresholdedClassifier:
+        inner = checked(DNNClassifier, dtype).set_params(random_state=0)
+        return ThresholdedClassifier(inner)
     estimator = estimator_class()
     changes = {**CHECKED, "dtype": dtype}
     return estimator.set_params(
@@ -201,7 +205,7 @@ def test_every_estimator_is_found():
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_what_is_checked_differs_from_the_defaults_in_what_is_named_alone(name):
-    if CLASSES[name] in VIEWS:
+    if CLASSES[name] in (*VIEWS, ThresholdedClassifier):
         pytest.skip("has no defaults")
     params, defaults = checked(CLASSES[name]).get_params(), CLASSES[name]().get_params()
     changed = {key for key in params if params[key] != defaults[key]}

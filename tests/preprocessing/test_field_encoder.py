@@ -517,9 +517,12 @@ def test_bad_weights_are_refused(weight, message):
         FieldEncoder().fit(table(), sample_weight=weight)
 
 
-def test_a_lazy_frame_must_be_collected():
+def test_a_lazy_frame_is_learned_from_as_a_log_and_collected_to_be_encoded():
+    lazy = pl.LazyFrame({"a": ["x", "y"]})
+    encoder = FieldEncoder().fit(lazy)
+    assert encoder.cardinalities_ == (3,)
     with pytest.raises(TypeError, match="collect"):
-        FieldEncoder().fit(pl.LazyFrame({"a": [1]}))
+        encoder.encode(lazy)
 
 
 @pytest.mark.parametrize("dtype", ["boolean", object])

@@ -245,7 +245,7 @@ def child(configuration, folder, *, target=None, traced=False, keeps=True):
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", ConvergenceWarning)
         if not keeps:
-            storage.keeper_of = lambda *_: Keeper()
+            storage.keeper_of = lambda *_, **__: Keeper()
         instants = Instants(target)
         if traced or target:
             sys.settrace(instants)

@@ -50,7 +50,7 @@ def assert_same(one, other):
         (7, "weight", {"conditions": {"like": "click"}, "on_violation": "warn"}),
     ],
 )
-@pytest.mark.filterwarnings("ignore:.*labels contradict.*:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*have such labels.*:UserWarning")
 def test_a_log_trains_the_network_of_its_rows(n_groups, weight, options, tmp_path):
     log = Log(parquet(TABLE, tmp_path, n_groups), FEATURES)
     given = None if weight is None else TABLE[weight].to_numpy()
