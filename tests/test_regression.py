@@ -118,7 +118,9 @@ def test_every_loss_learns():
         assert model.score(X, y) > 0.4, loss
         assert model.predict(X).shape == (len(X),)
         assert model.predict(X).dtype == np.float64
-    model = regressor(loss="zero-inflated-lognormal", **LONGER)
+    # a tail of large labels does not bear as large steps on every processor
+    calm = {**LONGER, "learning_rate": 0.01}
+    model = regressor(loss="zero-inflated-lognormal", **calm)
     assert model.fit(X, NUMBERS["revenue"]).score(X, NUMBERS["revenue"]) > 0.3
 
 
