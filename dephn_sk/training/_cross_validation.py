@@ -20,7 +20,7 @@ from ._trainer import Trainer
 
 N_FOLDS = 5
 PATIENCE = 8  # epochs without a lower mean loss
-# trained on all rows, for about a third of the time that the folds have taken
+# trained on all rows, in less time than the folds have taken
 N_MEMBERS = 5
 
 
