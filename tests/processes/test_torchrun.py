@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from joblib import Parallel, delayed
-from processes._cells import model, rows
+from processes._cells import child, model, rows
 from processes._launch import HERE
 
 import dephn_sk
@@ -54,10 +54,6 @@ def test_the_script_of_the_guide_trains_under_torchrun(tmp_path):
     assert len(saved) == 2
     first, second = (np.asarray(one.predict_proba(X)) for one in saved)
     assert first.tobytes() == second.tobytes()
-
-
-def child():
-    return Ranks.here() is NONE, model(max_epochs=1).fit(*rows(60)).n_iter_
 
 
 @pytest.fixture
