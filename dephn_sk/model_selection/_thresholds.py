@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn import get_config
-from sklearn.base import MetaEstimatorMixin, clone
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score
-from sklearn.utils import check_consistent_length, get_tags
+from sklearn.utils import check_consistent_length
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
@@ -20,10 +20,11 @@ from sklearn.utils.metadata_routing import (
 )
 from sklearn.utils.validation import check_is_fitted
 
-from .._compat import BaseEstimator, HasMethods, _fit_context
+from .._compat import HasMethods, _fit_context
 from .._suggest import did_you_mean
 from ..metrics._tasks import iter_tasks
 from ..tasks import (
+    ShowsEstimator,
     TaskPredictions,
     Tasks,
     check_sample_weight,
@@ -38,7 +39,7 @@ from ._splitters import _tasks_of, cross_val_predict
 DEFAULT = 0.5
 
 
-class ThresholdedClassifier(TaskPredictions, MetaEstimatorMixin, BaseEstimator):
+class ThresholdedClassifier(TaskPredictions, ShowsEstimator):
     """Predict each task of two classes from a probability of its own on.
 
     What scikit-learn's `FixedThresholdClassifier` is for one task, for all of them.
@@ -217,10 +218,6 @@ default=None
         return tasks, of(self._trained, tasks, X)
 
     @property
-    def _trained(self) -> Any:
-        return getattr(self, "estimator_", self.estimator)
-
-    @property
     def tasks_(self) -> Tasks:  # type: ignore[override]
         """The estimator's tasks."""
         check_is_fitted(self)
@@ -231,26 +228,9 @@ default=None
         """The threshold of each task of two classes."""
         return _each_threshold(self.tasks_, self.thresholds)
 
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns of X."""
-        return self._trained.n_features_in_
-
-    @property
-    def feature_names_in_(self) -> NDArray:
-        """Names of the columns of X, where it has names."""
-        return self._trained.feature_names_in_
-
     def _check_state(self) -> None:
         if self.__sklearn_is_fitted__():
             _each_threshold(self.tasks_, self.thresholds)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        try:
-            check_is_fitted(self._trained)
-        except NotFittedError:
-            return False
-        return True
 
     def get_metadata_routing(self) -> MetadataRouter:
         """What `fit` hands on: all that the estimator requests.
@@ -263,11 +243,6 @@ default=None
         return MetadataRouter(owner=type(self).__name__).add(
             estimator=self.estimator, method_mapping=fit
         )
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self.estimator).input_tags
-        return tags
 
 
 def _two_classes(tasks: Tasks) -> list[str]:

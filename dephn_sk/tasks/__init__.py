@@ -36,6 +36,7 @@ from ._regression import inferred as inferred
 from ._regression import kinds_of as kinds_of
 from ._tasks import Tasks
 from ._view import RegressionTaskView as RegressionTaskView
+from ._view import ShowsEstimator as ShowsEstimator
 from ._view import TaskView as TaskView
 from ._view import conditional_probabilities as conditional_probabilities
 from ._view import fitted_tasks as fitted_tasks

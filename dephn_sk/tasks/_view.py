@@ -103,7 +103,37 @@ def _of_task_alone(estimator: Any, name: str) -> Any:
     return copy
 
 
-class _View(MetaEstimatorMixin, BaseEstimator):
+class ShowsEstimator(MetaEstimatorMixin, BaseEstimator):
+    """Base of what shows a fitted estimator, or a clone that its own `fit` trained."""
+
+    @property
+    def _trained(self) -> Any:
+        return getattr(self, "estimator_", self.estimator)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of X."""
+        return self._trained.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> NDArray:
+        """Names of the columns of X, where it has names."""
+        return self._trained.feature_names_in_
+
+    def __sklearn_is_fitted__(self) -> bool:
+        try:
+            check_is_fitted(self._trained)
+        except NotFittedError:
+            return False
+        return True
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+class _View(ShowsEstimator):
     """What views of one task share, whatever its labels are."""
 
     _kept = ("estimator_",)
@@ -155,10 +185,6 @@ class _View(MetaEstimatorMixin, BaseEstimator):
         self.estimator_ = _of_task_alone(self.estimator, self.task).fit(X, y, **given)
         return self
 
-    @property
-    def _trained(self) -> Any:
-        return getattr(self, "estimator_", self.estimator)
-
     def _locate(self) -> tuple[Tasks, int]:
         """All tasks, and the position of this one."""
         check_is_fitted(self)
@@ -176,28 +202,6 @@ class _View(MetaEstimatorMixin, BaseEstimator):
     def _check_state(self) -> None:
         if self.__sklearn_is_fitted__():
             self._locate()
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of columns of X."""
-        return self._trained.n_features_in_
-
-    @property
-    def feature_names_in_(self) -> NDArray:
-        """Names of the columns of X, where it has names."""
-        return self._trained.feature_names_in_
-
-    def __sklearn_is_fitted__(self) -> bool:
-        try:
-            check_is_fitted(self._trained)
-        except NotFittedError:
-            return False
-        return True
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags = get_tags(self.estimator).input_tags
-        return tags
 
 
 class TaskView(ClassifierMixin, _View):
