@@ -21,19 +21,26 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import torch
+from _exchanges import handed_over
 from _report import RESULTS, Results, environment, markdown
 
 from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk.logs import Log
 from dephn_sk.nn import use_generator
 from dephn_sk.preprocessing import FieldEncoder
 from dephn_sk.training import FitPlan, Ranks, Trainer
@@ -128,6 +135,8 @@ class Model:
     dense_row, sparse_row : float
         More for each row of a table that is small, and for each row that a step touches
         of a large one.
+    copied_row : float
+        More for each row of a large table that another process has stepped.
     dense_bytes, sparse_bytes : dict
         Bytes of a row of such tables, by what they are for.
     id_bytes : float
@@ -145,6 +154,7 @@ class Model:
     step_row: float
     dense_row: float
     sparse_row: float
+    copied_row: float
     dense_bytes: dict
     sparse_bytes: dict
     id_bytes: float
@@ -166,39 +176,46 @@ class Model:
         """Of a step, without its table."""
         return self.step + self.step_row * batch / workers
 
-    def table_seconds(self, batch: int, ids: float) -> float:
-        """Of a step, for rows of the table: each process steps those of all."""
+    def table_seconds(self, batch: int, ids: float, workers: int = 1) -> float:
+        """Of a step, for rows of the table.
+
+        Each process steps all of a small one, and its part of a large one.
+        """
         if ids < SPARSE_ROWS:
             return self.dense_row * ids
-        return self.sparse_row * touched(batch, ids)
+        own = touched(batch, ids) / workers
+        return self.sparse_row * own + self.copied_row * own * (workers - 1)
 
     def table_bytes(self, ids: float) -> float:
         """Of weights, gradients, moments and averages of the table."""
         each = self.dense_bytes if ids < SPARSE_ROWS else self.sparse_bytes
         return ids * sum(each.values())
 
-    def exchanged(self, batch: int, ids: float, workers: int) -> tuple[float, float]:
-        """Bytes that a process hands over in a step, to be added up and to be gathered.
+    def exchanged(self, batch: int, ids: float, workers: int) -> tuple[float, ...]:
+        """Bytes that a process hands over in a step: added up, for all, each for one.
 
-        Added up are gradients and, for each of them, whether it is there. Gathered are
-        logits and labels of its rows, these also for the similarity of labels, and rows
-        of the table with their numbers.
+        Added up are gradients and, for each of them, whether it is there. For all are
+        logits and labels of its rows, these also for the similarity of labels, and the
+        rows of a large table that it has stepped, with their numbers. Gradients of such
+        rows, one for each number that is looked up, are each for the one that steps it.
         """
         large = ids >= SPARSE_ROWS
-        words = self.n_parameters + 2 * workers * large
+        words = self.n_parameters + 2 * workers * (workers + 1) * large
         added = 4 * (self.n_dense + words + (0 if large else ids * DIM))
-        own = -(-batch // workers)
-        rows = touched(own, ids) * (8 + 4 * DIM) if large else 0
-        return added, 12 * own * N_TASKS + rows
+        own, line = -(-batch // workers), (8 + 4 * DIM) * large
+        stepped = touched(batch, ids) / workers * line
+        looked_up = own * (N_ID_COLUMNS + N_SMALL) * line
+        return added, 12 * own * N_TASKS + stepped, looked_up
 
     def sent(self, batch: int, ids: float, workers: int) -> float:
-        """Bytes that a process sends in a step: sums in a ring, rows to all others."""
-        added, gathered = self.exchanged(batch, ids, workers)
-        return 2 * (workers - 1) / workers * added + (workers - 1) * gathered
+        """Bytes that a process sends in a step: sums go around in a ring."""
+        added, for_all, for_one = self.exchanged(batch, ids, workers)
+        others = (workers - 1) / workers
+        return 2 * others * added + (workers - 1) * for_all + others * for_one
 
     def sending_seconds(self, batch: int, ids: float, workers: int) -> float:
-        """Of a step; 2 (W - 1) messages after each other for a sum, W - 1 to gather."""
-        messages = (workers - 1) * (2 + 1 + (ids >= SPARSE_ROWS))
+        """Of a step; 2 (W - 1) messages after each other for a sum, W - 1 for rows."""
+        messages = (workers - 1) * (2 + 1 + 6 * (ids >= SPARSE_ROWS))
         return self.sent(batch, ids, workers) / BANDWIDTH + messages * LATENCY
 
 
@@ -216,21 +233,42 @@ def least_seconds(call: Callable) -> float:
 
 
 def passes(n_rows: int, n_ids: int) -> dict:
-    """Seconds of both passes over a log in memory, and bytes of a row, encoded.
+    """Seconds of both passes over a log in a Parquet file, and bytes of a stored row.
 
-    Passes over files count and encode by the same code, and read beside.
+    Encoding is what is left of both, with reading the labels and writing the store.
     """
-    X, _ = log_of(n_rows, n_ids)
-    ids = [name for name in X if X[name].dtype == "category"]
-    X[ids] = X[ids].astype(str)  # as files hold them
-    known = encoder().fit(X)
-    codes = sum(np.min_scalar_type(k - 1).itemsize for k in known.cardinalities_)
-    return {
-        "rows": len(X),
-        "count": least_seconds(lambda: encoder().fit(X)),
-        "encode": least_seconds(lambda: known.transform(X)),
-        "row_bytes": int(codes + 4 * N_NUMERIC + N_TASKS),
-    }
+    X, y = log_of(n_rows, n_ids)
+    tasks = [f"y{t}" for t in range(N_TASKS)]
+    table = pa.table(
+        {
+            # as files hold them
+            **{name: pa.array(X[name]).cast(text_or_number(X[name])) for name in X},
+            **{name: pa.array(labels) for name, labels in zip(tasks, y.T, strict=True)},
+        }
+    )
+    stored = []
+
+    def both() -> None:
+        plan = FitPlan.of(estimator(1_024), log, tasks, epochs=1)
+        stored.append(sum(size for *_, size, _ in plan.train.store.blocks))
+        plan.close()
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "log.parquet"
+        pq.write_table(table, path, row_group_size=100_000)
+        log = Log(ds.dataset(path))
+        features = Log(ds.dataset(path), columns=list(X))
+        count = least_seconds(lambda: encoder().fit(features))
+        return {
+            "rows": len(X),
+            "count": count,
+            "encode": least_seconds(both) - count,
+            "row_bytes": stored[-1] / len(X),
+        }
+
+
+def text_or_number(column: pd.Series) -> pa.DataType:
+    return pa.string() if column.dtype == "category" else pa.float32()
 
 
 class Steps:
@@ -244,6 +282,7 @@ class Steps:
         self.state, self.batch = self.plan.begin(), batch
         self.trainer = Trainer(self.state, self.plan)
         self.state.begin(plan.train)
+        self.trainer.divide()
         place = self.plan.ranks.share
         use_generator(self.state.network.train(), self.trainer._generator, place)
         (part,) = self.state.network.tables()
@@ -269,6 +308,13 @@ class Steps:
             "n_dense": sum(each) - self.table.numel(),
             "n_parameters": len(each) - (len(self.table) >= SPARSE_ROWS),
         }
+
+    def copied_row(self) -> float:
+        """Seconds for a row that another process has stepped."""
+        rows = torch.randperm(len(self.table))[: len(self.table) // 10]
+        weights = self.table.detach()[rows]
+        copy = partial(self.table.detach().index_copy_, 0, rows, weights)
+        return least_seconds(copy) / len(rows)
 
     def row_bytes(self) -> dict:
         """Bytes of a row of the table by what they are for, as a step has left them."""
@@ -349,6 +395,7 @@ def measured_steps() -> dict:
         "step_row": row,
         "dense_row": dense,
         "sparse_row": sparse,
+        "copied_row": large.copied_row(),
         "dense_bytes": small.row_bytes(),
         "sparse_bytes": large.row_bytes(),
         **small.sizes(),
@@ -386,8 +433,10 @@ def checks(model: Model) -> list[dict]:
         says = model.exchanged(batch, n_ids, 2)
         found = two_processes(batch, n_ids)
         size = f"{batch:,} rows of a batch, {n_ids:,} ids"
-        for what, a, b in zip(("added up", "gathered"), says, found, strict=True):
-            add(f"handed over to be {what}", size, a / 1e6, b / 1e6, "MB")
+        kinds = "to be added up", "for all", "each for one"
+        for what, a, b in zip(kinds, says, found, strict=True):
+            if a or b:
+                add(f"handed over {what}", size, a / 1e6, b / 1e6, "MB")
     return rows
 
 
@@ -406,22 +455,11 @@ def table_memory(n_ids: int) -> float:
 
 def exchanged(batch: int, n_ids: int) -> list[float]:
     """Bytes that this rank hands over in a step, counted where it does."""
-    given = {"add": 0.0, "gathered": 0.0}
     with Ranks.here() as ranks:
-        group = type(ranks)
-        add, gathered = group.add, group.gathered
-
-        def counted_add(self, tensor):
-            given["add"] += tensor.nbytes
-            return add(self, tensor)
-
-        def counted_gathered(self, own, most):
-            given["gathered"] += most * own[:1].nbytes if len(own) else 0
-            return gathered(self, own, most)
-
-        group.add, group.gathered = counted_add, counted_gathered
-        Steps(batch, n_ids, ranks).run()
-    return [value / (FEW_STEPS - 1) for value in given.values()]
+        steps = Steps(batch, n_ids, ranks)
+        with handed_over() as given:
+            steps.run()
+    return [given[kind] / (FEW_STEPS - 1) for kind in ("summed", "for all", "for one")]
 
 
 def two_processes(batch: int, n_ids: int) -> list[float]:
@@ -462,7 +500,7 @@ def planned(model: Model, rows: float, ids: float, workers: int, batch: int) -> 
     steps = rows / batch
     parts = {
         "network": model.network_seconds(batch, workers),
-        "table": model.table_seconds(batch, ids),
+        "table": model.table_seconds(batch, ids, workers),
         "sending": model.sending_seconds(batch, ids, workers) if workers > 1 else 0.0,
     }
     return {
@@ -521,6 +559,8 @@ def measured_table(model: Model) -> str:
         "more, for each row of a small table": f"{1e9 * model.dense_row:.0f} ns",
         "more, for each row of a large table that is touched": ""
         f"{1e9 * model.sparse_row:,.0f} ns",
+        "more, for each row of a large table that another process has stepped": ""
+        f"{1e9 * model.copied_row:,.0f} ns",
         "a row of the log, encoded": f"{model.row_bytes(MEASURED_IDS[0])} bytes",
         "a row of a small table": of_table(model.dense_bytes),
         "a row of a large table": of_table(model.sparse_bytes),

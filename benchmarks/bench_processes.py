@@ -9,8 +9,8 @@ rows of Census (FOLDER holds census/; without it, rows of the same shape are dra
 a table of five million rows of sixteen numbers, whose codes are drawn for 26 columns.
 Each number of processes is started by torchrun with one thread each, and all of them
 take turns; seconds are medians over rounds and epochs but the first, of whole epochs on
-rank 0. The bytes are those that rank 0 gives to an exchange of a step, gathered ones
-and summed ones.
+rank 0. The bytes are those that rank 0 gives to exchanges of a step: to be summed, for
+all others, and each for one of them.
 """
 
 from __future__ import annotations
@@ -26,13 +26,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from _exchanges import handed_over
 from _report import RESULTS, Results, environment
 from bench_speed import load
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
-from dephn_sk.training import _ranks
 
+EXCHANGED = ("calls", "summed", "for all", "for one")
 N_EPOCHS = 3  # the first is not counted
 N_COLUMNS = 26
 
@@ -60,31 +61,10 @@ def table(options):
 MODELS = {"Census": census, "table": table}
 
 
-class Counted:
-    """Bytes that this rank gives to exchanges of numbers."""
-
-    def __init__(self):
-        self.gathered = self.summed = self.calls = 0
-        gathered, add = _ranks.Group.gathered, _ranks.Group.add
-
-        def counted_gathered(ranks, own, most):
-            self.calls += 1
-            self.gathered += most * own[:1].numel() * own.element_size()
-            return gathered(ranks, own, most)
-
-        def counted_add(ranks, tensor):
-            self.calls += 1
-            self.summed += tensor.numel() * tensor.element_size()
-            return add(ranks, tensor)
-
-        _ranks.Group.gathered, _ranks.Group.add = counted_gathered, counted_add
-
-
 def work(options) -> None:
     """What each process does; rank 0 writes what it has seen."""
     torch.set_num_threads(1)
     model, X, y = MODELS[options.work](options)
-    counted = Counted()
     model.set_params(
         max_epochs=N_EPOCHS,
         batch_size=options.batch,
@@ -92,11 +72,12 @@ def work(options) -> None:
         random_state=0,
         n_threads=1,
         device="cpu",
-    ).fit(X, y)
+    )
+    with handed_over() as given:
+        model.fit(X, y)
     steps = N_EPOCHS * -(-len(X) // options.batch)
     if os.environ.get("RANK", "0") == "0":
-        exchange = ("gathered", "summed", "calls")
-        found = {name: getattr(counted, name) / steps for name in exchange}
+        found = {name: given[name] / steps for name in EXCHANGED}
         seconds = list(model.net_.history[1:, "dur"])
         Path(options.out).write_text(json.dumps({**found, "seconds": seconds}))
 
@@ -142,13 +123,14 @@ def run(options) -> None:
 def report(rows: list[dict]) -> str:
     """Seconds of an epoch, and what a step exchanges."""
     lines = [
-        "model   processes  rows/s  times one  calls a step  kB gathered  kB summed",
+        "model   processes  rows/s  times one  calls a step"
+        "  kB summed  for all  for one",
     ]
     for row in rows:
         lines.append(
             f"{row['model']:8}{row['processes']:9}{row['rows'] / row['epoch_s']:8,.0f}"
-            f"{row['speedup']:11.2f}{row['calls']:14.1f}{row['gathered'] / 1e3:13,.0f}"
-            f"{row['summed'] / 1e3:11,.0f}"
+            f"{row['speedup']:11.2f}{row['calls']:14.1f}{row['summed'] / 1e3:11,.0f}"
+            f"{row['for all'] / 1e3:9,.0f}{row['for one'] / 1e3:9,.0f}"
         )
     return "\n".join(lines)
 

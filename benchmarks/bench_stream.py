@@ -95,7 +95,7 @@ def fit(path: str, memory: int, in_memory: bool) -> dict[str, float]:
         "n_train": plan.train.n_rows,
     }
     if not in_memory:
-        stored = sum(size for *_, size in plan.train.store.blocks)
+        stored = sum(size for *_, size, _ in plan.train.store.blocks)
         found["store_bytes_a_row"] = stored / plan.train.n_rows
         found["fits"] = float(plan.train.fits)
     plan.close()

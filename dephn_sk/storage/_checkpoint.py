@@ -74,6 +74,7 @@ class Checkpoint(training.Keeper):
     def __init__(self, path: str | os.PathLike[str], every: int | str = 1) -> None:
         self.path = _checked_path(path)
         self.epochs, self.seconds = _interval(every)
+        self.after_step = None if self.seconds is None else self._after_step
         self._is_damaged = False
         self._failed: set[Path] = set()  # what the user has been warned of
         self._best = 0
@@ -134,7 +135,7 @@ class Checkpoint(training.Keeper):
         self._written = time.monotonic()
         return state
 
-    def after_step(self, state: training.TrainingState) -> None:
+    def _after_step(self, state: training.TrainingState) -> None:
         if self._is_due():
             self._write(state)
             self._within = True

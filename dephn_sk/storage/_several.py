@@ -28,6 +28,9 @@ class KeeperOfRanks(training.Keeper):
         self._own = training.Keeper() if ranks.rank else make()
         self.seed = ranks.first(self._first_seed)
         self._given: dict[str, str] = {}
+        self._keeps = ranks.first(lambda: type(self._own) is not training.Keeper)
+        if ranks.first(lambda: self._own.after_step is not None):
+            self.after_step = self._after_step
 
     def _first_seed(self) -> int:
         known = self._own.seed
@@ -69,8 +72,11 @@ class KeeperOfRanks(training.Keeper):
             state.resume(found)
         return state
 
-    def after_step(self, state: training.TrainingState) -> None:
-        self._own.after_step(state)
+    def _after_step(self, state: training.TrainingState) -> None:
+        if self._own.after_step is not None:
+            self._own.after_step(state)
 
     def after_epoch(self, trainer: training.Trainer) -> None:
+        if self._keeps:
+            trainer.gather()
         self._own.after_epoch(trainer)

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -139,13 +139,18 @@ class WeightAverage:
         self._moving = {}
 
     @torch.no_grad()
-    def settle(self) -> None:
-        """Bring rows that have not moved of late up to date."""
+    def settle(self, own_rows: Callable[[int], Tensor] = torch.arange) -> list[Tensor]:
+        """Bring rows that have not moved of late up to date.
+
+        Those alone that are given for a number of rows; the others are to be brought in
+        the tensors that are returned.
+        """
         for i, since in self._since.items():
             value = self.values[i]
-            for rows in torch.arange(len(value), device=value.device).split(_BLOCK):
+            for rows in own_rows(len(value)).to(value.device).split(_BLOCK):
                 value[rows] = self._up_to_date(i, rows)
             since.fill_(self._log_decay)
+        return [self.values[i] for i in self._since]
 
     def _up_to_date(self, i: int, rows: Tensor) -> Tensor:
         """Averages of some rows, which have not moved since they were last averaged."""

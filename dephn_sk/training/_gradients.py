@@ -11,50 +11,136 @@ if TYPE_CHECKING:
     from ._ranks import Group
 
 _BASE = 2**12  # in which counts are written, so that float32 holds them exactly
+_ROWS = 256  # of a block that a rank has of a divided table
+_PART = 2**16  # rows of a rank that are gathered at once
 
 
-def sum_gradients(ranks: Group, network: Any, criterion: Any) -> None:
+def sum_gradients(
+    ranks: Group, network: Any, criterion: Any, divided: bool = False
+) -> None:
     """Let each rank have the gradients of the whole batch.
 
     Gradients of dense parameters are added by one exchange. With them travels which
     parameters have a gradient anywhere, and how many rows of each large table a rank
     has touched; those rows alone are exchanged after that. What the criterion learns,
     each rank has from the whole batch: that of rank 0 counts.
+
+    Where large tables are `divided`, a rank gets the gradients of its own rows of them
+    alone, and each step has to be followed by :func:`share_rows`.
     """
-    tables = {id(part.table) for part in network.tables() if part.sparse}
-    learning = [p for p in network.parameters() if p.requires_grad]
-    sparse = [p for p in learning if id(p) in tables]
-    dense = [p for p in learning if id(p) not in tables]
+    sparse = large_tables(network)
+    large = {id(p) for p in sparse}
+    dense = [p for p in network.parameters() if p.requires_grad and id(p) not in large]
     once = [p for p in criterion.parameters() if p.requires_grad]
     for parameter in once if ranks.rank else ():
         parameter.grad = None
-    touched = [_touched(p) for p in sparse]
-    words = _add_dense(ranks, [*dense, *once], [len(rows) for rows, _ in touched])
-    if sparse:
-        counts = words.view(len(sparse), ranks.size)
-        _add_rows(ranks, sparse, touched, counts.tolist())
+    n_owners = ranks.size if divided else 1
+    touched = [_touched(p, n_owners) for p in sparse]
+    own = torch.tensor([n_rows for _, _, n_rows in touched], dtype=torch.int64)
+    counts = _add_dense(ranks, [*dense, *once], own.view(len(sparse), n_owners))
+    for table, (rows, values, _), n_rows in zip(sparse, touched, counts, strict=True):
+        if not n_rows.any():  # no rank has a gradient, or one of no row
+            table.grad = None
+            continue
+        if divided:
+            rows, values = (ranks.dealt(t, n_rows.tolist()) for t in (rows, values))
+        else:
+            each = n_rows.flatten().tolist()
+            rows, values = (ranks.everyones(t, each) for t in (rows, values))
+        table.grad = torch.sparse_coo_tensor(
+            rows.view(1, -1), values, table.shape, check_invariants=False
+        ).coalesce()
 
 
-def _touched(table: Tensor) -> tuple[Tensor, Tensor]:
-    """The rows that this rank's gradient touches, and their gradients."""
+def share_rows(ranks: Group, network: Any) -> None:
+    """Let each rank have the rows of divided tables that others have stepped."""
+    tables = [p for p in large_tables(network) if p.grad is not None]
+    if not tables:
+        return
+    stepped = [table.grad.indices()[0] for table in tables]
+    counts = torch.zeros(len(tables), ranks.size, dtype=torch.int64)
+    counts[:, ranks.rank] = torch.tensor([len(rows) for rows in stepped])
+    counts = counts.to(tables[0].device)
+    ranks.add(counts)
+    for table, rows, each in zip(tables, stepped, counts.tolist(), strict=True):
+        weights = table.detach()
+        own = weights.index_select(0, rows)
+        found = (ranks.everyones(t, each).split(each) for t in (rows, own))
+        for rank, lines in enumerate(zip(*found, strict=True)):
+            if rank != ranks.rank:
+                weights.index_copy_(0, *lines)
+
+
+def gather_lines(ranks: Group, tensors: list[Tensor]) -> None:
+    """Let each rank have the lines of others, of tensors with one for each row."""
+    for tensor in tensors:
+        for part in tensor.split(_PART * ranks.size):
+            rows = [_rows_of(rank, ranks.size, len(part)) for rank in range(ranks.size)]
+            rows = [one.to(part.device) for one in rows]
+            sizes = [len(one) for one in rows]
+            own = part.index_select(0, rows[ranks.rank])
+            found = ranks.everyones(own, sizes).split(sizes)
+            for rank, lines in enumerate(zip(rows, found, strict=True)):
+                if rank != ranks.rank:
+                    part.index_copy_(0, *lines)
+
+
+def own_rows(ranks: Group, n_rows: int) -> Tensor:
+    """The rows of a divided table that this rank steps.
+
+    They are blocks in turns: frequent rows, which are next to each other where a column
+    is in the order of its counts, are not all of one rank.
+    """
+    return _rows_of(ranks.rank, ranks.size, n_rows)
+
+
+def _rows_of(rank: int, n_ranks: int, n_rows: int) -> Tensor:
+    rows = torch.arange(n_rows)
+    return rows[rows // _ROWS % n_ranks == rank]
+
+
+def large_tables(network: Any) -> list[Any]:
+    """Tables that learn by sparse gradients."""
+    sparse = (part.table for part in network.tables() if part.sparse)
+    return [table for table in sparse if table.requires_grad]
+
+
+def _touched(table: Tensor, n_owners: int) -> tuple[Tensor, Tensor, list[int]]:
+    """The rows that this rank's gradient touches, and their gradients, by owner.
+
+    And how many each owner has of them.
+    """
     gradient = table.grad
     if gradient is None:
-        empty = torch.empty(0, dtype=torch.int64, device=table.device)
-        return empty, table.new_empty(0, *table.shape[1:])
-    gradient = gradient.coalesce() if gradient.is_sparse else gradient.to_sparse(1)
-    return gradient.indices()[0], gradient.values()
+        none = table.new_empty(0, *table.shape[1:])
+        return none.new_empty(0, dtype=torch.int64), none, [0] * n_owners
+    if not gradient.is_sparse:
+        gradient = gradient.to_sparse(1)
+    if n_owners == 1:
+        gradient = gradient.coalesce()
+        return gradient.indices()[0], gradient.values(), [gradient._nnz()]
+    # their owner adds them up: to sort rows here as well takes longer than to send them
+    rows, values = gradient._indices()[0], gradient._values()
+    owner = rows // _ROWS % n_owners
+    each = [(owner == i).nonzero(as_tuple=True)[0] for i in range(n_owners)]
+    order = torch.cat(each)
+    return rows[order], values.index_select(0, order), [len(one) for one in each]
 
 
-def _add_dense(ranks: Group, parameters: list[Any], n_touched: list[int]) -> Tensor:
-    """Add gradients in one piece of memory for each dtype; counts of all ranks."""
+def _add_dense(ranks: Group, parameters: list[Any], own_counts: Tensor) -> Tensor:
+    """Add gradients in one piece of memory for each dtype, and let counts travel along.
+
+    They are below _BASE ** 2, of shape (n_tables, n_owners); those of all ranks are of
+    shape (n_tables, n_ranks, n_owners).
+    """
     kinds = list(dict.fromkeys(p.dtype for p in parameters)) or [torch.float64]
     like = parameters[0] if parameters else torch.zeros(())
-    n_words = len(parameters) + 2 * len(n_touched) * ranks.size
-    words = torch.zeros(n_words, dtype=torch.float64)
-    words[: len(parameters)] = torch.tensor([p.grad is not None for p in parameters])
-    digits = words[len(parameters) :].view(2, len(n_touched), ranks.size)
-    digits[0, :, ranks.rank] = torch.tensor(n_touched) % _BASE
-    digits[1, :, ranks.rank] = torch.tensor(n_touched) // _BASE
+    digits = torch.zeros(2, *own_counts.shape, ranks.size, dtype=torch.float64)
+    digits[0, ..., ranks.rank] = (own_counts % _BASE).double()
+    digits[1, ..., ranks.rank] = (own_counts // _BASE).double()
+    there = torch.tensor([p.grad is not None for p in parameters]).double()
+    words = torch.cat([there, digits.flatten()])
+    n_words = len(words)
     for i, kind in enumerate(kinds):
         own = [p for p in parameters if p.dtype == kind]
         sizes = [p.numel() for p in own]
@@ -65,59 +151,14 @@ def _add_dense(ranks: Group, parameters: list[Any], n_touched: list[int]) -> Ten
             words, flat = flat[:n_words].double().cpu(), flat[n_words:]
         for parameter, sum_ in zip(own, flat.split(sizes), strict=True):
             parameter.grad = sum_.view_as(parameter)
-    for parameter, there in zip(parameters, words.tolist(), strict=False):
-        if not there:
+    for parameter, has_one in zip(parameters, words.tolist(), strict=False):
+        if not has_one:
             parameter.grad = None
-    digits = words[len(parameters) :].view(2, len(n_touched), ranks.size)
-    return (digits[0] + _BASE * digits[1]).long()
+    digits = words[len(parameters) :].view(digits.shape)
+    return (digits[0] + _BASE * digits[1]).long().transpose(1, 2)
 
 
 def _flat(parameter: Tensor) -> Tensor:
     if parameter.grad is None:
         return parameter.new_zeros(parameter.numel())
     return parameter.grad.to_dense().reshape(-1)
-
-
-def _add_rows(
-    ranks: Group,
-    tables: list[Any],
-    touched: list[tuple[Tensor, Tensor]],
-    counts: list[list[int]],
-) -> None:
-    """Gather the rows of all tables that any rank touches, in one piece of memory."""
-    lines = [_lines(rows, values) for rows, values in touched]
-    most = [max(of_ranks) for of_ranks in counts]
-    widths = [line.shape[1] for line in lines]
-    sizes = [n * width for n, width in zip(most, widths, strict=True)]
-    own = torch.cat(
-        [
-            torch.nn.functional.pad(line.flatten(), (0, size - line.numel()))
-            for line, size in zip(lines, sizes, strict=True)
-        ]
-    )
-    parts = ranks.gathered(own, sum(sizes)).split(sizes, 1)
-    for t, (table, part) in enumerate(zip(tables, parts, strict=True)):
-        if not any(counts[t]):
-            continue  # no rank has a gradient, or one of no row
-        each = part.view(ranks.size, most[t], widths[t])
-        found = torch.cat([one[:n] for one, n in zip(each, counts[t], strict=True)])
-        rows = _fresh(found[:, :8]).view(torch.int64)
-        values = _fresh(found[:, 8:]).view(table.dtype)
-        table.grad = torch.sparse_coo_tensor(
-            rows.view(1, -1),
-            values.view(-1, *table.shape[1:]),
-            table.shape,
-            check_invariants=False,
-        ).coalesce()
-
-
-def _lines(rows: Tensor, values: Tensor) -> Tensor:
-    """A line of bytes for each row: its number, and its gradient."""
-    numbers = rows.view(-1, 1).contiguous().view(torch.uint8)
-    gradients = values.flatten(1).contiguous().view(torch.uint8)
-    return torch.cat([numbers, gradients], 1)
-
-
-def _fresh(bytes_: Tensor) -> Tensor:
-    """In memory that begins where any dtype may begin."""
-    return bytes_.clone(memory_format=torch.contiguous_format)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ._plan import FitPlan
@@ -20,10 +21,13 @@ class Keeper:
         That the fit is to have where its `random_state` is None.
     ranks : Ranks
         The processes that fit together.
+    after_step : callable or None
+        Looks at a state within an epoch; None does not.
     """
 
     seed: int | None = None
     ranks: Ranks = NONE
+    after_step: Callable[[TrainingState], Any] | None = None
 
     def see_rows(self, rows: Rows, groups: Any) -> None:
         """Look at what was given, before it becomes a plan."""
@@ -35,9 +39,6 @@ class Keeper:
     def begin(self, plan: FitPlan) -> TrainingState:
         """The state that training begins from, or is to be resumed from."""
         return plan.begin()
-
-    def after_step(self, state: TrainingState) -> None:
-        """Look at a state within an epoch."""
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Look at training between epochs, once callbacks have heard of the last."""

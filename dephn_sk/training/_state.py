@@ -107,7 +107,7 @@ class TrainingState:
             state |= _prefixed("stopping", self.stopping.state())
             state |= _prefixed("best", self.stopping.weights or {})
         schedules = dict(self.schedules)
-        for name, callback in self._own_callbacks():
+        for name, callback in self.own_callbacks():
             if (schedule := _schedule_of(callback)) is not None:
                 entries = schedule.state_dict().items()
                 schedules[name] = {key: one for key, one in entries if is_plain(one)}
@@ -121,7 +121,8 @@ class TrainingState:
         row, heard = self.history[self.epoch], self.net.hears(*EACH_BATCH)
         return {**row, "batches": row["batches"][: self.step if heard else 0]}
 
-    def _own_callbacks(self) -> Iterator[tuple[str, Any]]:
+    def own_callbacks(self) -> Iterator[tuple[str, Any]]:
+        """Those that are not skorch's own."""
         yield from (item for item in self.net.callbacks_ if item[0] not in _OF_SKORCH)
 
     def least_state(self, network: TaskNetwork) -> dict[str, Any]:
@@ -163,7 +164,7 @@ class TrainingState:
 
     def load_callbacks(self, state: Mapping[str, Any]) -> None:
         """Let callbacks hold what those of the same names held."""
-        for name, callback in self._own_callbacks():
+        for name, callback in self.own_callbacks():
             hold(callback, under(f"callback.{name}", state))
 
     def resume(self, state: Mapping[str, Any]) -> None:
@@ -269,6 +270,12 @@ class TrainingState:
         if stopping is not None:
             stopping = BestEpoch(stopping.patience, stopping.lower_is_better)
         return TrainingState(net, network, self.seed, None, stopping, self.epoch)
+
+    def moments_of(self, tables: list[Tensor]) -> list[Tensor]:
+        """What optimizers hold of each row of some tables."""
+        states = (o.state for o in self.net.rules_.values())
+        found = (of[table] for of in states for table in tables if table in of)
+        return [v for values in found for v in values.values() if v.dim()]
 
     # ------------------------------------------------------------ growth
 

@@ -15,6 +15,7 @@ from ._averaging import twin
 from ._callbacks import heard_on
 from ._evaluation import Validation, forward, monitored, products
 from ._fitted import FittedModel
+from ._gradients import large_tables
 from ._net import EACH_BATCH
 from ._plan import FitPlan
 from ._randomness import member_seed, seed_of
@@ -50,6 +51,7 @@ class Trainer:
         self._generator = torch.Generator(plan.train.device)
         self._ranks = plan.ranks
         self._last: TaskNetwork | None = None
+        self._divided = self._watched = False
 
     def run(
         self, after_step: Callable[[TrainingState], Any] | None = None
@@ -73,6 +75,7 @@ class Trainer:
         self._ranks.on(self.plan.train.device)
         with heard_on(self._ranks.rank, net):
             state.begin(self.plan.train)
+            self.divide(after_step is not None)
             if state.epoch and not state.step:
                 self._keep_last()  # of a run that is resumed
             with _no_denormals(), products(self.plan.train.device, self._precision):
@@ -86,6 +89,23 @@ class Trainer:
                     self._epoch(after_step)
                     yield net.history[-1]
             self._finish()
+
+    def divide(self, seen_within: bool = False) -> None:
+        """Let each rank step rows of its own of large tables.
+
+        Not where callbacks see gradients, or somebody what is between steps.
+        """
+        net = self.state.net
+        told = net.hears("on_grad_computed"), any(self.state.own_callbacks())
+        heard, watched = map(any, zip(*self._ranks.all(told), strict=True))
+        self._divided = not (heard or seen_within)
+        self._watched = watched
+
+    def gather(self) -> None:
+        """Let each rank have the moments of all rows of large tables."""
+        if self._divided:
+            tables = large_tables(self.state.network)
+            self._ranks.gather_lines(self.state.moments_of(tables))
 
     def warn_of_limit(self) -> None:
         """Say that training was ended before early stopping could."""
@@ -110,7 +130,11 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):
             self._train(after_step)
         if state.average is not None:
-            state.average.settle()
+            if self._divided:
+                moved = state.average.settle(self._ranks.own_rows)
+                self._ranks.gather_lines(moved)
+            else:
+                state.average.settle()
         state.net.module_ = state.evaluated
         if state.evaluated.gates is not None:
             state.net.history.record("gates", state.evaluated.gates.tolist())
@@ -120,6 +144,8 @@ class Trainer:
         state.epoch += 1
         state.step, state.total = 0, None
         self._keep_last()
+        if self._watched:
+            self.gather()
         state.stopped = self._notified("on_epoch_end")
         # with what callbacks of rank 0 alone have recorded
         last = state.net.history[-1]
@@ -152,6 +178,7 @@ class Trainer:
     def _finish(self) -> None:
         """Show the network that predicts; what callbacks load is theirs alone."""
         state, net = self.state, self.state.net
+        self.gather()
         net.module_ = best = state.best().eval()
         if net.hears("on_train_end"):
             kept = state.state()
@@ -281,7 +308,7 @@ class Trainer:
         loss = loss if penalty is None else loss + penalty
         if loss.requires_grad:  # this rank may have none of the rows
             loss.backward()
-        self._ranks.sum_gradients(state.network, net.criterion_)
+        self._ranks.sum_gradients(state.network, net.criterion_, self._divided)
         if net.hears("on_grad_computed"):
             named = list(net.parameters_with_gradients())
             net.notify(
@@ -293,6 +320,8 @@ class Trainer:
             optimizer.step()
         if state.average is not None:
             state.average.update()
+        if self._divided:
+            self._ranks.share_rows(state.network)
         told = {key: step[key].detach() for key in ("loss", "task_loss", "y_pred")}
         return {**told, "known": step["known"]._replace(logits=None)}
 

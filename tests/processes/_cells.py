@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import sha256
+from tempfile import TemporaryDirectory
 from unittest import mock
 
 import numpy as np
@@ -12,7 +14,7 @@ from skorch.callbacks import Callback, LRScheduler
 import dephn_sk
 from dephn_sk import baselines
 from dephn_sk.nn import _table
-from dephn_sk.training import Ranks
+from dephn_sk.training import Ranks, _gradients
 from dephn_sk.training._ranks import NONE
 
 N_ROWS, BATCH = 193, 64  # the last batch is one row: ranks 1, 2, ... have none
@@ -58,17 +60,22 @@ def cell(function):
     return function
 
 
+@contextlib.contextmanager
 def sparse():
-    return mock.patch.object(_table, "SPARSE_ROWS", 1)
+    """Large tables, of which each rank steps every few rows."""
+    with (
+        mock.patch.object(_table, "SPARSE_ROWS", 1),
+        mock.patch.object(_gradients, "_ROWS", 4),
+        mock.patch.object(_gradients, "_PART", 8),
+    ):
+        yield
 
 
 def told(fitted, X):
-    """What has to be equal: predictions, bytes, and the record."""
-    weights = fitted.network_.state_dict().items()
-    last = fitted._fitted.state.network.state_dict().items()
-    bytes_ = b"".join(
-        one.numpy().tobytes() for part in (weights, last) for _, one in part
-    )
+    """What has to be equal: predictions, all that training goes on from, the record."""
+    state = {**fitted.network_.state_dict(), **fitted._fitted.state.state()}
+    state = {k: v.detach().numpy() for k, v in state.items() if torch.is_tensor(v)}
+    bytes_ = b"".join(value.tobytes() for value in state.values())
     record = [dict(row) for row in fitted.net_.history]
     predict = getattr(fitted, "predict_proba", fitted.predict)
     each = predict(X)
@@ -76,6 +83,7 @@ def told(fitted, X):
     return {
         "predictions": each.astype(float),
         "bytes": sha256(bytes_).hexdigest(),
+        "state": state,
         "record": record,
         "kept_epoch": fitted.kept_epoch_,
         "n_iter": fitted.n_iter_,
@@ -253,6 +261,31 @@ def callbacks():
     with sparse():
         one = model(callbacks=[Clip(), rates], max_epochs=3)
         return one.fit(X, y), X
+
+
+class Moments(Callback):
+    """Sees what an optimizer holds of all rows."""
+
+    def on_epoch_end(self, net, **kwargs):
+        for state in net.optimizer_.state.values():
+            if "moments" in state:
+                net.history.record("moments", state["moments"].square().sum().item())
+
+
+@cell
+def moments_that_are_seen():
+    X, y = rows()
+    with sparse():
+        return model(callbacks=[Moments()]).fit(X, y), X
+
+
+@cell
+def kept_within_epochs():
+    X, y = rows()
+    one = model(weight_averaging=0.9)
+    with sparse(), TemporaryDirectory() as folder:
+        kept = {"checkpoint": f"{folder}/fit", "checkpoint_every": "0.001s"}
+        return one.fit(X, y, **kept), X
 
 
 @cell

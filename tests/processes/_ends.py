@@ -8,7 +8,7 @@ from pathlib import Path
 from unittest import mock
 
 import numpy as np
-from processes._cells import model, rows
+from processes._cells import model, rows, sparse
 from skorch.callbacks import Callback
 
 from dephn_sk import training
@@ -248,4 +248,5 @@ def resumed(rank, size, folder, stops):
     path = str(Path(folder) / "fit.zip")
     end_ = Quiet(Ends("on_epoch_end" if stops and rank == VICTIM else "none", "kill"))
     one = model(early_stopping=True, max_epochs=4, callbacks=[("end", end_)])
-    return one.fit(X, y, checkpoint=path).predict_proba(X), one.n_iter_
+    with sparse():
+        return one.fit(X, y, checkpoint=path).predict_proba(X), one.n_iter_

@@ -42,6 +42,11 @@ def test_several_processes_do_what_one_does(found, name, size):
         np.testing.assert_allclose(
             several["predictions"], one["predictions"], rtol=0, atol=1e-9
         )
+        assert several["state"].keys() == one["state"].keys()
+        for key, value in one["state"].items():
+            np.testing.assert_allclose(
+                several["state"][key], value, rtol=0, atol=1e-9, err_msg=key
+            )
         for row, other in zip(one["record"], several["record"], strict=True):
             assert row.keys() == other.keys()
             for key in row.keys() - {"dur", "batches"}:
