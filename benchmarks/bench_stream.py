@@ -75,7 +75,7 @@ def write(path: Path, n_rows: int, vocabulary: int) -> None:
 def fit(path: str, memory: int, in_memory: bool) -> dict[str, float]:
     """One epoch, in this process."""
     torch.set_num_threads(1)
-    model = DEPHNMultiTaskClassifier(random_state=0, batch_size=1024)
+    model = DEPHNMultiTaskClassifier(random_state=0)
     dataset = ds.dataset(path)
     given = Log(dataset, memory=memory), TASKS
     if in_memory:
