@@ -99,6 +99,7 @@ class DatasetRows(Rows):
             if group is not None:
                 fragment = fragment.subset(row_group_ids=[group])
             how: Any = {} if self.is_filtered else {"schema": self.schema}
+            how |= _null_texts(fragment)
             batches = fragment.to_batches(
                 columns=list(names),
                 batch_size=n_rows,
@@ -127,6 +128,26 @@ class DatasetRows(Rows):
         known = [f"{file.path} {file.size} {file.mtime_ns}" for file in found]
         options = getattr(self.dataset, "_scan_options", None) or {}
         return [*known, *(f"{key} {value}" for key, value in options.items())]
+
+
+def _null_texts(fragment: Any) -> dict[str, Any]:
+    """Options by which a text that says null is no text in CSV files either.
+
+    pyarrow takes it for null in a column of numbers alone, where pandas and polars do
+    in any.
+    """
+    from pyarrow.dataset import CsvFileFormat, CsvFragmentScanOptions
+
+    own = getattr(fragment, "format", None)
+    if not isinstance(own, CsvFileFormat):
+        return {}
+    given = own.default_fragment_scan_options
+    convert = given.convert_options
+    convert.strings_can_be_null = True
+    options = CsvFragmentScanOptions(
+        convert_options=convert, read_options=given.read_options
+    )
+    return {"fragment_scan_options": options}
 
 
 class LazyRows(Rows):

@@ -1,8 +1,10 @@
 """FieldEncoder learns from the pieces of a log what it learns from all rows at once."""
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.csv as csv
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -114,6 +116,22 @@ def test_partitions_are_columns(form, tmp_path):
     ours = fitted({}).fit(Log(dataset, ["item", "price", "device"]))
     assert_same_state(ours, theirs)
     assert "device" in ours.vocabulary_
+
+
+@pytest.mark.parametrize("filtered", [False, True])
+@pytest.mark.parametrize("null", ["", "NA", "?"])
+def test_a_text_that_says_null_is_missing_in_csv_files(null, filtered, tmp_path):
+    text = pd.DataFrame({"shop": ["x", null, "y", None, "x"] * 20, "n": range(100)})
+    text.to_csv(tmp_path / "log.csv", index=False)
+    own = csv.ConvertOptions(null_values=["?", "", "NA"])
+    scan = ds.CsvFragmentScanOptions(convert_options=own)
+    form = ds.CsvFileFormat(default_fragment_scan_options=scan)
+    dataset = ds.dataset(tmp_path, format=form if null == "?" else "csv")
+    dataset = dataset.filter(ds.field("n") >= 0) if filtered else dataset
+    read = pd.read_csv(tmp_path / "log.csv", na_values=["?"])
+    assert read["shop"].isna().sum() == 40
+    ours = fitted({}).fit(Log(dataset, ["shop", "n"]))
+    assert_same_state(ours, fitted({}).fit(read))
 
 
 def test_a_filter_of_a_dataset_holds(tmp_path):
