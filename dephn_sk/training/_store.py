@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +32,8 @@ from ._source import (
 INDEX = "index.json"
 _BLOCK_ROWS = 2**12, 2**18
 _BLOCKS = 64  # one part in so many of the memory, for a block
+_UNFINISHED = ".part"  # ends the names of folders that are written
+_JUST_BEGUN = 60.0  # seconds in which a folder may not be locked yet
 _GROUP = 6  # one part in so many, for the blocks whose rows are shuffled together
 
 
@@ -407,6 +411,35 @@ class StoreSource(Source):
         return rows[in_runs(groups, max(2, size // RUNS_IN_BATCH), generator)]
 
 
+def _lock(folder: Path) -> Any:
+    """A file that is locked while this process lives; None where that is not told.
+
+    It is another's if it is locked already, or just about to be.
+    """
+    try:
+        import fcntl
+
+        file = open(folder / "lock", "a")  # noqa: SIM115, it is held open
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return None
+    return file
+
+
+def _remove_abandoned(cache_dir: Path) -> None:
+    """Remove what processes that are no more have left unfinished."""
+    for path in cache_dir.glob(f"dephn_sk-*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            age = time.time() - os.path.getmtime(path / "lock")
+            if age > _JUST_BEGUN and (file := _lock(path)) is not None:
+                file.close()
+                shutil.rmtree(path, ignore_errors=True)
+
+
 class StoreFolder:
     """Where stores are: a temporary folder, or one that is found again by its key.
 
@@ -421,14 +454,16 @@ class StoreFolder:
         self.kept: Path | None = None
         if cache_dir is not None:
             os.makedirs(cache_dir, exist_ok=True)
+            _remove_abandoned(Path(cache_dir))
             if key is not None:
                 self.kept = Path(cache_dir) / f"dephn_sk-{key[:32]}"
         self._temporary = tempfile.TemporaryDirectory(
             prefix="dephn_sk-",
-            suffix=".part",
+            suffix=_UNFINISHED,
             dir=cache_dir,
             ignore_cleanup_errors=True,
         )
+        self._held = _lock(Path(self._temporary.name))
         self.path = Path(self._temporary.name) / "rows"
 
     def found(self, name: str) -> Store | None:
@@ -464,4 +499,6 @@ class StoreFolder:
 
     def close(self) -> None:
         """Remove what is temporary."""
+        if self._held is not None:
+            self._held.close()
         self._temporary.cleanup()

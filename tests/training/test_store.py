@@ -1,5 +1,6 @@
 """Batches from blocks on the disk are those of the same rows in memory."""
 
+import os
 import subprocess
 import sys
 
@@ -219,3 +220,33 @@ def peak(n):
 def test_memory_does_not_grow_with_the_rows():
     small, large = peak(60_000), peak(600_000)
     assert large < small + 2**24  # 600,000 rows are 48 bytes each in a store
+
+
+KILLED = """
+import os, signal, sys
+from dephn_sk.training._store import StoreFolder
+folder = StoreFolder(sys.argv[1], None)
+folder.path.mkdir()
+print(folder.path.parent.name, flush=True)
+input()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no fcntl")
+def test_what_a_killed_process_has_left_is_removed_and_nothing_else(tmp_path):
+    """Not a folder that somebody writes, and not one that has just begun."""
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    with subprocess.Popen(command, **pipes) as process:
+        left = tmp_path / process.stdout.readline().strip()
+        os.utime(left / "lock", (0, 0))
+        StoreFolder(str(tmp_path), None).close()
+        assert (left / "rows").is_dir()  # it lives
+        process.communicate("now")
+    os.utime(left / "lock")
+    StoreFolder(str(tmp_path), None).close()
+    assert left.is_dir()  # it may be about to be locked
+    os.utime(left / "lock", (0, 0))
+    StoreFolder(str(tmp_path), None).close()
+    assert list(tmp_path.iterdir()) == []
