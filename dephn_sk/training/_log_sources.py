@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,7 @@ def _stored(
     try:
         stores = [folder.found(name) for name in names]
         if any(crew.all(None in stores)):
-            path = _write(folder, crew, learned, parts, names, pairs, shown)
+            path = _Encoded(learned, parts, names, pairs, shown).write(folder, crew)
             stores = [Store(path / name) for name in names]
         dtype = getattr(torch, call.template.dtype)
         how = {"device": device_of(call.template.device), "dtype": dtype}
@@ -162,63 +162,67 @@ def _stored(
     return sources[0], sources[1] if len(sources) > 1 else None
 
 
-def _write(
-    folder: StoreFolder,
-    crew: Crew,
-    learned: Learned,
-    parts: list[Any],
-    names: list[str],
-    pairs: bool,
-    shown: bool,
-) -> Path:
-    """Where all rows are, once each process of the crew has encoded its share."""
-    own, path = folder.path, Path(crew.all(str(folder.path))[0])
-    indexes = _encode(path, crew, learned, parts, names, pairs, shown)
-    for _, rows, *_ in parts:
-        rows.log.check_unchanged()
-    told = crew.all(indexes)
-    if crew.rank == 0:
-        for name, of_ranks in zip(names, zip(*told, strict=True), strict=True):
-            write_index(path / name, of_ranks)
-        own = folder.settle()
-    return Path(crew.all(str(own))[0])
+@dataclass(frozen=True)
+class _Encoded:
+    """Rows of one or two logs, to be stored as a fitted encoder reads them.
 
+    Attributes
+    ----------
+    learned : Learned
+    parts : list of (str, LogRows, LogLabels, callable or None)
+        What they are, and which statistics each chunk has.
+    names : list of str
+        Of the stores.
+    pairs : bool
+        Whether a loss looks at groups.
+    shown : bool
+        Whether progress is.
+    """
 
-def _encode(
-    path: Path,
-    crew: Crew,
-    learned: Learned,
-    parts: list[Any],
-    names: list[str],
-    pairs: bool,
-    shown: bool,
-) -> list[dict[str, Any]]:
-    """Encode this process's share of the rows, and tell what of each store it has."""
-    encoder, dtype = learned.encoder, learned.template.dtype
-    sizes = encoder.cardinalities_, encoder.bag_cardinalities_
-    memory = parts[0][1].log.memory
-    writers = [StoreWriter(path / n, memory, sizes, crew.rank) for n in names]
+    learned: Learned
+    parts: list[Any]
+    names: list[str]
+    pairs: bool
+    shown: bool
 
-    def encode(table: Any, statistics: Any) -> Any:
-        return encoder._encode_chunk(table, statistics, np.dtype(dtype))
+    def write(self, folder: StoreFolder, crew: Crew) -> Path:
+        """Where all rows are, once each process of the crew has encoded its share."""
+        own, path = folder.path, Path(crew.all(str(folder.path))[0])
+        indexes = self._share(path, crew)
+        for _, rows, *_ in self.parts:
+            rows.log.check_unchanged()
+        told = crew.all(indexes)
+        if crew.rank == 0:
+            for name, of_ranks in zip(self.names, zip(*told, strict=True), strict=True):
+                write_index(path / name, of_ranks)
+            own = folder.settle()
+        return Path(crew.all(str(own))[0])
 
-    for what, rows, labels, statistics in parts:
-        validates = what == "validation"
-        pieces = shares_of(rows.log.pieces, crew.size)[crew.rank]
-        n_rows = sum(piece.n_rows or 0 for piece in pieces)
-        with progress(f"encode {what}", n_rows, shown) as told:
-            for chunk, fields in encoded(encode, rows, statistics, told, pieces):
-                chunk = chunk if pairs else replace(chunk, groups=None)
-                if validates:
-                    writers[1].add(labels.encoded(chunk, fields, False, dtype))
-                    continue
-                writers[0].add(labels.encoded(chunk, fields, False, dtype))
-                if rows.n_valid:
-                    part = labels.encoded(
-                        replace(chunk, groups=None), fields, True, dtype
-                    )
-                    writers[1].add(part)
-    return [writer.finish() for writer in writers]
+    def _share(self, path: Path, crew: Crew) -> list[dict[str, Any]]:
+        """Encode this process's share, and tell what of each store it has."""
+        encoder, dtype = self.learned.encoder, self.learned.template.dtype
+        sizes = encoder.cardinalities_, encoder.bag_cardinalities_
+        memory = self.parts[0][1].log.memory
+        writers = [StoreWriter(path / n, memory, sizes, crew.rank) for n in self.names]
+
+        def encode(table: Any, statistics: Any) -> Any:
+            return encoder._encode_chunk(table, statistics, np.dtype(dtype))
+
+        for what, rows, labels, statistics in self.parts:
+            validates = what == "validation"
+            pieces = shares_of(rows.log.pieces, crew.size)[crew.rank]
+            n_rows = sum(piece.n_rows or 0 for piece in pieces)
+            with progress(f"encode {what}", n_rows, self.shown) as told:
+                for chunk, fields in encoded(encode, rows, statistics, told, pieces):
+                    alone = replace(chunk, groups=None)
+                    chunk = chunk if self.pairs else alone
+                    if validates:
+                        writers[1].add(labels.encoded(chunk, fields, False, dtype))
+                        continue
+                    writers[0].add(labels.encoded(chunk, fields, False, dtype))
+                    if rows.n_valid:
+                        writers[1].add(labels.encoded(alone, fields, True, dtype))
+        return [writer.finish() for writer in writers]
 
 
 def _key(call: FitCall, parts: list[Any]) -> str | None:
