@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..logs import ALONE, Crew, Log, progress, shares_of
+from .._progress import Progress
+from ..logs import ALONE, Crew, Log, shares_of
 from ..preprocessing import FieldEncoder
 from ..preprocessing._chance import drawn
 from ..preprocessing._log_encoding import (
@@ -206,7 +207,7 @@ def _encode(
         validates = what == "validation"
         pieces = shares_of(rows.log.pieces, crew.size)[crew.rank]
         n_rows = sum(piece.n_rows or 0 for piece in pieces)
-        with progress(f"encode {what}", n_rows, shown) as told:
+        with Progress(f"encode {what}", n_rows, shown) as told:
             for chunk, fields in encoded(encode, rows, statistics, told, pieces):
                 chunk = chunk if pairs else replace(chunk, groups=None)
                 if validates:
