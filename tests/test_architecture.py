@@ -14,11 +14,14 @@ import dephn_sk
 
 ROOT = Path(dephn_sk.__file__).parent
 FILES = sorted(ROOT.rglob("*.py"))
-OPTIONAL = {"pandas", "polars", "pyarrow", "matplotlib", "skops", "onnx", "onnxscript"}
+OPTIONAL = {
+    *("pandas", "polars", "pyarrow", "matplotlib", "skops", "onnx", "onnxscript"),
+    "IPython",
+}
 # subclasses of pandas' own types; whoever needs them imports the file late
 EXTENSIONS = {"preprocessing/_bag_dtype.py"}
 
-LEAVES = {"_compat", "_parameters", "_suggest"}
+LEAVES = {"_compat", "_parameters", "_progress", "_suggest"}
 NETWORK = {"nn", "training", "tasks", "preprocessing", "logs", *LEAVES}
 # Every file of the root and every folder, and what of ours it may import. Whatever is
 # added to the library goes into one of them, or into the table with a reason.
@@ -26,6 +29,7 @@ HOUSE: dict[str, set[str]] = {
     # leaves that everyone may import
     "_compat": set(),  # names that scikit-learn keeps private; versions
     "_suggest": set(),  # "did you mean"
+    "_progress": set(),  # how far something is, for people
     "_parameters": {"_suggest"},  # parameters, declared once
     "logs": {"_suggest"},  # rows outside memory
     # the five nouns, from the bottom up

@@ -387,6 +387,8 @@ def test_plain_numbers_are_refused_where_each_field_needs_a_vector(data):
         ("n_threads", 0),
         ("random_state", "seed"),
         ("verbose", "loud"),
+        ("verbose", -1),
+        ("verbose", 0.5),
     ],
 )
 def test_a_value_out_of_range(data, parameter, value):

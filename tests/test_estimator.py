@@ -851,7 +851,7 @@ def test_nothing_is_printed_unless_asked_for(capsys):
     X, y = make_data()
     make_model(early_stopping=True, n_epochs_no_change=1, max_epochs=5).fit(X, y)
     assert capsys.readouterr() == ("", "")
-    make_model(verbose=1).fit(X, y)
+    make_model(verbose=2).fit(X, y)
     printed = capsys.readouterr().out
     assert "train_loss" in printed
     assert len(printed.splitlines()) == 5

@@ -257,13 +257,22 @@ def test_an_unknown_callback_is_named(log):
         DEPHNMultiTaskClassifier().set_params(callbacks__speed__gamma=1)
 
 
-def test_verbose_prints_what_was_decided_and_a_line_for_each_epoch(log, capsys):
-    DEPHNMultiTaskClassifier(**SMALL, max_epochs=2, verbose=1).fit(*log)
-    decision, *table = capsys.readouterr().out.splitlines()
+@pytest.mark.parametrize(("verbose", "n_lines"), [(1, 3), (True, 3), (2, 4), (7, 4)])
+def test_verbose_prints_what_was_decided_and_of_each_epoch(
+    log, capsys, verbose, n_lines
+):
+    DEPHNMultiTaskClassifier(**SMALL, max_epochs=2, verbose=verbose).fit(*log)
+    decision, *lines = capsys.readouterr().out.splitlines()
     assert decision.endswith("; 2 epochs")
-    assert len(table) == 4
-    DEPHNMultiTaskClassifier(**SMALL, max_epochs=2).fit(*log)
-    assert capsys.readouterr().out == ""
+    assert len(lines) == n_lines
+    # skorch's table has a head of two lines
+    assert ("train_loss" in lines[0]) == (verbose > 1)
+
+
+@pytest.mark.parametrize("verbose", [0, False])
+def test_without_verbose_nothing_is_printed(log, capsys, verbose):
+    DEPHNMultiTaskClassifier(**SMALL, max_epochs=2, verbose=verbose).fit(*log)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_verbose_says_how_long_training_will_be_and_why(log, capsys):

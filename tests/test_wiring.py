@@ -382,7 +382,7 @@ COMMON = {
         *[(3, (3, 3)), (5, (5, 5))],
         (np.random.RandomState(0), (np.random.RandomState(0).randint(2**31 - 1),) * 2),
     ),
-    "verbose": as_given(lambda s: s.net.verbose, 0, 1),
+    "verbose": row(lambda s: s.net.verbose, (0, 0), (1, 0), (2, 1)),
     "categorical_features": row(
         lambda s: len(s.plan.learned.encoder.cardinalities_),
         *[

@@ -9,8 +9,6 @@ from ._log import shares_of as shares_of
 from ._pieces import Chunk as Chunk
 from ._pieces import LogError as LogError
 from ._pieces import Piece as Piece
-from ._progress import Progress as Progress
-from ._progress import progress as progress
 
 # public; the rest is what other packages of the library import from here
 __all__ = ["Log"]

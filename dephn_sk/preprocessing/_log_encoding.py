@@ -10,7 +10,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..logs import Log, LogError, Piece, Progress, progress, shares_of
+from .._progress import Progress
+from ..logs import Log, LogError, Piece, shares_of
 from ..tasks import Columns, Labels, Tasks
 from ._encoding import Statistics, TableEncoding, read_labels
 from ._frames import read_columns
@@ -161,7 +162,7 @@ class Counting:
         log, counts = self.rows.log, Counts({}, {})
         own = log.own_pieces
         shares = [one for one in shares_of(own, log.n_jobs) if one]
-        with progress("count", sum(piece.n_rows or 0 for piece in own), shown) as told:
+        with Progress("count", sum(piece.n_rows or 0 for piece in own), shown) as told:
             if len(shares) <= 1:
                 return self.share(own, told)
             jobs = (joblib.delayed(self.share)(share) for share in shares)

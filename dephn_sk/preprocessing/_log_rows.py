@@ -10,7 +10,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ..logs import Chunk, Log, LogError, Piece, progress
+from .._progress import Progress
+from ..logs import Chunk, Log, LogError, Piece
 from ..tasks import Columns, label_columns, names_of, weight_columns
 from ._chance import drawn, group_hashes
 from ._distribution import Distribution
@@ -241,7 +242,7 @@ class LogRows:
         table, times, before = LabelTable.empty(), None, dict[int, tuple[int, int]]()
         others = [] if self.time is None else [self.time]
         slim, kept, trained = replace(self, names=(), before={}), 0, 0
-        with progress("labels", self.log.n_rows, shown) as told:
+        with Progress("labels", self.log.n_rows, shown) as told:
             for chunk in slim.read(others):
                 begin = chunk.chunk.start
                 before[begin] = kept, trained

@@ -5,15 +5,16 @@ A hold-out of few rows says little, and takes a share of them from training.
 
 import contextlib
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .._progress import EpochProgress, clock
 from ._parameters import AUTO
-from ._plan import FitPlan
+from ._plan import MOST_EPOCHS, FitPlan
 from ._randomness import seed_of
 from ._rows import Rows
 from ._trainer import Trainer
@@ -32,21 +33,27 @@ def cross_validated(plan: FitPlan) -> FitPlan:
     rows may be trained on for as many epochs as had the lowest, by several networks
     where nobody has said how many.
     """
-    rows, losses = plan.rows, list[float]()
+    rows, losses, best = plan.rows, list[float](), plan.epochs
     if rows is None:
         return plan
+    folds = list(rows.folds(N_FOLDS, plan.seed))
     with contextlib.ExitStack() as stack:
+        told = stack.enter_context(_progress(plan, len(folds)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # all rows will say what a column is like
         runs = [
             stack.enter_context(contextlib.closing(_run(plan, rows, i, *fold)))
-            for i, fold in enumerate(rows.folds(N_FOLDS, plan.seed))
+            for i, fold in enumerate(folds)
         ]
-        for records in zip(*runs, strict=True):
+        told.begin(0)
+        each = (_counted(run, told, plan.train.n_rows) for run in runs)
+        for records in zip(*each, strict=True):
             losses.append(float(np.mean([one["valid_loss"] for one in records])))
-            if len(losses) - np.argmin(losses) > PATIENCE:
+            best = int(np.argmin(losses)) + 1
+            told.end_epoch(losses[-1], losses[best - 1], best, keeps=False)
+            if len(losses) - best >= PATIENCE:
                 break
-    best = int(np.argmin(losses)) + 1 if losses else plan.epochs
+        told.keep(_end(told, losses, best))
     learned = plan.learned
     if runs and plan.before is None and learned.template.n_networks == AUTO:
         learned = replace(learned, n_members=N_MEMBERS)
@@ -60,3 +67,27 @@ def _run(
     rows = rows.divided(train, valid, plan.learned.template.class_weight).scaled()
     own = plan.fold(rows, seed_of(plan.seed, "validation", fold) % 2**31)
     return Trainer(own.begin(), own).run()
+
+
+def _counted(run: Generator[Any], told: EpochProgress, n_rows: int) -> Iterator[Any]:
+    """What a run gives, each an epoch of so many rows."""
+    for record in run:
+        told.add(n_rows)
+        yield record
+
+
+def _progress(plan: FitPlan, n_folds: int) -> EpochProgress:
+    """A line that says how far the folds are, which train side by side."""
+    shown = plan.learned.template.verbose == 1 and not plan.ranks.rank
+    return EpochProgress(
+        *(MOST_EPOCHS, n_folds * plan.train.n_rows, shown and n_folds > 0),
+        what=f"{n_folds} folds: ",
+        watched="mean loss",
+        stops=True,
+    )
+
+
+def _end(told: EpochProgress, losses: list[float], best: int) -> str:
+    """What the folds have come to, for people."""
+    text = f"{told.what}{len(losses)} epochs in {clock(told.passed)}; the mean loss is"
+    return f"{text} lowest in epoch {best}: {min(losses, default=0):.4f}"

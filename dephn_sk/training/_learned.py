@@ -256,7 +256,7 @@ class Learned:
             max_epochs=epochs,
             callbacks=[(k, one) for k, one in callbacks.items() if k not in kept],
             device=str(device),
-            verbose=int(template.verbose),
+            verbose=max(0, int(template.verbose) - 1),  # skorch's own lines
         ).initialize()
         held = dict(net.callbacks_) | kept
         names = ("epoch_timer", *callbacks, "print_log")

@@ -14,7 +14,8 @@ import joblib
 import numpy as np
 from numpy.typing import NDArray
 
-from ..logs import Chunk, Log, as_log, is_log, progress
+from .._progress import Progress
+from ..logs import Chunk, Log, as_log, is_log
 from ..tasks import Tasks
 from ._evaluation import PREDICT_BLOCK
 from ._fitted import FittedModel
@@ -125,7 +126,7 @@ def _written(
     if about["log"] is None:  # nothing tells whether its rows are those of the files
         done = 0
     first = min(done * size, log.n_rows)
-    with progress("predict", log.n_rows, bool(estimator.verbose)) as told:
+    with Progress("predict", log.n_rows, bool(estimator.verbose)) as told:
         told.add(first)
         parts = _parts(estimator, fitted, log, columns, first, size)
         for file, table in zip(paths[done:], parts, strict=True):

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..logs import ALONE, Crew, Log, progress, shares_of
+from .._progress import Progress
+from ..logs import ALONE, Crew, Log, shares_of
 from ..preprocessing import FieldEncoder
 from ..preprocessing._chance import drawn
 from ..preprocessing._log_encoding import (
@@ -212,7 +213,7 @@ class _Encoded:
             validates = what == "validation"
             pieces = shares_of(rows.log.pieces, crew.size)[crew.rank]
             n_rows = sum(piece.n_rows or 0 for piece in pieces)
-            with progress(f"encode {what}", n_rows, self.shown) as told:
+            with Progress(f"encode {what}", n_rows, self.shown) as told:
                 for chunk, fields in encoded(encode, rows, statistics, told, pieces):
                     alone = replace(chunk, groups=None)
                     chunk = chunk if self.pairs else alone

@@ -149,7 +149,11 @@ class TrainingParameters(ParameterTable):
         of target statistics. The same seed gives the same bytes; global generators are
         neither read nor moved.
     verbose : int
-        Print what ``"auto"`` decided, and a line for each epoch.
+        0 prints nothing. 1 prints what ``"auto"`` decided, then one line that says how
+        far training is, what the epochs have come to, and how long it may still take,
+        and in the end why it ended: written over in a terminal or a notebook; a file
+        has a line for each epoch, and for each half minute of longer ones. 2 and more
+        print skorch's table of the epochs instead, and what skorch's callbacks say.
     categorical_features : "from_dtype", array-like or None
         Which columns are categorical. ``"from_dtype"``: strings, objects, categories
         and booleans of a data frame, and columns of an object array that are no

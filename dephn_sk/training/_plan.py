@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
+from .._progress import EpochProgress
 from ..preprocessing import Fields
 from ..tasks import Times, check_losses, check_task_weights, combine, made_up
 from ._averaging import hollow
@@ -147,6 +148,17 @@ class FitPlan:
         text += f", the best of {self.n_folds} folds" if self.n_folds else ""
         n = self.learned.n_members
         return text + (f"; {n} networks" if n > 1 else "")
+
+    def progress(self, shown: bool) -> EpochProgress:
+        """A line that says how far training is."""
+        n_rows, watched = self.train.n_rows, "train loss"
+        if self.valid is not None:
+            n_rows += self.valid.n_rows
+            (kind, task), names = self.monitor, self.learned.tasks.names
+            watched = f"valid {kind}" + ("" if task is None else f" of {names[task]!r}")
+        return EpochProgress(
+            *(self.until, n_rows, shown), watched=watched, stops=self.stops
+        )
 
     def fold(self, rows: Rows, seed: int) -> FitPlan:
         """A plan for some of the rows, beside others that validate, heard by nobody."""

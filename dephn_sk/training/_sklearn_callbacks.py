@@ -54,7 +54,15 @@ class EpochReport(Callback):
 def reported_epochs(
     estimator: Any, trainer: Trainer, X: Any, y: Any, sample_weight: Any
 ) -> Iterator[None]:
-    """While it trains, tell scikit-learn's callbacks of the estimator."""
+    """While it trains, tell people, and scikit-learn's callbacks of the estimator."""
+    with trainer.told(), _heard(estimator, trainer, X, y, sample_weight):
+        yield
+
+
+@contextlib.contextmanager
+def _heard(
+    estimator: Any, trainer: Trainer, X: Any, y: Any, sample_weight: Any
+) -> Iterator[None]:
     heard = getattr(estimator, "_skl_callbacks", None)
     if not heard or trainer.plan.ranks.rank:
         yield

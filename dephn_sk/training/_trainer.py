@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from .._progress import EpochProgress, clock
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
 from ._callbacks import heard_on
@@ -52,6 +53,28 @@ class Trainer:
         self._ranks = plan.ranks
         self._last: TaskNetwork | None = None
         self._divided = self._watched = False
+        self._told = plan.progress(shown=False)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[EpochProgress]:
+        """Within it, print how far training is where the estimator is verbose."""
+        verbose = self.plan.learned.template.verbose == 1 and not self._ranks.rank
+        with self.plan.progress(verbose) as self._told:
+            yield self._told
+            self._told.keep(self._end())
+
+    def _end(self) -> str:
+        """Why training has ended, for people, and what it has come to."""
+        state, until, passed = self.state, self.plan.until, self._told.passed
+        why = "the limit of epochs" if state.epoch >= until else "a callback"
+        if state.is_over and not state.stopped:
+            why = "early stopping"
+        text = f"{state.epoch} of {until} epochs in {clock(passed)}, ended by {why}"
+        best = state.stopping
+        if best is not None and best.value is not None:
+            value = f"{self._told.watched} {best.value:.4f}"
+            return f"{text}; epoch {best.epoch} is kept, {value}"
+        return "; ".join(filter(None, [text, self._told.come_to]))
 
     def run(
         self, after_step: Callable[[TrainingState], Any] | None = None
@@ -78,6 +101,7 @@ class Trainer:
             self.divide(after_step is not None)
             if state.epoch and not state.step:
                 self._keep_last()  # of a run that is resumed
+            self._told.begin(state.epoch, state.step * self.plan.batch_size)
             with _no_denormals(), products(self.plan.train.device, self._precision):
                 while not state.is_over and state.epoch < self.plan.until:
                     net.module_ = state.network  # for callbacks that freeze parts of it
@@ -152,6 +176,16 @@ class Trainer:
         row = self._ranks.first(lambda: dict(last))
         last.clear()
         last.update(row)
+        self._told_of_epoch(last)
+
+    def _told_of_epoch(self, row: dict[str, Any]) -> None:
+        """Say what an epoch has come to, beside the best so far."""
+        best = self.state.stopping
+        value = row.get("valid_monitor", row["train_loss"])
+        if best is None or best.value is None:
+            self._told.end_epoch(value)
+        else:
+            self._told.end_epoch(value, best.value, best.epoch)
 
     def _keep_last(self) -> None:
         """Keep an epoch for whoever interrupts the next one."""
@@ -277,7 +311,8 @@ class Trainer:
         training, last = prefix == "train", source.n_rows % size or size
         hooks = net.hears(*EACH_BATCH)
         for i, batch in enumerate(batches, start):
-            self._ranks.begin_batch(min(size, source.n_rows - i * size))
+            n_all = min(size, source.n_rows - i * size)
+            self._ranks.begin_batch(n_all)
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
             step = take(batch)
@@ -287,6 +322,7 @@ class Trainer:
                 history.record_batch(f"{prefix}_loss", step["loss"].item())
                 history.record_batch(f"{prefix}_batch_size", n_rows)
                 net.notify("on_batch_end", batch=batch, training=training, **told)
+            self._told.add(n_all)
             yield step
         if not hooks:
             history.new_batch()

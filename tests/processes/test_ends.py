@@ -80,7 +80,7 @@ def test_rank_0_shows_writes_and_stops_for_all(found):
     assert [one["written"] for one in ranks] == [[1, 2]] * 3
     assert all(one["zero"] for one in ranks)
     assert len({tuple(one["names"]) for one in ranks}) == 1
-    # a decision, two lines of a head, and one for the epoch before the last
+    # a decision, two epochs, and why it ended
     assert len(printed(found["callbacks"]).splitlines()) == 4
 
 

@@ -46,7 +46,7 @@ def test_the_script_of_the_guide_trains_under_torchrun(tmp_path):
     (tmp_path / "train.py").write_text(script)
     done = started(tmp_path, "-m", *TORCHRUN, "2", "train.py")
     assert done.returncode == 0, done.stderr
-    # a decision, two lines of a head and one for each epoch, of rank 0 alone
+    # of rank 0 alone
     assert len(re.findall("rows in batches of", done.stdout)) == 2
     assert done.stdout.count("again 3") == 2
     X, _ = make_behavior_log(3_000, return_X_y=True, random_state=0)
