@@ -203,6 +203,7 @@ def drift_table(
     >>> drift.columns.set_index("column").loc["city", "verdict"]
     'changed much; more is new than chance explains'
     """
+    X_new, X_ref = _rows("X_new", X_new), _rows("X_ref", X_ref)
     changes = _of_columns(estimator, X_new, X_ref, n_bins)
     level = alpha / max(sum(one.n_tests for one in changes), 1)
     columns = [one.row(level) for one in changes]
@@ -212,6 +213,16 @@ def drift_table(
         tasks=as_frame(tasks),
         words=_advice(columns, tasks, X_ref is not None),
     )
+
+
+def _rows(parameter: str, X: Any) -> Any:
+    """A table in memory that has rows, or an error."""
+    if X is None:
+        return X
+    X = X if hasattr(X, "shape") else np.array(X, dtype=object)
+    if not X.shape or not X.shape[0]:
+        raise ValueError(f"{parameter} holds no rows. Give at least one.")
+    return X
 
 
 def _of_columns(model: Any, X_new: Any, X_ref: Any, n_bins: int) -> list[_Change]:

@@ -284,6 +284,12 @@ class Goal:
     """What a threshold of each task shall make large."""
 
     def __init__(self, beta: Any, costs: Any, gains: Any) -> None:
+        for parameter, given in (("costs", costs), ("gains", gains)):
+            if given is not None and not isinstance(given, Mapping):
+                raise TypeError(
+                    f"{parameter} is {given!r}; give a dict by task, such as "
+                    "{'buy': (1, 20)}."
+                )
         self.beta, self.costs, self.gains = beta, dict(costs or {}), dict(gains or {})
         if both := sorted(self.costs.keys() & self.gains.keys()):
             raise ValueError(
