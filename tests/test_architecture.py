@@ -47,7 +47,7 @@ HOUSE: dict[str, set[str]] = {
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
     # translates each noun, and takes estimators and calibrators apart
-    "export": {"_estimator", "calibration", *NETWORK},
+    "export": {"_estimator", "calibration", "model_selection", *NETWORK},
     # all that is measured of a model, in one page; nobody below knows it
     "report": {"inspection", "metrics", "model_selection", *NETWORK},
     # files, which hold all that is above them
