@@ -10,6 +10,7 @@ from sklearn.inspection import permutation_importance as _permutation_importance
 from sklearn.utils import Bunch
 
 from .._compat import _check_feature_names_in
+from ..logs import check_in_memory
 from ..metrics import task_scorer
 from ..metrics._scorer import METRICS, OF_NUMBERS
 from ..preprocessing import Fields
@@ -80,6 +81,7 @@ default=None
     >>> result["click"].importances.shape
     (12, 5)
     """
+    check_in_memory(X, "X of permutation_importance")
     final = final_estimator(estimator)
     if bag_weights := final.encoder_.bag_weights:
         raise ValueError(

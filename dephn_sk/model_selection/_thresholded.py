@@ -21,6 +21,7 @@ from sklearn.utils.metadata_routing import (
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import HasMethods, _fit_context
+from ..logs import check_in_memory
 from ..tasks import (
     ShowsEstimator,
     TaskPredictions,
@@ -348,6 +349,7 @@ default=None
     >>> acting.predict(X).shape
     (2000, 3)
     """
+    check_in_memory(X, "X of tune_thresholds")
     goal, found = Goal(beta, costs, gains), None
     if cv is not None:
         learned = _tasks_of(estimator, y, "predict_proba")

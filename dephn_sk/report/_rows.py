@@ -15,6 +15,7 @@ from sklearn.utils import check_consistent_length
 from .._compat import _num_samples, _safe_indexing
 from ..inspection._any_model import Predicted, predictions, raw_columns, tasks_of
 from ..inspection._drift import edges_of, numbers_of
+from ..logs import check_in_memory
 from ..metrics._auc import group_codes
 from ..metrics._numbers import ObservedNumbers, iter_numbers
 from ..metrics._tasks import ObservedTask, iter_tasks
@@ -112,6 +113,7 @@ class Rows:
                 f"X[{groups!r}]."
             )
         X = table_of(X, "X_test")
+        check_in_memory(y, "y_test of ModelReport")
         labels, n_given = read_columns(y, "y_test"), _num_samples(X)
         check_consistent_length(X, labels)
         labels = _checked(labels, tasks_of(model))
@@ -213,6 +215,7 @@ def _checked(labels: Columns, tasks: Any) -> Columns:
 
 def table_of(X: Any, parameter: str) -> Any:
     """A table in memory, or an error."""
+    check_in_memory(X, f"{parameter} of ModelReport")
     if isinstance(X, (str, os.PathLike)):
         raise TypeError(
             f"{parameter} is the path {os.fspath(X)!r}; give the rows, such as "
