@@ -19,6 +19,7 @@ FEWEST = 20  # rows of a class, for a column to be judged
 LEAKS = 0.99  # of what alone tells nearly all
 SAMPLE = 300  # distinct texts that are looked at
 ALIKE = 0.95  # share of them that shall be dates or numbers
+NO_LABELS = {"", "nan", "none", "null", "na", "n/a", "<na>"}
 _DATE = re.compile(
     r"\s*(\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})([ T].*)?"
 )
@@ -82,6 +83,15 @@ def odd(columns: Sequence[Column]) -> Iterator[dict[str, Any]]:
             what = _seems(texts, len(column))
         if what:
             yield {"column": column.name, "holds": what, "such_as": first}
+
+
+def odd_labels(rows: Rows) -> Iterator[dict[str, Any]]:
+    """A row for each task one of whose classes looks like a missing label."""
+    for one in rows.predicted:
+        for label in one.classes:
+            if isinstance(label, str) and label.strip().lower() in NO_LABELS:
+                holds = "a class that looks like a missing label"
+                yield {"column": one.name, "holds": holds, "such_as": repr(label)}
 
 
 def _seems(texts: Sequence[str], n_rows: int) -> str | None:

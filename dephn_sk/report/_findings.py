@@ -89,6 +89,11 @@ def _of_columns(odd: Table) -> Iterator[str]:
         "category of its own.",
         "a value of its own in nearly each row": "That says nothing of other rows.",
     }
+    for row in by_kind.pop("a class that looks like a missing label", []):
+        yield (
+            f"Task {row['column']!r} has the class {row['such_as']}. If that means "
+            "not observed, make it None (NaN) before the fit."
+        )
     for what, rows in by_kind.items():
         if what in said:
             many = "Columns" if len(rows) > 1 else "Column"

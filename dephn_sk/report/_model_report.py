@@ -227,7 +227,8 @@ default=None
         some = rows.take(_drawn(len(rows), ALONE_ROWS, check_random_state(0)))
         told = sorted(_columns.alone(some), key=_least_told)
         self._add("columns_alone", told)
-        self._add("odd_columns", _columns.odd(rows.columns))
+        odd = [*_columns.odd(rows.columns), *_columns.odd_labels(rows)]
+        self._add("odd_columns", odd)
         self._add("funnel", _together.funnel(model, rows))
 
     def _look_inside(

@@ -106,6 +106,14 @@ def test_columns_that_are_not_what_they_seem(values, holds):
         assert repr(values[0]) in said
 
 
+def test_a_class_that_is_a_missing_label_is_named():
+    X, y = make_rows()
+    texts = np.where(y["click"] == 1, "yes", np.where(X["a"] > 0, "no", ""))
+    model = HistGradientBoostingClassifier(max_iter=1).fit(X, texts)
+    report = ModelReport(model, X, pd.Series(texts, name="click"), n_repeats=0)
+    assert any("'click' has the class ''" in one for one in report.findings)
+
+
 def test_labels_that_are_there_only_where_another_task_happened_are_told():
     X, y = make_rows()
     y["buy"] = y["buy"].where(y["click"] == 1)
