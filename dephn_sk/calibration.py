@@ -14,6 +14,7 @@ from sklearn.utils import check_consistent_length, get_tags
 from sklearn.utils.validation import check_is_fitted
 
 from ._compat import BaseEstimator, HasMethods, StrOptions, _fit_context
+from .logs import check_in_memory
 from .tasks import (
     TaskPredictions,
     Tasks,
@@ -134,6 +135,7 @@ default=None
         ValueError
             Where a task has no observed row of one of its classes, or is of numbers.
         """
+        check_in_memory(X, "X of TaskCalibrator.fit")
         tasks = _tasks_of(self.estimator)
         labels = tasks.given_conditions(tasks.entire_space(tasks.read(y)))
         check_consistent_length(X, labels)

@@ -44,14 +44,14 @@ HOUSE: dict[str, set[str]] = {
     "baselines": {"_dephn", "_estimator", *NETWORK},
     # what prepares and judges data
     "datasets": {"_compat", "_suggest"},
-    "metrics": {"tasks", "_compat", "_suggest"},
+    "metrics": {"tasks", "logs", "_compat", "_suggest"},
     # thresholds are chosen by what the metrics read of labels
-    "model_selection": {"metrics", "tasks", "_compat", "_suggest"},
-    "calibration": {"tasks", "_compat", "_suggest"},
+    "model_selection": {"metrics", "tasks", "logs", "_compat", "_suggest"},
+    "calibration": {"tasks", "logs", "_compat", "_suggest"},
     # readers of fitted state, which nobody below them knows
     "inspection": {"metrics", *NETWORK},
     # translates each noun, and takes estimators and calibrators apart
-    "export": {"_estimator", "calibration", *NETWORK},
+    "export": {"_estimator", "calibration", "model_selection", *NETWORK},
     # all that is measured of a model, in one page; nobody below knows it
     "report": {"inspection", "metrics", "model_selection", *NETWORK},
     # files, which hold all that is above them

@@ -265,7 +265,71 @@ def test_under_conditions_labels_are_those_of_the_entire_space():
     y["buy"] = np.where(y["click"] == 1, (SCORE > 1) * 1.0, np.nan)
     funnel = make_model(conditions={"buy": "click"}).fit(X, y)
     tuned = tune_thresholds(funnel, X, y)
-    assert tuned.thresholds_ == best_thresholds(y.fillna(0), funnel.predict_proba(X))
+    prob = funnel.predict_proba(X)
+    click = best_thresholds(y["click"], prob[:, 0])["click"]
+    # a purchase is only predicted with its click
+    possible = np.where(prob[:, 0] >= click, prob[:, 1], 0.0)
+    buy = best_thresholds(y["buy"].fillna(0), possible)["buy"]
+    found = tuned.thresholds_
+    assert found["click"] == click
+    same = [(possible >= one) & (possible > 0) for one in (buy, found["buy"])]
+    assert_array_equal(*same)
+
+
+@pytest.fixture(scope="module")
+def forest():
+    """A refund of a purchase of a click, in no order, beside three classes."""
+    y = pd.DataFrame({"refund": (SCORE > 1.5) * 1.0, "kind": Y["kind"]})
+    y["click"], y["buy"] = (SCORE > 0) * 1.0, (SCORE > 1) * 1.0
+    y["refund"] = y["refund"].where((y["buy"] == 1) & (RNG.random(N) < 0.8))
+    y["buy"] = y["buy"].where(y["click"] == 1)
+    conditions = {"refund": "buy", "buy": "click"}
+    return make_model(conditions=conditions).fit(X[TRAIN], y[TRAIN]), y
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [{"click": 0.9, "buy": 0.1, "refund": 0}, {"buy": 0.8}, 0.0, float("inf"), None],
+)
+def test_no_task_is_predicted_without_its_condition(forest, thresholds):
+    model, y = forest
+    if thresholds is None:
+        weight = RNG.integers(0, 3, N - 80)
+        costs = {"buy": (1, 50), "refund": (1, 50)}
+        acting = tune_thresholds(
+            model, X[REST], y[REST], costs=costs, sample_weight=weight
+        )
+    else:
+        acting = ThresholdedClassifier(model, thresholds=thresholds)
+    names = list(y)
+    found = pd.DataFrame(acting.predict(X), columns=names)
+    assert not ((found["buy"] == 1) & (found["click"] == 0)).any()
+    assert not ((found["refund"] == 1) & (found["buy"] == 0)).any()
+    assert_array_equal(found["kind"], model.predict(X)[:, 1])
+    probability = dict(zip(names, model.predict_proba(X), strict=True))
+    above = {n: probability[n][:, 1] >= t for n, t in acting.thresholds_.items()}
+    assert_array_equal(found["click"] == 1, above["click"])
+    assert_array_equal(found["buy"] == 1, above["buy"] & above["click"])
+    for name in names:
+        assert_array_equal(acting.task(name).predict(X), found[name])
+
+
+def test_thresholds_of_a_funnel_are_the_best_that_keep_its_order(forest):
+    model, y = forest
+    weight = RNG.integers(0, 3, N - 80).astype(float)
+    costs = {"buy": (1, 3)}
+    acting = tune_thresholds(model, X[REST], y[REST], costs=costs, sample_weight=weight)
+    labels = y[REST].assign(buy=y["buy"].fillna(0.0))["buy"].to_numpy()
+
+    def cost(threshold):
+        given = {**acting.thresholds_, "buy": threshold}
+        found = ThresholdedClassifier(model, thresholds=given).predict(X[REST])
+        said = found[:, list(y).index("buy")].astype(float)
+        return weight @ ((said > labels) * 1 + (said < labels) * 3)
+
+    probability = model.predict_proba(X[REST])[list(y).index("buy")][:, 1]
+    best = min(map(cost, [*probability, np.inf]))
+    assert cost(acting.thresholds_["buy"]) == best
 
 
 # ------------------------------------------------------------ bad input

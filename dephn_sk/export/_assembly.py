@@ -17,7 +17,7 @@ from ._encoder import ordered
 from ._fields import Fields
 from ._graph import Graph
 from ._network import network_graph
-from ._tasks import labels, marginal, predictions
+from ._tasks import above_thresholds, labels, marginal, predictions
 
 PREFIX = "network/"
 
@@ -162,9 +162,13 @@ def outputs(
         found = calibrated(graph, calibrator, tasks, found)
     found = marginal(graph, chain.final.tasks_, found)
     named = _give(graph, chain, found, refused)
+    places: dict[int, str] = {}
+    if with_labels:
+        given = chain.final.tasks_, found, chain.thresholds
+        places = above_thresholds(graph, *given)
     for t, (task, probability) in enumerate(zip(tasks, found, strict=True)):
         if with_labels and task.n_levels:  # a number is its own label
-            label, type = labels(graph, task, probability)
+            label, type = labels(graph, task, probability, places.get(t))
             wanted = "labels" if len(tasks) == 1 else f"labels.{task.name}"
             named[t]["labels"] = graph.output(wanted, label, type, ["n"])
     return named

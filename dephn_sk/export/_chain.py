@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._estimator import NetworkEstimator
 from ..calibration import TaskCalibrator
+from ..model_selection import ThresholdedClassifier
 from ..preprocessing import FieldEncoder
 from ._encoder import EncoderGraph
 
@@ -27,21 +28,31 @@ class Chain:
         What stands before it in Pipelines, in their order.
     calibrators : list of TaskCalibrator
         In the order in which they act.
+    thresholds : dict of str to float
+        From which probability on `predict` says yes, of tasks that have one.
     """
 
     final: NetworkEstimator
     steps: list[tuple[str, Any]] = field(default_factory=list)
     calibrators: list[TaskCalibrator] = field(default_factory=list)
+    thresholds: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(cls, estimator: Any) -> Chain:
         """Take a Pipeline, a search, a calibrator or a frozen estimator apart."""
         steps: list[tuple[str, Any]] = []
         calibrators: list[TaskCalibrator] = []
+        thresholds: dict[str, float] = {}
         while not isinstance(estimator, NetworkEstimator):
             if isinstance(estimator, Pipeline):
                 steps += [step for step in estimator.steps[:-1] if _acts(step[1])]
                 estimator = estimator.steps[-1][1]
+                continue
+            if isinstance(estimator, ThresholdedClassifier):
+                # within another, or a calibrator, they decide nothing
+                if not thresholds and not calibrators:
+                    thresholds = estimator.thresholds_
+                estimator = estimator._trained
                 continue
             if isinstance(estimator, TaskCalibrator):
                 check_is_fitted(estimator)
@@ -56,12 +67,13 @@ class Chain:
             if not hasattr(estimator, inner):
                 raise TypeError(
                     "estimator must be a fitted estimator of dephn_sk, or a Pipeline, "
-                    "a search with refit=True or a TaskCalibrator around one; found "
+                    "a search with refit=True, a TaskCalibrator or a "
+                    "ThresholdedClassifier around one; found "
                     f"{type(estimator).__name__}."
                 )
             estimator = getattr(estimator, inner)
         check_is_fitted(estimator)
-        return cls(estimator, steps, calibrators)
+        return cls(estimator, steps, calibrators, thresholds)
 
     def calibrated_by(self, calibrator: Any) -> Chain:
         """The same with the calibrators of another estimator around the same one."""

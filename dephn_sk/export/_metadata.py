@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -91,11 +92,20 @@ def _tasks(chain: Chain, outputs: Sequence[dict[str, str]]) -> list[dict[str, An
             "classes": [_plain(one) for one in task.classes.tolist()],
             "rate": rate,
             **({"condition": given[task.name]} if task.name in given else {}),
+            **_threshold(chain, task.name),
             **({} if task.n_levels else {"predicts": task.shown}),
             **named,
         }
         for task, rate, named in rows
     ]
+
+
+def _threshold(chain: Chain, name: str) -> dict[str, float | None]:
+    """From which probability on labels say yes; None is never, which JSON can say."""
+    if name not in chain.thresholds:
+        return {}
+    value = chain.thresholds[name]
+    return {"threshold": value if math.isfinite(value) else None}
 
 
 def _plain(label: Any) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from ..model_selection._thresholded import tasks_in_order
 from ..tasks import (
     Absolute,
     Binary,
@@ -115,9 +116,26 @@ def marginal(graph: Graph, tasks: Tasks, given: list[str]) -> list[str]:
     return found
 
 
-def labels(graph: Graph, task: Task, probability: str) -> tuple[str, str]:
-    """The most probable class of each row, (n,), and its type."""
-    best = graph.op("ArgMax", probability, axis=1, keepdims=0)
+def above_thresholds(
+    graph: Graph, tasks: Tasks, found: list[str], thresholds: Mapping[str, float]
+) -> dict[int, str]:
+    """The place of the class that `ThresholdedClassifier` predicts, (n,), by task."""
+    yes: dict[int, str] = {}
+    for t, condition in tasks_in_order(tasks):
+        if (name := tasks.names[t]) in thresholds:
+            second = graph.op("Gather", found[t], graph.constant(1), axis=1)
+            limit = graph.constant(thresholds[name])
+            yes[t] = graph.op("GreaterOrEqual", second, limit)
+            if condition is not None:
+                yes[t] = graph.op("And", yes[t], yes[condition])
+    return {t: graph.cast(one, "int64") for t, one in yes.items()}
+
+
+def labels(
+    graph: Graph, task: Task, probability: str, place: str | None = None
+) -> tuple[str, str]:
+    """The class at a place, or the most probable, of each row, (n,), and its type."""
+    best = place or graph.op("ArgMax", probability, axis=1, keepdims=0)
     classes = task.classes
     kind = classes.dtype.kind
     if kind in "OUS":

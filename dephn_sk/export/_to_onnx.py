@@ -45,7 +45,8 @@ def to_onnx(
     estimator : estimator
         A fitted estimator of this library; or a Pipeline of
         :class:`~dephn_sk.preprocessing.FieldEncoder` and one, a search, or a
-        :class:`~dephn_sk.calibration.TaskCalibrator` around it.
+        :class:`~dephn_sk.calibration.TaskCalibrator` or
+        :class:`~dephn_sk.model_selection.ThresholdedClassifier` around it.
     path : path-like, default=None
         Where to write the graph. Above 2 GiB, the tables go to a second file beside it,
         named like it with ``.data``, to which the returned model refers, too.
@@ -61,8 +62,9 @@ def to_onnx(
     calibrator : TaskCalibrator, default=None
         Fitted around this estimator; its probabilities are given.
     labels : bool, default=False
-        Whether the graph also gives the most probable class of each task that has
-        classes.
+        Whether the graph also gives what `predict` does of each task that has classes:
+        the most probable one, or, of a
+        :class:`~dephn_sk.model_selection.ThresholdedClassifier`, that of its threshold.
     tables : {"float32", "float16"}, default="float32"
         The precision in which embeddings are stored; the network computes in that of
         the estimator.

@@ -5,7 +5,8 @@ from ._calibration import CalibrationDisplay
 from ._coefficients import CoefficientDisplay, CoefficientGainDisplay
 from ._confidence import ConfidenceDisplay
 from ._contributions import ContributionDisplay, expert_contributions
-from ._drift import DriftDisplay, drift_table
+from ._drift import drift_table
+from ._drift_display import DriftDisplay
 from ._fit_summary import FitSummary
 from ._gate_values import expert_utilization, gate_values
 from ._gates import GateDisplay

@@ -10,6 +10,7 @@ from sklearn.inspection import permutation_importance as _permutation_importance
 from sklearn.utils import Bunch
 
 from .._compat import _check_feature_names_in
+from ..logs import check_in_memory
 from ..metrics import task_scorer
 from ..metrics._scorer import METRICS, OF_NUMBERS
 from ..preprocessing import Fields
@@ -80,6 +81,7 @@ default=None
     >>> result["click"].importances.shape
     (12, 5)
     """
+    check_in_memory(X, "X of permutation_importance")
     final = final_estimator(estimator)
     if bag_weights := final.encoder_.bag_weights:
         raise ValueError(
@@ -96,7 +98,7 @@ default=None
         estimator,
         rows,
         y,
-        scoring=_RowScorer(fields, _columns_of_fields(estimator, columns), scorers),
+        scoring=_RowScorer(fields, columns_of_fields(estimator, columns), scorers),
         n_repeats=n_repeats,
         n_jobs=n_jobs,
         random_state=random_state,
@@ -137,24 +139,28 @@ class _RowScorer:
     def __call__(
         self, estimator: Any, rows: NDArray, y: Any, sample_weight: Any = None
     ) -> dict[str, float]:
-        predicted = FieldsPrediction(estimator, self._taken(rows[:, self.columns]))
+        predicted = FieldsPrediction(
+            estimator, taken_each(self.fields, rows[:, self.columns])
+        )
         return {
             name: scorer(predicted, rows, y, sample_weight=sample_weight)
             for name, scorer in self.scorers.items()
         }
 
-    def _taken(self, rows: NDArray) -> Fields:
-        codes, numbers, bags = self.fields.codes, self.fields.numbers, self.fields.bags
-        ends = np.cumsum([codes.shape[1], numbers.shape[1]])
-        of_codes, of_numbers, of_bags = np.split(rows, ends, axis=1)
-        return Fields(
-            np.take_along_axis(codes, of_codes, axis=0),
-            np.take_along_axis(numbers, of_numbers, axis=0),
-            tuple(bag.take(r) for bag, r in zip(bags, of_bags.T, strict=True)),
-        )
+
+def taken_each(fields: Fields, rows: NDArray) -> Fields:
+    """Fields of which each takes its own rows, (n_samples, n_fields)."""
+    codes, numbers, bags = fields.codes, fields.numbers, fields.bags
+    ends = np.cumsum([codes.shape[1], numbers.shape[1]])
+    of_codes, of_numbers, of_bags = np.split(rows, ends, axis=1)
+    return Fields(
+        np.take_along_axis(codes, of_codes, axis=0),
+        np.take_along_axis(numbers, of_numbers, axis=0),
+        tuple(bag.take(r) for bag, r in zip(bags, of_bags.T, strict=True)),
+    )
 
 
-def _columns_of_fields(estimator: Any, columns: Sequence[str]) -> list[int]:
+def columns_of_fields(estimator: Any, columns: Sequence[str]) -> list[int]:
     """For each field, the column that it is made from.
 
     A column of dates makes several fields, whose names start with its own.

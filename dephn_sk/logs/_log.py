@@ -128,6 +128,10 @@ class Log:
         log.crew = crew
         return log
 
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        """Not there: whatever needs all rows at once is told so."""
+        check_in_memory(self, "X")
+
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in vars(self).items() if k != "crew"}
 
@@ -304,6 +308,17 @@ def shares_of(pieces: Sequence[Piece], n: int) -> list[list[Piece]]:
 def is_log(data: Any) -> bool:
     """Whether rows come as a log, and not as a table in memory."""
     return isinstance(data, Log) or _kind_of(data) is not None
+
+
+def check_in_memory(data: Any, parameter: str) -> None:
+    """Refuse a log where all rows are needed at once, and say what to do."""
+    if is_log(data):
+        raise TypeError(
+            f"{parameter} is a {type(data).__name__}, whose rows are not in memory; "
+            "only fit, partial_fit, predict and score of an estimator read it piece by "
+            "piece. Give a frame of rows that fit, such as those of "
+            "log = dephn_sk.logs.Log(data): log.table(log.names).to_pandas()."
+        )
 
 
 def as_log(data: Any) -> Log:

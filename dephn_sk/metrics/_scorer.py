@@ -12,6 +12,7 @@ from sklearn.utils.metadata_routing import UNUSED
 
 from .._compat import StrOptions
 from .._suggest import did_you_mean
+from ..logs import check_in_memory
 from ..tasks import Columns, read_columns
 from ..tasks._ranking import mean_over_tasks
 from ..tasks._view import within
@@ -78,6 +79,7 @@ class TaskScorer(BaseEstimator):
         groups: Any = None,
     ) -> float:
         """Score of a fitted estimator, greater is better."""
+        check_in_memory(X, "X of a task_scorer")
         self._validate_params()
         metric = METRICS[self.metric] if isinstance(self.metric, str) else self.metric
         labels, tasks = read_columns(y), None

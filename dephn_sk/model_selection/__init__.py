@@ -7,7 +7,8 @@ from ._splitters import (
 )
 from ._splitters import search_space as search_space
 from ._splitters import suggest_parameters as suggest_parameters
-from ._thresholds import ThresholdedClassifier, best_thresholds, tune_thresholds
+from ._thresholded import ThresholdedClassifier, tune_thresholds
+from ._thresholds import best_thresholds
 
 # search_space and suggest_parameters are public in dephn_sk
 __all__ = [

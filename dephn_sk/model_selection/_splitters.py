@@ -23,6 +23,7 @@ from .._compat import (
     _validate_shuffle_split,
     validate_params,
 )
+from ..logs import check_in_memory
 from ..tasks import (
     Column,
     Tasks,
@@ -355,6 +356,7 @@ def cross_val_predict(
     >>> cross_val_predict(model, log.data, log.target, cv=2).shape
     (500, 3)
     """
+    check_in_memory(X, "X of cross_val_predict")
     tasks, splits = _tasks_of(estimator, y, method), _partition(cv, X, y, groups)
     task, given = delayed(_out_of_fold), (tasks, params or {})
     folds = Parallel(n_jobs=n_jobs)(

@@ -16,6 +16,7 @@ from ..metrics._per_task import METRICS_OF_CLASSES
 from ..metrics._tasks import ObservedTask
 from ._quality import weights_of
 from ._rows import Rows
+from ._writing import number
 
 Table = list[dict[str, Any]]
 METRICS = ("roc_auc", "average_precision", "log_loss", "brier")
@@ -123,6 +124,6 @@ def _in_words(task: str, row: dict[str, Any]) -> list[str]:
     name = {"roc_auc": "ROC AUC", "log_loss": "log loss"}[row["metric"]]
     return [
         f"{task}: {row['model']} is {'better' if better else 'worse'} than "
-        f"{row['compared_with']} in {name}, by {abs(row['difference']):.4f} "
-        f"({row['low']:+.4f} to {row['high']:+.4f})."
+        f"{row['compared_with']} in {name}, by {number(abs(row['difference']))} "
+        f"({number(row['low'])} to {number(row['high'])})."
     ]

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +16,19 @@ from sklearn.utils import check_random_state
 from ..inspection._any_model import as_frame, network_within
 from ..inspection._drift import drift_table
 from ..model_selection._thresholds import Goal
-from . import _making, _quality, _together, _use
+from . import _columns, _making, _quality, _together, _use
 from ._comparison import bootstrap
 from ._findings import findings
+from ._importance import importance
 from ._page import page
-from ._rows import Rows, taken
+from ._rows import Rows, table_of, taken
 from ._slices import slices
 
 MOST_ROWS = 200_000
 IMPORTANCE_ROWS = 10_000
 EFFECT_ROWS = 500
 DRIFT_ROWS = 50_000
+ALONE_ROWS = 50_000
 
 Table = list[dict[str, Any]]
 
@@ -75,6 +78,11 @@ class Tables:
         None
         """
         path = Path(path)
+        if path.is_dir() or not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"path={str(path)!r} must be a file in a folder that is there, such as "
+                "'report.html'."
+            )
         text = page(self.title, self.notes, self.findings, self._found)
         unfinished = path.with_name(f".{path.name}.part")
         try:
@@ -138,9 +146,9 @@ default=None
     tables : dict of str to DataFrame, or to dict of lists
         ``scores`` and, of numbers, ``scores_of_numbers``; ``calibration``, ``lift``,
         ``thresholds``; ``tasks_together``, ``missing_labels``, ``funnel``;
-        ``importance``, ``gates``, ``effects``; ``slices``; ``drift``,
-        ``drift_of_predictions``; ``training``, ``parameters``, ``versions``,
-        ``times``. A table that does not apply is not there.
+        ``columns_alone``, ``odd_columns``; ``importance``, ``gates``, ``effects``;
+        ``slices``; ``drift``, ``drift_of_predictions``; ``training``, ``parameters``,
+        ``versions``, ``times``. A table that does not apply is not there.
     findings : list of str
         The most important of it in words.
     notes : list of str
@@ -150,7 +158,11 @@ default=None
     -----
     Scores are those of :mod:`dephn_sk.metrics`, which are scikit-learn's on the rows in
     which a task is observed. Importance is measured on at most 10,000 rows, effects on
-    500, drift on 50,000.
+    500, drift and what columns tell alone on 50,000. Weights are not used for drift,
+    gates, and wherever rows are counted.
+
+    Of a task of several classes, effects and slices are those of its five most frequent
+    classes, each against the rest; of numbers, those of their mean.
 
     Examples
     --------
@@ -180,6 +192,7 @@ default=None
         random_state: Any = 0,
     ) -> None:
         started, rng = time.perf_counter(), check_random_state(random_state)
+        _check_options(n_repeats=(n_repeats, 0), max_rows=(max_rows, 1))
         given = X_test, y_test, sample_weight, groups
         rows = Rows.of(model, *given, max_rows, rng)
         predicted = time.perf_counter()
@@ -211,6 +224,11 @@ default=None
         self._add("thresholds", _quality.thresholds(rows, own, costs))
         self._add("tasks_together", _together.together(rows))
         self._add("missing_labels", _together.missing(rows))
+        some = rows.take(_drawn(len(rows), ALONE_ROWS, check_random_state(0)))
+        told = sorted(_columns.alone(some), key=_least_told)
+        self._add("columns_alone", told)
+        odd = [*_columns.odd(rows.columns), *_columns.odd_labels(rows)]
+        self._add("odd_columns", odd)
         self._add("funnel", _together.funnel(model, rows))
 
     def _look_inside(
@@ -221,7 +239,7 @@ default=None
         if n_repeats:
             some = _drawn(len(rows), IMPORTANCE_ROWS, rng)
             part = rows if len(some) == len(rows) else rows.take(some)
-            found = _use.importance(model, part, n_repeats, rng)
+            found = importance(model, part, n_repeats, rng)
             if table := self._add("importance", found):
                 strong = _use.strongest(table)
                 names = [name for name in strong if name in names]
@@ -246,15 +264,15 @@ default=None
             return []
         new = taken(rows.X, _drawn(len(rows), DRIFT_ROWS, rng))
         if X_train is not None:
-            X_train = (
-                X_train if hasattr(X_train, "shape") else np.array(X_train, object)
-            )
+            X_train = table_of(X_train, "X_train")
             X_train = taken(X_train, _drawn(X_train.shape[0], DRIFT_ROWS, rng))
         found = drift_table(model, new, X_train)
         self._found["drift"] = _listed(found.columns)
         self._found["drift_of_predictions"] = _listed(found.tasks)
-        # reference rows have another name here
-        return [one.replace("X_ref", "X_train") for one in found.words]
+        # reference rows have another name here, and the model was trained on them, of
+        # which it is more certain: that its predictions moved says nothing
+        words = [one for one in found.words if not one.startswith("Predictions of")]
+        return [one.replace("X_ref", "X_train") for one in words]
 
     def _tell_making(self, model: Any) -> None:
         self._add("training", _making.training(model))
@@ -349,10 +367,11 @@ class Comparison(Tables):
         max_rows: int = 50_000,
         random_state: Any = 0,
     ) -> None:
-        if len(models) < 2:
+        _check_options(n_bootstrap=(n_bootstrap, 1), max_rows=(max_rows, 1))
+        if not isinstance(models, Mapping) or len(models) < 2:
             raise ValueError(
-                f"models holds {list(models)}; give two or more, by name. Of one, make "
-                "a ModelReport."
+                f"models is {models!r:.200}; give a dict of two or more, by name. Of "
+                "one, make a ModelReport."
             )
         rng = check_random_state(random_state)
         seed = int(rng.randint(2**31 - 1))  # the same rows are drawn for all
@@ -383,6 +402,17 @@ class Comparison(Tables):
                 for row in table(rows)
             ]
         self._found["versions"] = list(_making.versions_table())
+
+
+def _check_options(**given: tuple[Any, int]) -> None:
+    """Raise where a number is no integer, or less than it may be."""
+    for name, (value, least) in given.items():
+        if not isinstance(value, Integral) or value < least:
+            raise ValueError(f"{name}={value!r} must be an integer >= {least}.")
+
+
+def _least_told(row: dict[str, Any]) -> float:
+    return -row["alone"] if row["alone"] == row["alone"] else np.inf
 
 
 def _drawn(n: int, most: int, rng: np.random.RandomState) -> Any:

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _pictures as pictures
 from ._pictures import Numbering, Row
+from ._writing import NOTHING, number, percent
 
 Table = list[Row]
 SHOWN = 15  # rows of long tables
@@ -17,9 +18,14 @@ PERCENT = {
     *("rate", "mean_prediction", "missing_labels", "gain_over_base", "predicted"),
     *("observed", "low", "high", "top_share", "precision", "recall", "gain", "share"),
     *("share_acted", "other_rate", "other_rate_given_task", "share_of_predictions"),
-    *("mean_prediction_given_task", "mean_prediction_observed", "observed_rate"),
+    *("mean_prediction_given_task", "mean_prediction_observed"),
     *("mean_prediction_missing", "effect", "missing_ref", "unseen", "beyond"),
     "unseen_expected",
+}
+# of tasks of numbers in the units of the labels
+UNITS = {
+    *("mean_prediction", "observed", "low", "high", "effect"),
+    *("mean_prediction_observed", "mean_prediction_missing"),
 }
 # name: heading, and what the table says
 SECTIONS: dict[str, tuple[str, str]] = {
@@ -52,41 +58,64 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "tasks_together": (
         "How tasks go together",
-        "Pairs of tasks, in rows where both labels are observed.",
+        "Pairs of tasks, in rows where both labels are observed. Rows are counted, all "
+        "else is weighted where rows are.",
     ),
     "missing_labels": (
         "Missing labels",
         "Where rows without a label are predicted otherwise than the rest, labels are "
-        "not missing at random.",
+        "not missing at random. Rows are counted, means weighted where rows are.",
     ),
     "funnel": (
         "Funnels",
-        "Tasks that happen only where another did, and what goes against that.",
+        "Tasks that happen only where another did, and what goes against that. Rows "
+        "are counted, without weights.",
     ),
     "importance": (
         "What the model uses",
-        "ROC AUC that is lost when a column is shuffled, with the interval over the "
-        "shuffles. Columns that say the same share their importance.",
+        "ROC AUC (of numbers: R²) that is lost when a column is shuffled, with its "
+        "95 % interval: other rows and other shuffles would give another. Columns that "
+        "say the same share their importance.",
     ),
-    "gates": ("Experts", "Share of each shared expert in the gates of each task."),
+    "columns_alone": (
+        "What each column says alone",
+        "How well the mean label of a column's values (of one half of the rows) tells "
+        "the labels (of the other): ROC AUC, of numbers R². A column that alone tells "
+        "nearly all was often written after what it tells. The strongest of each task; "
+        "a class of fewer than 20 rows is left out.",
+    ),
+    "odd_columns": (
+        "Columns to look at",
+        "What they hold is hardly what they were meant to tell.",
+    ),
+    "gates": (
+        "Experts",
+        "Share of each shared expert in the gates of each task. Weights of rows are "
+        "not used.",
+    ),
     "effects": (
         "Effects of values",
-        "Dots: the mean prediction if all rows had the value. Rings: the observed rate "
-        "of the rows that have it, with its 95 % interval, which other columns move as "
-        "well.",
+        "Dots: the mean prediction if all rows had the value. Rings: the observed "
+        "rate, or mean, of the rows that have it, with its 95 % interval, which other "
+        "columns move as well. Of a task of several classes, the five most frequent.",
     ),
     "slices": (
         "For whom it is wrong",
-        "Rows of a value, or of two, whose observed rate is not the predicted one. z "
+        "Rows of a value, or of two, whose observed rate, or mean, is not the "
+        "predicted one. Of a task of several classes, the five most frequent. z "
         "is the distance in standard errors, after the overall error was taken out; "
         "the adjusted p-value (Benjamini and Hochberg) allows for the number of looks.",
     ),
     "drift": (
         "What has changed",
         "Columns of the test rows beside those of training. An index above its "
-        "threshold is more than chance.",
+        "threshold is more than chance. Weights of rows are not used.",
     ),
-    "drift_of_predictions": ("Predictions then and now", "By task."),
+    "drift_of_predictions": (
+        "Predictions then and now",
+        "By task, without weights. A model is more certain of rows that it was trained "
+        "on, which alone moves the index.",
+    ),
     "training": (
         "Training",
         "Loss of each task by epoch. Solid: while it was trained; dashed: on rows that "
@@ -159,7 +188,8 @@ def page(
     links = "".join(
         f'<li><a href="#{name}">{escape(SECTIONS[name][0])}</a></li>' for name in known
     )
-    body = "".join(_section(ids, name, tables[name]) for name in known)
+    numbers = {row["task"] for row in tables.get("scores_of_numbers", [])}
+    body = "".join(_section(ids, name, tables[name], numbers) for name in known)
     said = "".join(f"<li>{escape(one)}</li>" for one in findings)
     short = f'<section><h2 id="short">In short</h2><ul>{said}</ul></section>'
     return (
@@ -177,14 +207,14 @@ def page(
     )
 
 
-def _section(ids: Numbering, name: str, rows: Table) -> str:
+def _section(ids: Numbering, name: str, rows: Table, numbers: set[str]) -> str:
     heading, about = SECTIONS[name]
     drawn = "".join(_pictures_of(ids, name, rows))
     if drawn:
         drawn = f'<div class="pictures">{drawn}</div>'
     return (
         f'<section><h2 id="{name}">{escape(heading)}</h2><p>{escape(about)}</p>'
-        f"{drawn}{_table(name, heading, _shown(name, rows))}</section>"
+        f"{drawn}{_table(name, heading, _shown(name, rows), numbers)}</section>"
     )
 
 
@@ -194,10 +224,12 @@ def _shown(name: str, rows: Table) -> Table:
         return rows[:SHOWN]
     if name == "importance":
         return sorted(rows, key=lambda row: (row["task"], -row["importance"]))
+    if name == "columns_alone":
+        return [row for _, own in _by(rows, "task", "class") for row in own[:5]]
     return rows
 
 
-def _table(name: str, heading: str, rows: Table) -> str:
+def _table(name: str, heading: str, rows: Table, numbers: set[str]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
     right = {key: any(_is_number(row.get(key)) for row in rows) for key in columns}
     head = "".join(
@@ -207,7 +239,8 @@ def _table(name: str, heading: str, rows: Table) -> str:
     body = []
     for row in rows:
         first, *others = (
-            (_cell(key, row.get(key), name), right[key]) for key in columns
+            (_cell(key, row.get(key), name, row.get("task") in numbers), right[key])
+            for key in columns
         )
         cells = "".join(f"<td{_right(n)}>{escape(text)}</td>" for text, n in others)
         start = f'<th scope="row">{escape(first[0])}</th>'
@@ -227,9 +260,9 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def _cell(key: str, value: Any, table: str) -> str:
+def _cell(key: str, value: Any, table: str, of_numbers: bool) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
-        return "\N{EN DASH}"
+        return NOTHING
     if isinstance(value, bool | np.bool_):
         return "yes" if value else "no"
     if not _is_number(value):
@@ -239,11 +272,12 @@ def _cell(key: str, value: Any, table: str) -> str:
     if isinstance(value, int | np.integer):
         return f"{value:,}"
     is_rate = key in PERCENT and table not in ("importance", "differences", "gates")
+    is_rate &= not (of_numbers and key in UNITS)
     if is_rate or (key == "missing" and table == "drift"):
-        return f"{value:.1%}" if abs(value) >= 0.001 or not value else f"{value:.3%}"
+        return percent(value)
     if key == "share" and table == "gates":
-        return f"{value:.0%}"
-    return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+        return percent(value, 0)
+    return number(value)
 
 
 def _pictures_of(ids: Numbering, name: str, rows: Table) -> Iterator[str]:
@@ -269,8 +303,9 @@ def _pictures_of(ids: Numbering, name: str, rows: Table) -> Iterator[str]:
                     interval=ends,
                 )
     elif name == "effects":
-        for (column, task), own in _by(rows, "column", "task"):
-            yield pictures.effect(ids, column, task, own)
+        for (column, task, one), own in _by(rows, "column", "task", "class"):
+            what = task if one is None else f"{task}={one}"
+            yield pictures.effect(ids, column, what, own)
     elif name == "gates":
         for (task,), own in _by(rows, "task"):
             yield pictures.bars(

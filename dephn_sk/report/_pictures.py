@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from ._writing import number
+
 WIDTH, HEIGHT = 340, 210  # of the picture's own units, about CSS pixels on a phone
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 10, 38
 BAR = 20  # height of a bar
@@ -51,7 +53,7 @@ def ticks(low: float, high: float) -> list[float]:
 
 
 def short(value: float) -> str:
-    return f"{value:.3g}"
+    return number(value, 3)
 
 
 class Axes:
@@ -153,10 +155,12 @@ def calibration(ids: Numbering, task: str, rows: Sequence[Row]) -> str:
 def effect(ids: Numbering, column: str, task: str, rows: Sequence[Row]) -> str:
     """Mean prediction with a column set to each value, and what was observed."""
     effects = [row["effect"] for row in rows]
-    observed = [row["observed_rate"] for row in rows]
+    observed = [row["observed"] for row in rows]
     ends = [[row[end] for row in rows] for end in ("low", "high")]
     known = [one for one in [*effects, *ends[0], *ends[1]] if not np.isnan(one)]
-    axes = Axes((-0.5, len(rows) - 0.5), (0, min(max(known) * 1.05, 1) or 0.01))
+    low, high = min(0.0, *known) * 1.05, max(0.0, *known) * 1.05
+    high = high if max(known) > 1 else min(high, 1.0)  # rates end at 1
+    axes = Axes((-0.5, len(rows) - 0.5), (low, high if high > low else low + 0.01))
     places = list(range(len(rows)))
     labels = _shortened([str(row["value"]).split(" to ")[0] for row in rows])
     body = axes.frame(f"{column} (values, or where bins begin)"[:48], _named(labels))
@@ -169,7 +173,7 @@ def effect(ids: Numbering, column: str, task: str, rows: Sequence[Row]) -> str:
     said = (
         f"The mean prediction of {task} is {short(effects[worst])} with {column} at "
         f"{rows[worst]['value']} and {short(effects[best])} at {rows[best]['value']}. "
-        "Rings are the observed rates of the rows that have the value, with 95 % "
+        "Rings are what was observed of the rows that have the value, with 95 % "
         "intervals."
     )
     return picture(ids, f"{column} and {task}", said, body, HEIGHT)

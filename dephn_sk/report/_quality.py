@@ -12,7 +12,7 @@ from scipy.stats import norm
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ..metrics._auc import mean_auc
-from ..metrics._numbers import METRICS_OF_NUMBERS
+from ..metrics._numbers import METRICS_OF_NUMBERS, ObservedNumbers
 from ..metrics._per_task import METRICS_OF_CLASSES, reliability
 from ..metrics._tasks import ObservedTask
 from ..model_selection._thresholds import best_threshold
@@ -21,10 +21,12 @@ from ._rows import Rows
 SHARES = (0.01, 0.05, 0.1)
 N_BINS = 10
 CONFIDENCE = 0.95
+NORMAL = float(norm.isf((1 - CONFIDENCE) / 2))
 
 
-def weights_of(task: ObservedTask) -> NDArray:
-    return np.ones(len(task.codes)) if task.weight is None else task.weight
+def weights_of(task: ObservedTask | ObservedNumbers) -> NDArray:
+    """Of the observed rows."""
+    return np.ones(int(task.rows.sum())) if task.weight is None else task.weight
 
 
 def scores(rows: Rows) -> Iterator[dict[str, Any]]:
@@ -45,6 +47,7 @@ def _scores_of(
     shares = np.bincount(task.codes, weight, len(task.classes)) / weight.sum()
     known = shares[shares > 0]
     if task.is_binary:
+        found["positives"] = int((task.codes == 1).sum())
         found["rate"] = float(shares[1])
         found["mean_prediction"] = float(np.average(task.prob, weights=weight))
     else:
@@ -102,10 +105,12 @@ def calibration(rows: Rows, n_bins: int = N_BINS) -> Iterator[dict[str, Any]]:
 
 def wilson(rate: float, n: float) -> tuple[float, float]:
     """The interval of a rate of n rows."""
-    z = norm.isf((1 - CONFIDENCE) / 2)
+    z = NORMAL
     middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return float(max(middle - half, 0)), float(min(middle + half, 1))
+    # exact ends, where differences leave rounding
+    low = 0.0 if rate <= 0 else max(float(middle - half), 0.0)
+    return low, 1.0 if rate >= 1 else min(float(middle + half), 1.0)
 
 
 def lift(rows: Rows) -> Iterator[dict[str, Any]]:
@@ -176,4 +181,12 @@ def _limits(
         goal = np.array([[0.0, -fp], [-fn, 0.0]])
         yield "least cost on these rows", best_threshold(*given, goal)
     for share in (*SHARES, 0.2, 0.5):
-        yield f"top {share:.0%}", float(np.quantile(task.prob, 1 - share))
+        yield f"top {share:.0%}", _top(task.prob, weight, share)
+
+
+def _top(prob: NDArray, weight: NDArray, share: float) -> float:
+    """The highest probability from which on rows hold a share of all weight."""
+    order = np.argsort(-prob, kind="stable")
+    reached = np.cumsum(weight[order])
+    first = np.searchsorted(reached, share * reached[-1] * (1 - 1e-12))
+    return float(prob[order[first]])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -14,12 +15,62 @@ from sklearn.utils import check_consistent_length
 from .._compat import _num_samples, _safe_indexing
 from ..inspection._any_model import Predicted, predictions, raw_columns, tasks_of
 from ..inspection._drift import edges_of, numbers_of
+from ..logs import check_in_memory
 from ..metrics._auc import group_codes
 from ..metrics._numbers import ObservedNumbers, iter_numbers
 from ..metrics._tasks import ObservedTask, iter_tasks
 from ..preprocessing._columns import Column
 from ..preprocessing._frames import library
 from ..tasks import Columns, check_sample_weight, read_columns
+from ._writing import number
+
+MOST_CLASSES = 5  # of a task of more, the most frequent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What each observed row of a task was, beside what was predicted.
+
+    Attributes
+    ----------
+    of : dict of str to str
+        Its ``task``, and the ``class`` where the task has several.
+    t, column : int
+        Place of the task, and of its column of predictions.
+    rows : ndarray of bool of shape (n_samples,)
+        Which are observed, with a weight above 0.
+    observed, predicted, weight : ndarray of shape (n_rows,)
+        1 for a row of the class and its probability, or numbers.
+    is_rate : bool
+    """
+
+    of: dict[str, str]
+    t: int
+    column: int
+    rows: NDArray
+    observed: NDArray
+    predicted: NDArray
+    weight: NDArray
+    is_rate: bool
+
+
+def _outcomes(t: int, task: ObservedTask | ObservedNumbers) -> Iterator[Outcome]:
+    """Of two classes the second, of more each of the most frequent, or the number."""
+    of = {"task": task.name}
+    weight = np.ones(int(task.rows.sum())) if task.weight is None else task.weight
+    if isinstance(task, ObservedNumbers):
+        given = task.true, task.predicted, weight, False
+        yield Outcome(of, t, 0, task.rows, *given)
+    elif task.is_binary:
+        hit = (task.codes == 1) * 1.0
+        yield Outcome(of, t, 1, task.rows, hit, task.prob, weight, True)
+    else:
+        codes = np.where(task.codes < 0, len(task.classes), task.codes)
+        mass = np.bincount(codes, weight, len(task.classes) + 1)[:-1]
+        for code in np.sort(np.argsort(-mass, kind="stable")[:MOST_CLASSES]):
+            named = {**of, "class": str(task.classes[code])}
+            hit, prob = (task.codes == code) * 1.0, task.prob[:, code]
+            yield Outcome(named, t, int(code), task.rows, hit, prob, weight, True)
 
 
 @dataclass(frozen=True)
@@ -56,7 +107,13 @@ class Rows:
         rng: np.random.RandomState,
     ) -> Rows:
         """Read all that was given, draw rows where there are too many, and predict."""
-        X = X if hasattr(X, "shape") else np.array(X, dtype=object)
+        if isinstance(groups, str):
+            raise ValueError(
+                f"groups is {groups!r}; give the values themselves, such as "
+                f"X[{groups!r}]."
+            )
+        X = table_of(X, "X_test")
+        check_in_memory(y, "y_test of ModelReport")
         labels, n_given = read_columns(y, "y_test"), _num_samples(X)
         check_consistent_length(X, labels)
         labels = _checked(labels, tasks_of(model))
@@ -95,32 +152,41 @@ class Rows:
         return Rows(*given)
 
     @cached_property
-    def of_classes(self) -> list[ObservedTask]:
-        """Each task of classes on its observed rows."""
-        return [
-            next(iter_tasks(self._column(t), one.prob, [one.classes], self._weight(t)))
-            for t, one in enumerate(self.predicted)
-            if one.classes
-        ]
+    def tasks(self) -> list[ObservedTask | ObservedNumbers]:
+        """Each task on its observed rows."""
+        return [self._observed(t, one) for t, one in enumerate(self.predicted)]
 
-    @cached_property
+    def _observed(self, t: int, one: Predicted) -> ObservedTask | ObservedNumbers:
+        column, weight = self._column(t), self.weight_of(t)
+        if one.classes:
+            return next(iter_tasks(column, one.prob, [one.classes], weight))
+        return next(iter_numbers(column, one.prob, weight))
+
+    @property
+    def of_classes(self) -> list[ObservedTask]:
+        """Those of classes."""
+        return [task for task in self.tasks if isinstance(task, ObservedTask)]
+
+    @property
     def binary(self) -> list[ObservedTask]:
         """Those of two classes."""
         return [task for task in self.of_classes if task.is_binary]
 
-    @cached_property
+    @property
     def of_numbers(self) -> list[ObservedNumbers]:
-        """Each task of numbers on its observed rows."""
-        return [
-            next(iter_numbers(self._column(t), one.prob, self._weight(t)))
-            for t, one in enumerate(self.predicted)
-            if not one.classes
-        ]
+        """Those whose labels are numbers."""
+        return [task for task in self.tasks if isinstance(task, ObservedNumbers)]
+
+    @cached_property
+    def outcomes(self) -> list[Outcome]:
+        """What is compared with predictions, row by row, of all tasks."""
+        return [one for t, task in enumerate(self.tasks) for one in _outcomes(t, task)]
 
     def _column(self, t: int) -> Columns:
         return Columns((self.y.columns[t],), True, 1)
 
-    def _weight(self, t: int) -> NDArray | None:
+    def weight_of(self, t: int) -> NDArray | None:
+        """The weights of all rows in a task."""
         if self.weight is None:
             return None
         return self.weight[:, min(t, self.weight.shape[1] - 1)]
@@ -145,6 +211,17 @@ def _checked(labels: Columns, tasks: Any) -> Columns:
     pairs = zip(labels.columns, tasks.names, strict=True)
     named = tuple(replace(column, name=name) for column, name in pairs)
     return Columns(named, True, labels.ndim)
+
+
+def table_of(X: Any, parameter: str) -> Any:
+    """A table in memory, or an error."""
+    check_in_memory(X, f"{parameter} of ModelReport")
+    if isinstance(X, (str, os.PathLike)):
+        raise TypeError(
+            f"{parameter} is the path {os.fspath(X)!r}; give the rows, such as "
+            "pandas.read_csv(path)."
+        )
+    return X if hasattr(X, "shape") else np.array(X, dtype=object)
 
 
 def taken(X: Any, rows: NDArray) -> Any:
@@ -219,7 +296,7 @@ def _span(column: Column, low: float, high: float) -> str:
     if column.kind == "date":
         days = [str(np.datetime64(int(x), "us").astype("M8[D]")) for x in (low, high)]
     else:
-        days = [f"{x:.4g}" for x in (low, high)]
+        days = [number(x) for x in (low, high)]
     return days[0] if days[0] == days[1] else f"{days[0]} to {days[1]}"
 
 

@@ -1,9 +1,10 @@
-"""For whom a model is wrong: slices in which predictions miss the observed rate.
+"""For whom a model is wrong: slices in which predictions miss what was observed.
 
 Of each slice, the sum of label less prediction is compared with its spread where the
-predictions are right, or, with groups, with that over the groups. Predictions are first
-moved on the scale of log-odds until their mean is the rate, so that a model that is
-wrong everywhere by as much is not wrong in every slice. The p-values of all slices of
+predictions are right, or, with groups, with that over the groups; of numbers, with
+that of the rows. Predictions are first moved on the scale of log-odds until their mean
+is the rate (numbers: by a factor or a shift), so that a model that is wrong everywhere
+by as much is not wrong in every slice. The p-values of all slices of
 all tasks are corrected for their number by Benjamini and Hochberg: of the slices that
 are called wrong, 5 % are not, on average.
 """
@@ -20,14 +21,14 @@ from scipy.optimize import brentq
 from scipy.special import expit
 from scipy.stats import norm
 
-from ..metrics._tasks import ObservedTask
 from ..tasks import log_odds
-from ._quality import weights_of
-from ._rows import Bins, Rows, binned
+from ._rows import Bins, Outcome, Rows, binned
 
 LEVEL = 0.05
 FEWEST = 50  # rows of a slice
 LEAST_SPREAD = 5.0  # expected p (1 - p) in a slice, for sums to be normal
+N_ALIKE = 10  # groups of numbers that are predicted alike
+FEWEST_SPREAD = 10  # rows of like errors that errors of numbers shall be worth
 N_BINS, N_VALUES = 4, 10
 N_IN_PAIRS = 8  # columns of which pairs are looked at
 MOST = 50  # slices in the table
@@ -43,9 +44,9 @@ def slices(rows: Rows, columns: Sequence[str]) -> tuple[list[dict[str, Any]], in
     known = {name: bins for name, bins in cut.items() if bins is not None}
     found = [
         row
-        for task in rows.binary
-        if 0 < (task.codes == 1).sum() < len(task.codes)
-        for row in _of_task(task, rows.group, known)
+        for one in rows.outcomes
+        if len(one.observed) and np.ptp(one.observed) > 0
+        for row in _of_outcome(one, rows.group, known)
     ]
     adjusted = benjamini_hochberg([row["p_value"] for row in found])
     for row, p in zip(found, adjusted, strict=True):
@@ -65,20 +66,24 @@ def benjamini_hochberg(p_values: Sequence[float]) -> NDArray:
     return adjusted
 
 
-def _of_task(
-    task: ObservedTask, group: NDArray | None, known: dict[str, Bins]
+def _of_outcome(
+    one: Outcome, group: NDArray | None, known: dict[str, Bins]
 ) -> Iterator[dict[str, Any]]:
-    weight, label = weights_of(task), (task.codes == 1) * 1.0
-    right = _moved(task.prob, label, weight)
-    missed, spread = weight * (label - right), weight**2 * right * (1 - right)
-    own = None if group is None else group[task.rows]
-    given = label, task.prob, weight, missed, spread, own
-    codes = {name: bins.code[task.rows] for name, bins in known.items()}
+    right = (_moved if one.is_rate else _rescaled)(
+        one.predicted, one.observed, one.weight
+    )
+    missed = one.weight * (one.observed - right)
+    if one.is_rate:  # the spread that it has where predictions are right
+        spread = one.weight**2 * right * (1 - right)
+    else:
+        spread = _spread_of_alike(missed, right)
+    own = None if group is None else group[one.rows]
+    codes = {name: bins.code[one.rows] for name, bins in known.items()}
     for name, bins in known.items():
-        yield from _cells(task.name, codes[name], [(name, bins)], *given)
-    for (a, one), (b, two) in combinations([*known.items()][:N_IN_PAIRS], 2):
+        yield from _cells(one, codes[name], [(name, bins)], missed, spread, own)
+    for (a, first), (b, two) in combinations([*known.items()][:N_IN_PAIRS], 2):
         code = _crossed(codes[a], codes[b], len(two.labels))
-        yield from _cells(task.name, code, [(a, one), (b, two)], *given)
+        yield from _cells(one, code, [(a, first), (b, two)], missed, spread, own)
 
 
 def _crossed(first: NDArray, second: NDArray, n_second: int) -> NDArray:
@@ -108,38 +113,57 @@ def _moved(prob: NDArray, label: NDArray, weight: NDArray) -> NDArray:
     return expit(odds + brentq(excess, -80, 80))
 
 
+def _rescaled(number: NDArray, true: NDArray, weight: NDArray) -> NDArray:
+    """Predictions whose mean is that of the labels: of amounts by a factor."""
+    mean, goal = (float(np.average(one, weights=weight)) for one in (number, true))
+    amounts = number.min() >= 0 and true.min() >= 0 and mean > 0
+    return number * (goal / mean) if amounts else number + (goal - mean)
+
+
+def _spread_of_alike(missed: NDArray, predicted: NDArray) -> NDArray:
+    """Mean squared errors of rows that are predicted alike."""
+    places = np.argsort(np.argsort(predicted, kind="stable"), kind="stable")
+    bins = places * N_ALIKE // len(places)
+    sizes = np.bincount(bins, minlength=N_ALIKE)
+    sums = np.bincount(bins, missed**2, N_ALIKE)
+    return (sums / np.maximum(sizes, 1))[bins]
+
+
 def _cells(
-    name: str,
+    one: Outcome,
     code: NDArray,
     cut: Sequence[tuple[str, Bins]],
-    label: NDArray,
-    prob: NDArray,
-    weight: NDArray,
     missed: NDArray,
     spread: NDArray,
     group: NDArray | None,
 ) -> Iterator[dict[str, Any]]:
     """A row for each value, or pair of values, with enough rows."""
     n_cells = int(np.prod([len(bins.labels) for _, bins in cut]))
-    inside = code >= 0
+    inside, weight = code >= 0, one.weight
 
     def total(of: NDArray) -> NDArray:
         return np.bincount(code[inside], of[inside], n_cells)
 
-    n, mass, off, room = (total(one) for one in (weight > 0, weight, missed, spread))
+    n, mass, off, room = (total(x) for x in (weight > 0, weight, missed, spread))
     var = room if group is None else _over_groups(code, missed, group, n_cells)
-    hits, predicted = total(weight * label), total(weight * prob)
-    unit = (mass.sum() / max(n.sum(), 1)) ** 2  # of a row of mean weight
-    enough = (n >= FEWEST) & (room >= LEAST_SPREAD * unit) & (var > 0)
-    for cell in np.flatnonzero(enough):
+    hits, predicted = total(weight * one.observed), total(weight * one.predicted)
+    if one.is_rate:
+        unit = (mass.sum() / max(n.sum(), 1)) ** 2  # of a row of mean weight
+        normal = room >= LEAST_SPREAD * unit
+    else:  # the spread is that of many rows, not of the largest
+        own = total(missed**2)
+        normal = own**2 >= FEWEST_SPREAD * total(missed**4)
+        # rows without a large error would look sure of their small sum
+        var = np.maximum(var, np.maximum(own, room))
+    for cell in np.flatnonzero((n >= FEWEST) & normal & (var > 0)):
         z = off[cell] / np.sqrt(var[cell])
         yield {
-            "task": name,
+            **one.of,
             "slice": _named(cut, int(cell)),
             "wrong": False,
             "n_columns": len(cut),
             "rows": int(n[cell]),
-            "observed_rate": float(hits[cell] / mass[cell]),
+            "observed": float(hits[cell] / mass[cell]),
             "mean_prediction": float(predicted[cell] / mass[cell]),
             "z": float(z),
             "p_value": float(2 * norm.sf(abs(z))),

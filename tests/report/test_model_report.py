@@ -216,7 +216,7 @@ def test_effects_are_partial_dependence_and_rates_those_of_the_rows(binary):
         city = X["city"][TEST]
         inside = (city.isna() if missing else city == value).to_numpy()
         assert row["rows"] == inside.sum()
-        assert row["observed_rate"] == pytest.approx(y[inside].mean())
+        assert row["observed"] == pytest.approx(y[inside].mean())
         by_hand = binary.predict_proba(X[TEST].assign(city=value))[:, 0].mean()
         assert row["effect"] == pytest.approx(by_hand, abs=1e-6)
     assert len(found) == 4
@@ -299,7 +299,7 @@ def test_a_slice_that_is_wrong_is_found_and_comes_first():
     assert first["wrong"]
     inside = ((X["city"] == "Rome") & (X["sex"] == "f")).to_numpy()
     assert first["rows"] == inside.sum()
-    assert first["observed_rate"] == pytest.approx(y[inside].mean())
+    assert first["observed"] == pytest.approx(y[inside].mean())
     assert first["mean_prediction"] == pytest.approx(X["p"][inside].mean())
     assert "slices were looked at" in " ".join(report.findings)
 

@@ -192,7 +192,7 @@ def test_ticks_are_round_and_inside(low, high):
 def test_constant_and_single_values_are_drawn():
     ids = pictures.Numbering()
     row = {"predicted": 0.0, "observed": 0.0, "low": 0.0, "high": 0.0}
-    flat = {"value": "a", "effect": 0.5, "observed_rate": np.nan, "ordered": True}
+    flat = {"value": "a", "effect": 0.5, "observed": np.nan, "ordered": True}
     flat |= {"low": np.nan, "high": np.nan}
     for drawn in (
         pictures.calibration(ids, "a", [row]),
