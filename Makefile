@@ -3,7 +3,8 @@
 # make test WHEEL=1: the same, but the tests run on the wheel, in an environment of its own
 # make test-engines: the examples of docs/engines on Ray, Dask, Spark and Optuna; graphs
 #   without Python, in WebAssembly under Node
-# make test-browser: pages in the Chromium that is installed, with axe-core
+# make test-browser: reports, and the documentation without its gallery run, in the
+#   Chromium that is installed, with axe-core
 # make docs: the documentation, into docs/_build/html
 # make dist: the sdist, and the wheel that is built from it, into dist
 # make test-versions: the tests on the oldest versions that pyproject.toml allows, on the
@@ -20,6 +21,7 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 ORT_WEB := 1.30.0
 PLAYWRIGHT := 1.65.2
 AXE := 4.14.1
+SPHINX = OMP_NUM_THREADS=1 $(RUN) -m sphinx --quiet --fail-on-warning --keep-going
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
 .PHONY: demo test test-engines test-browser docs dist test-versions clean
@@ -52,19 +54,20 @@ test-engines: $(VENV)/.engines
 		--no-fund --ignore-scripts --silent onnxruntime-web@$(ORT_WEB))
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/engines tests/export/test_engines.py
 
-test-browser: $(INSTALLED)
+test-browser: $(VENV)/.documented
 	$(RUN) $(PIP) playwright==$(PLAYWRIGHT)
 	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
 		--silent axe-core@$(AXE)
-	DEPHN_SK_AXE=.venv-node/node_modules/axe-core/axe.min.js OMP_NUM_THREADS=1 \
-		$(VENV)/bin/pytest tests/browser
+	$(SPHINX) -D plot_gallery=0 docs docs/_build/quick
+	DEPHN_SK_AXE=.venv-node/node_modules/axe-core/axe.min.js DEPHN_SK_SITE=docs/_build/quick \
+		OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) tests/browser
 
 $(VENV)/.documented: $(INSTALLED)
-	$(RUN) $(PIP) -c $(CONSTRAINTS) -e ".[docs]"
+	$(RUN) $(PIP) -c $(CONSTRAINTS) $(subst [test],[docs],$(PROJECT))
 	touch $@
 
 docs: $(VENV)/.documented
-	OMP_NUM_THREADS=1 $(RUN) -m sphinx --quiet --fail-on-warning --keep-going docs docs/_build/html
+	$(SPHINX) docs docs/_build/html
 	$(RUN) docs/check_links.py docs/_build/html
 
 dist:

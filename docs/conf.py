@@ -87,9 +87,13 @@ sphinx_gallery_conf = {
 }
 
 html_theme = "pydata_sphinx_theme"
+html_theme_options = {"navbar_persistent": ["search-button"]}
+html_context = {"default_mode": "auto"}  # a theme without a mode complains on every page
+html_show_search_summary = False  # would fetch each page, which a file may not
 html_title = "dephn_sk"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
+html_js_files = [("scroll.js", {"defer": "defer"})]
 html_copy_source = False
 html_math_renderer = "mathml"
 
@@ -111,6 +115,14 @@ def block_math(translator, node):
     raise nodes.SkipNode
 
 
+def name_citations(app, page, template, context, tree):
+    """Items of the list they stand in: docutils gives them a role that ARIA gave up."""
+    if "body" in context:
+        body = context["body"]
+        context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def setup(app):
+    app.connect("html-page-context", name_citations)
     # every browser draws MathML: nothing to fetch, and no script to run
     app.add_html_math_renderer("mathml", (inline_math, None), (block_math, None))

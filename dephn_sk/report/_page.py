@@ -135,7 +135,7 @@ STYLE = """
 body{margin:0;background:var(--bg);color:var(--fg);font:16px/1.5 system-ui,sans-serif;
 overflow-wrap:anywhere}
 header,main,nav,footer{max-width:72rem;margin:0 auto;padding:0 1rem}
-h1{font-size:1.6rem;line-height:1.25;margin:1.2rem 0 .5rem}
+h1{font-size:clamp(1.25rem,5.8vw,1.6rem);line-height:1.25;margin:1.2rem 0 .5rem}
 h2{font-size:1.25rem;margin:2.2rem 0 .3rem}
 p{margin:.3rem 0 .8rem}p,li{max-width:46rem}
 .soft,figcaption{color:var(--soft)}

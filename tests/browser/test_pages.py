@@ -6,28 +6,14 @@ is installed; elsewhere it is skipped.
 
 from __future__ import annotations
 
-import os
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
+from _browser import THEMES, WIDTHS, listen, violations
 from _logs import SMALL
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.report import ModelReport
-
-playwright = pytest.importorskip("playwright.sync_api")
-AXE = Path(os.environ.get("DEPHN_SK_AXE", "node_modules/axe-core/axe.min.js"))
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), None)
-if CHROMIUM is None or not AXE.is_file():
-    pytest.skip("needs Chromium and axe-core", allow_module_level=True)
-RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-VIOLATIONS = """
-async rules => (await axe.run(document, {runOnly: rules})).violations.map(
-    one => one.id + ": " + one.nodes.map(node => node.html.slice(0, 200)).join("; "))
-"""
 
 
 @pytest.fixture(scope="module")
@@ -53,38 +39,22 @@ def pages(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as started:
-        options = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=options)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["light", "dark"])
-def theme(request):
-    return request.param
-
-
-@pytest.mark.parametrize("width", [360, 1440])
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("name", ["report", "comparison", "notebook"])
 def test_a_page_is_quiet_fits_and_is_for_everybody(browser, pages, name, width, theme):
     size = {"width": width, "height": 900}
     # the page forbids all scripts, and axe is one
     context = browser.new_context(viewport=size, color_scheme=theme, bypass_csp=True)
-    page, said, asked = context.new_page(), [], []
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    page = context.new_page()
+    said, asked = listen(page)
     address = (pages / f"{name}.html").as_uri()
     page.goto(address)
     assert [one for one in asked if one not in (address, "about:srcdoc")] == []
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert said == []  # axe itself will say something about frames
     for frame in page.frames:
-        frame.evaluate(AXE.read_text())
-        assert frame.evaluate(VIOLATIONS, RULES) == []
+        assert violations(frame) == []
     context.close()
 
 
