@@ -17,7 +17,7 @@ if not SITE.is_dir():
 # pages of single names have one form, so some of them stand for all
 API = [
     *("DEPHNMultiTaskClassifier", "logs.Log", "metrics.gauc", "nn.DEPHN"),
-    *("preprocessing.FieldEncoder", "report.ModelReport", "tasks.KINDS", "training.Source"),
+    *("preprocessing.FieldEncoder", "report.ModelReport", "tasks.KINDS"),
 ]
 PAGES = [f"generated/dephn_sk.{name}.html" for name in API] + sorted(
     page.relative_to(SITE).as_posix()
