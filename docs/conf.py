@@ -88,7 +88,7 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_theme_options = {"navbar_persistent": ["search-button"]}
-html_context = {"default_mode": "auto"}  # a theme without a mode complains on every page
+html_context = {"default_mode": "auto"}  # without one, the theme complains
 html_show_search_summary = False  # would fetch each page, which a file may not
 html_title = "dephn_sk"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""Chromium and axe-core, for the tests that open pages; without them these are skipped."""
+"""Chromium and axe-core, for the tests that open pages."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ THEMES = ["light", "dark"]
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 VIOLATIONS = """
 async ([part, rules]) => {
-  // without `preload`: axe would fetch style sheets, which a page of a file may not
-  const found = await axe.run(
-    part || document, {runOnly: rules, resultTypes: ["violations"], preload: false});
+  // without `preload`: axe would fetch style sheets, which a page of a file may not;
+  // nor ask `iframes`, whose answers the browser refuses: each frame is asked itself
+  const options = {resultTypes: ["violations"], preload: false, iframes: false};
+  const found = await axe.run(part || document, {runOnly: rules, ...options});
   return found.violations.map(
     one => one.id + ": " + one.nodes.map(node => node.html.slice(0, 200)).join("; "));
 }
@@ -28,14 +29,14 @@ async ([part, rules]) => {
 
 
 def violations(frame, part=None):
-    """What axe-core finds, of levels A and AA, in a frame or in the part of it so named."""
+    """What axe-core finds, of levels A and AA, in a frame or a part of it."""
     if not frame.evaluate("'axe' in window"):
         frame.evaluate(AXE.read_text())
     return frame.evaluate(VIOLATIONS, [part, RULES])
 
 
 def listen(page):
-    """All that a page will say (kind, words), and all addresses that it will ask for."""
+    """What a page will say (kind, words), and the addresses it will ask for."""
     said, asked = [], []
     page.on("console", lambda message: said.append((message.type, message.text)))
     page.on("pageerror", lambda error: said.append(("error", str(error))))
