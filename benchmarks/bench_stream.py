@@ -2,6 +2,7 @@
 
     python benchmarks/bench_stream.py
     python benchmarks/bench_stream.py --rows 100000000 --memory 2147483648
+    python benchmarks/bench_stream.py --report  # what was found, as a table
 
 A generated Parquet log of 12 columns: 2 of ids of a million values, 4 of categories, 6
 of numbers; 2 tasks. Each number of rows is fitted for one epoch in a process of its
@@ -28,7 +29,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import torch
 from _peer import peak_memory
-from _report import RESULTS, Results, environment
+from _report import RESULTS, Results, environment, markdown
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.logs import Log
@@ -110,11 +111,31 @@ def child(arguments: list[str]) -> dict[str, float]:
     return json.loads(output.stdout.splitlines()[-1])
 
 
+def report(rows: list[dict]) -> str:
+    """One line for each number of rows and source."""
+    lines = [
+        [
+            f"{row['rows']:,}",
+            row["source"],
+            f"{row['prepare_s']:,.0f} s",
+            f"{row['epoch_s']:,.0f} s",
+            f"{row['epoch_rows_a_s']:,.0f}",
+            f"{row['rise_mb']:,.0f} of {row['memory_mb']:,.0f} MB",
+        ]
+        for row in rows
+    ]
+    header = "rows, from, all passes before training, an epoch, rows a second, memory"
+    return markdown(header.split(", "), lines)
+
+
 def main(options) -> None:
     if options.child:
         print(json.dumps(fit(options.child, options.memory, options.in_memory)))
         return
     results = Results(options.output, ("rows", "vocabulary", "memory_mb", "source"))
+    if options.report:
+        print(report(results.rows))
+        return
     about = {"vocabulary": options.vocabulary, **environment()}
     print(f"{'rows':>12} {'source':>7} {'prepare':>9} {'epoch':>9} {'rise':>9}")
     for n_rows in options.rows:
@@ -144,6 +165,7 @@ if __name__ == "__main__":
     parser.add_argument("--memory", type=int, default=2**31)
     parser.add_argument("--in-memory", action="store_true")
     parser.add_argument("--folder", default=None, help="where the files are written")
+    parser.add_argument("--report", action="store_true", help="print what was found")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("--output", default=RESULTS / "stream.jsonl")
     main(parser.parse_args())
