@@ -1,6 +1,7 @@
 """How much faster are two processes than one?
 
     python benchmarks/bench_processes.py --data FOLDER
+    python benchmarks/bench_processes.py --models table --rows 524288
     python benchmarks/bench_processes.py --rows 16384 --table-rows 10000 --rounds 1
     python benchmarks/bench_processes.py --report
 
@@ -101,7 +102,7 @@ def measured(name, n_processes, options) -> dict:
 
 def run(options) -> None:
     results = Results(options.results, ("model", "processes"))
-    for name in MODELS:
+    for name in options.models:
         turns: dict = {n: [] for n in (1, *options.processes)}
         for _ in range(options.rounds):
             for n, found in turns.items():
@@ -140,6 +141,7 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", help="folder of census/")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=[*MODELS])
     parser.add_argument("--rows", type=int, default=131_072)
     parser.add_argument("--table-rows", type=int, default=5_000_000)
     parser.add_argument("--batch", type=int, default=8_192)

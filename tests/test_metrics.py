@@ -735,3 +735,17 @@ def test_weights_reach_every_scorer_of_a_search_without_metadata_routing():
     for t, name in enumerate(NAMES):
         mean = search.cv_results_[f"mean_test_log_loss_{name}"][0]
         assert_allclose(mean, -expected[t])
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 3, 10, 1_000])
+@pytest.mark.parametrize("n_scores", [1, 3, 50, 10**9])
+@pytest.mark.parametrize("weight", [1.0, 2.0])
+def test_auc_is_the_share_of_pairs_in_order(n_rows, n_scores, weight):
+    """Whether rows are counted or weighed; NaN where a class is missing."""
+    rng = np.random.default_rng(n_rows + n_scores)
+    positive = rng.random(n_rows) < 0.4
+    score = rng.integers(0, n_scores, n_rows).astype(np.float32) / 7
+    above = np.subtract.outer(score[positive], score[~positive])
+    wanted = np.mean((above > 0) + (above == 0) / 2) if above.size else np.nan
+    for given in (None, np.full(n_rows, weight)):
+        assert_allclose(roc_auc(positive, score, given), wanted, rtol=1e-12)

@@ -40,9 +40,28 @@ def roc_auc(
     """
     if not len(score) or np.isnan(score).any():
         return np.nan
+    if sample_weight is None or (sample_weight == 1).all():
+        return _unweighted_auc(positive, score)
     one_group = np.zeros(len(score), dtype=int)
     (auc,), _ = auc_by_group(positive, score, sample_weight, one_group)
     return float(auc)
+
+
+def _unweighted_auc(positive: NDArray, score: NDArray) -> float:
+    """The same where each row counts once: by whole numbers, in half of the memory."""
+    order = np.argsort(score)
+    score, right = score[order], np.cumsum(positive[order])
+    del order
+    last = np.flatnonzero(np.append(score[1:] != score[:-1], True))  # of equal scores
+    del score
+    right = right[last]
+    wrong = last + 1 - right
+    del last
+    pairs = float(right[-1]) * float(wrong[-1])
+    below = wrong.astype(np.float64)
+    below[1:] += wrong[:-1]
+    below *= np.diff(right, prepend=0)
+    return float(below.sum() / 2 / pairs) if pairs else np.nan
 
 
 def warn_undefined(metric: str, task: str, why: str, *, stacklevel: int = 3) -> float:

@@ -389,11 +389,14 @@ class Tasks:
         weights: NDArray | None = None,
     ) -> list[float]:
         """The same of predictions of each task."""
-        weights = np.ones(values.shape) if weights is None else weights
         scores = []
         for t, task in enumerate(self.tasks):
-            rows = weights[:, t] > 0
             judge = task.score_alone if self.single else task.score
+            if weights is None:  # without copies: rows that validate may be many
+                ones = np.ones(len(values))
+                scores.append(judge(values[:, t], predictions[t], ones))
+                continue
+            rows = weights[:, t] > 0
             weight = weights[rows, t].astype(np.float64)
             scores.append(judge(values[rows, t], predictions[t][rows], weight))
         return scores
