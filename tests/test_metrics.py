@@ -40,6 +40,7 @@ from dephn_sk.metrics import (
     task_scorers,
     uauc,
 )
+from dephn_sk.tasks._ranking import roc_auc
 
 PER_TASK = [
     task_roc_auc,
