@@ -321,6 +321,15 @@ def check_in_memory(data: Any, parameter: str) -> None:
         )
 
 
+def check_no_path(parameter: str, data: Any) -> None:
+    """Refuse the path of a table or a log, and say what to give."""
+    if isinstance(data, (str, os.PathLike)):
+        raise TypeError(
+            f"{parameter}={os.fspath(data)!r} is a path; give a table, or the log of "
+            "its files: pyarrow.dataset.dataset(path)."
+        )
+
+
 def as_log(data: Any) -> Log:
     """The log of what `is_log` takes."""
     return data if isinstance(data, Log) else Log(data)

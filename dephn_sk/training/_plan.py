@@ -93,7 +93,7 @@ class FitPlan:
         Where the plan `grows`, new categories get rows, and none are set aside.
         """
         template = template_of(estimator)
-        check_given(X, y, validation, times)
+        check_given(X, y, validation, times, sample_weight, groups)
         if before is not None:
             template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
