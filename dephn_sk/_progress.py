@@ -276,6 +276,15 @@ class EpochProgress(Line):
         super().__exit__(kind, error, trace)
 
 
+def epochs_in_words(n: int) -> str:
+    """So many epochs, in words.
+
+    >>> epochs_in_words(1), epochs_in_words(60)
+    ('1 epoch', '60 epochs')
+    """
+    return f"{n} epoch" if n == 1 else f"{n} epochs"
+
+
 def clock(seconds: float) -> str:
     """Hours, minutes and seconds.
 

@@ -417,6 +417,9 @@ def test_an_unknown_device(data, device):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_cuda_device_that_is_not_there(data, device):
+    with pytest.raises(ValueError, match="cannot be used here") as refused:
+        make_model(device=device).fit(*data)
+    assert "Did you mean" not in str(refused.value)  # the name is right
     assert_refused(lambda: make_model(device=device).fit(*data), "device", device)
 
 

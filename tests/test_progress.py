@@ -167,6 +167,28 @@ def test_the_score_of_a_task_is_named():
     assert "  valid score of 'buy' 0." in text
 
 
+def test_one_epoch_is_no_epochs():
+    decision, *_, end = printed(fit(max_epochs=1), io.StringIO()).splitlines()
+    assert decision.endswith("; 1 epoch")
+    assert end.startswith("1 of 1 epoch in")
+    watched, *_ = printed(
+        fit(**{**WATCHED, "max_epochs": 1}), io.StringIO()
+    ).splitlines()
+    assert "; 1 epoch at most, ended by" in watched
+    assert watched.endswith("without improvement")
+
+
+def test_what_was_decided_of_columns_comes_before_the_folds():
+    rng = np.random.RandomState(0)
+    ids = np.array([f"u{i}" for i in rng.randint(200, size=2_400)], dtype=object)
+    changes = {"max_epochs": "auto", "early_stopping": "auto", "batch_size": 512}
+    one, y = model(**changes, learning_rate=0.05), rng.randint(2, size=2_400)
+    text = printed(lambda: one.fit(ids[:, None], y), io.StringIO())
+    (decided,) = one.encoder_.report_.decisions
+    assert text.startswith(f"{decided}\n5 folds: ")
+    assert text.count(decided) == 1
+
+
 def test_folds_are_one_line_and_networks_no_more_of_them():
     changes = {"max_epochs": "auto", "early_stopping": "auto", "learning_rate": 0.05}
     text = printed(fit(**changes), Screen())

@@ -321,6 +321,17 @@ def check_in_memory(data: Any, parameter: str) -> None:
         )
 
 
+def check_no_path(parameter: str, data: Any) -> None:
+    """Refuse the path of a table or a log, and say what to give."""
+    if isinstance(data, (str, os.PathLike)):
+        is_csv = os.fsdecode(data).lower().endswith((".csv", ".tsv"))
+        how = ', format="csv"' if is_csv else ""
+        raise TypeError(
+            f"{parameter}={os.fspath(data)!r} is a path; give a table, or the log of "
+            f"its files: pyarrow.dataset.dataset(path{how})."
+        )
+
+
 def as_log(data: Any) -> Log:
     """The log of what `is_log` takes."""
     return data if isinstance(data, Log) else Log(data)

@@ -13,6 +13,7 @@ from dephn_sk._compat import (
     validate_data,
     validate_parameter_constraints,
 )
+from dephn_sk.logs import check_no_path
 from dephn_sk.preprocessing._columns import Column
 from dephn_sk.preprocessing._frames import (
     column_names,
@@ -26,6 +27,7 @@ from dephn_sk.tasks import check_sample_weight
 
 def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
     """The table's columns, checked against those of the first `fit`."""
+    check_no_path("X", X)
     if library(X) == "numpy":
         if isinstance(X, list):  # keep numbers beside text as numbers
             X = np.array(X, dtype=object)

@@ -265,6 +265,8 @@ default=None
         new = taken(rows.X, _drawn(len(rows), DRIFT_ROWS, rng))
         if X_train is not None:
             X_train = table_of(X_train, "X_train")
+            if not X_train.shape[0]:
+                raise ValueError("X_train holds no rows. Give some, or None.")
             X_train = taken(X_train, _drawn(X_train.shape[0], DRIFT_ROWS, rng))
         found = drift_table(model, new, X_train)
         self._found["drift"] = _listed(found.columns)

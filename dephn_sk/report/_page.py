@@ -113,12 +113,12 @@ SECTIONS: dict[str, tuple[str, str]] = {
     ),
     "drift_of_predictions": (
         "Predictions then and now",
-        "By task, without weights. A model is more certain of rows that it was trained "
-        "on, which alone moves the index.",
+        "By task, without weights, over all rows: with and without a label. A model is "
+        "more certain of rows that it was trained on, which alone moves the index.",
     ),
     "training": (
         "Training",
-        "Loss of each task by epoch. Solid: while it was trained; dashed: on rows that "
+        "Loss of each task by epoch. Dashed: while it was trained; solid: on rows that "
         "were set aside.",
     ),
     "parameters": ("How it was made", "Parameters that are not their defaults."),
@@ -341,9 +341,9 @@ def _curves(ids: Numbering, rows: Table) -> Iterator[str]:
     prefix = "train_loss_"
     for key in (key for key in rows[0] if key.startswith(prefix)):
         task = key.removeprefix(prefix)
-        lines = [("training loss", "one", [row[key] for row in rows])]
+        lines = [("training loss", "two", [row[key] for row in rows])]
         valid = [row.get(f"valid_loss_{task}", np.nan) for row in rows]
         if not np.isnan(valid).all():
-            lines.append(("validation loss", "two", valid))
+            lines.append(("validation loss", "one", valid))
         if not np.isnan(lines[0][2]).all():
             yield pictures.curves(ids, f"Loss of {task}", lines)

@@ -106,8 +106,7 @@ def _in_words(task: str, experts: Sequence[str], shares: NDArray) -> str:
     if len(experts) == 1:
         return f"{task} has one shared expert, {experts[0]}."
     first = int(shares.argmax())
-    even = shares.max() < 1.5 / len(experts)
-    if even:
+    if shares.max() < 1.5 * shares.min():
         return f"{task} uses all {len(experts)} shared experts about equally."
     rest = ", nearly alone" if shares.max() > 0.9 else ""
     share = percent(shares[first], 0)

@@ -10,6 +10,7 @@ link, comment, or compression, and nothing before, between or after the members.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import math
 import mmap as memory_map
@@ -233,6 +234,12 @@ def _check_names(own: Sequence[str], members: Mapping[str, Any]) -> None:
 def _replacing(path: Path) -> Iterator[FileIO]:
     """A file beside the one of that name, whose place it takes at the end."""
     path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():  # the name beside it would mean nothing to anybody
+        raise FileNotFoundError(
+            errno.ENOENT,
+            "There is no folder to write into; make it first",
+            str(path.parent),
+        )
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         with open(beside, "xb", buffering=0) as file:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from .. import training
+from .._progress import epochs_in_words
 from ..training._ranks import NONE
 from ..training._rows import Rows
 from . import _fingerprint as fingerprint
@@ -131,6 +132,9 @@ class Checkpoint(training.Keeper):
         if found is not None:
             self._check_same(found)
             state.resume(_unpacked(found["training"]))
+            if plan.learned.template.verbose and not plan.ranks.rank:
+                done = epochs_in_words(found["training"]["epoch"])
+                print(f"goes on from {str(self.path)!r}, after {done}")
         self._clean()
         self._written = time.monotonic()
         return state
@@ -205,7 +209,7 @@ class Checkpoint(training.Keeper):
             raise ValueError(
                 f"checkpoint={str(self.path)!r} is of another fit. What differs: "
                 f"{'; '.join(differing)}. Give what was given then, or another path; "
-                "to begin anew, delete the file."
+                f"to begin anew, delete it and {self._beside(PREVIOUS).name!r}."
             )
 
     # ------------------------------------------------------------ writing

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from ..logs import Log, as_log, is_log
+from ..logs import Log, as_log, check_no_path, is_log
+from ..preprocessing._frames import column_names, library
 from ..preprocessing._log_rows import LogRows
 from ..tasks import Times, label_columns
 from ._fitted import FittedModel
@@ -116,18 +117,30 @@ def _table(rows: LogRows) -> Any:
     return table
 
 
-def check_given(X: Any, y: Any, validation: tuple[Any, Any], times: Times) -> None:
+def check_given(
+    X: Any,
+    y: Any,
+    validation: tuple[Any, Any],
+    times: Times,
+    weight: Any = None,
+    groups: Any = None,
+) -> None:
     """Raise for what is wrong before a single row is read."""
     X_val, y_val = validation
     for name, given in (("X", X), ("X_val", X_val)):
-        if isinstance(given, (str, os.PathLike)):
+        check_no_path(name, given)
+        if isinstance(given, Iterator):
             raise TypeError(
-                f"{name}={os.fspath(given)!r} is a path; give a table, or the log of "
-                "its files: pyarrow.dataset.dataset(path)."
+                f"{name} is an iterator, which can be read once only; give a table, or "
+                "a function that returns a fresh iterator of frames each time."
             )
     if not is_log(X):
         if is_log(X_val):
-            raise TypeError("X_val is a log, but X is none; give both in one form.")
+            raise TypeError(
+                f"X_val is a log, but X is a {type(X).__name__}, a table; give both in "
+                "one form."
+            )
+        _check_no_names(X, y=y, sample_weight=weight, groups=groups, y_val=y_val)
         check_call(X, y, validation)
         return
     if y is None:
@@ -147,4 +160,19 @@ def check_given(X: Any, y: Any, validation: tuple[Any, Any], times: Times) -> No
             raise ValueError(
                 f"{name} cannot be used with a log. Leave out the rows whose labels "
                 "may still change, or give null for those labels."
+            )
+
+
+def _check_no_names(X: Any, **given: Any) -> None:
+    """Raise where names of columns are given beside a table."""
+    columns = () if library(X) == "numpy" else column_names(X) or ()
+    for name, value in given.items():
+        names = value if isinstance(value, (list, tuple)) and value else [value]
+        if not all(isinstance(one, str) for one in names):
+            continue
+        if isinstance(value, str) or set(names) <= set(columns):
+            raise TypeError(
+                f"{name}={value!r} names columns, which is for logs, and X is a "
+                f"{type(X).__name__} in memory. Give the values themselves, such as "
+                f"table[{value!r}]; labels and weights must not be in X."
             )

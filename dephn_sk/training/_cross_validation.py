@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._progress import EpochProgress, clock
+from .._progress import EpochProgress, clock, epochs_in_words
 from ._parameters import AUTO
 from ._plan import MOST_EPOCHS, FitPlan
 from ._randomness import seed_of
@@ -33,6 +33,7 @@ def cross_validated(plan: FitPlan) -> FitPlan:
     rows may be trained on for as many epochs as had the lowest, by several networks
     where nobody has said how many.
     """
+    plan.tell_columns()  # before the folds, which take the longest
     rows, losses, best = plan.rows, list[float](), plan.epochs
     if rows is None:
         return plan
@@ -89,5 +90,6 @@ def _progress(plan: FitPlan, n_folds: int) -> EpochProgress:
 
 def _end(told: EpochProgress, losses: list[float], best: int) -> str:
     """What the folds have come to, for people."""
-    text = f"{told.what}{len(losses)} epochs in {clock(told.passed)}; the mean loss is"
-    return f"{text} lowest in epoch {best}: {min(losses, default=0):.4f}"
+    spent = f"{told.what}{epochs_in_words(len(losses))} in {clock(told.passed)}"
+    lowest = min(losses, default=0)
+    return f"{spent}; the mean loss is lowest in epoch {best}: {lowest:.4f}"

@@ -42,10 +42,13 @@ def device_of(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).splitlines()[0].rstrip(".")
+        # what is right by its name, and is not there, has no nearer name
+        known = name.partition(":")[0] in DEVICES
+        nearest = "" if known else did_you_mean(name, DEVICES)
         raise ValueError(
             f"device={name!r} cannot be used here: {reason}. Give 'auto', 'cpu' or a "
-            "device that torch finds." + did_you_mean(name, DEVICES)
+            "device that torch finds." + nearest
         ) from None
 
 

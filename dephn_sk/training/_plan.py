@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.base import clone
 
-from .._progress import EpochProgress
+from .._progress import EpochProgress, epochs_in_words
 from ..preprocessing import Fields
 from ..tasks import Times, check_losses, check_task_weights, combine, made_up
 from ._averaging import hollow
@@ -93,7 +93,7 @@ class FitPlan:
         Where the plan `grows`, new categories get rows, and none are set aside.
         """
         template = template_of(estimator)
-        check_given(X, y, validation, times)
+        check_given(X, y, validation, times, sample_weight, groups)
         if before is not None:
             template._validate_params()  # which scikit-learn spares a later partial_fit
             check_goes_on(template, before.template)
@@ -139,15 +139,21 @@ class FitPlan:
     def decision(self) -> str:
         """How long training is going to be, and why, for people."""
         text = f"{self.train.n_rows:,} rows in batches of {self.batch_size:,}"
+        epochs = epochs_in_words(self.epochs)
         if self.stops and self.valid is not None:
-            text += (
-                f", {self.valid.n_rows:,} rows validate; {self.epochs} epochs at most, "
-            )
-            return text + f"ended by {self.patience} that bring nothing"
-        text += f"; {self.epochs} epochs"
+            text += f", {self.valid.n_rows:,} rows validate; {epochs} at most, "
+            return text + f"ended by {self.patience} without improvement"
+        text += f"; {epochs}"
         text += f", the best of {self.n_folds} folds" if self.n_folds else ""
         n = self.learned.n_members
         return text + (f"; {n} networks" if n > 1 else "")
+
+    def tell_columns(self) -> None:
+        """Print what was decided of columns, where the estimator is verbose."""
+        chosen = self.learned.encoder.report_.decisions
+        shown = self.learned.template.verbose and not self.ranks.rank
+        if shown and chosen and self.before is None:
+            print("; ".join(chosen))
 
     def progress(self, shown: bool) -> EpochProgress:
         """A line that says how far training is."""
@@ -180,8 +186,6 @@ class FitPlan:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
         if template.verbose and not self.ranks.rank:
-            if before is None and (chosen := self.learned.encoder.report_.decisions):
-                print("; ".join(chosen))
             print(self.decision)
         if before is None:
             network, kept = self.learned.network(self.seed), {}

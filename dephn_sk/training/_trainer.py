@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
-from .._progress import EpochProgress, clock
+from .._progress import EpochProgress, clock, epochs_in_words
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
 from ._callbacks import heard_on
@@ -69,7 +69,8 @@ class Trainer:
         why = "the limit of epochs" if state.epoch >= until else "a callback"
         if state.is_over and not state.stopped:
             why = "early stopping"
-        text = f"{state.epoch} of {until} epochs in {clock(passed)}, ended by {why}"
+        text = f"{state.epoch} of {epochs_in_words(until)} in {clock(passed)}"
+        text += f", ended by {why}"
         best = state.stopping
         if best is not None and best.value is not None:
             value = f"{self._told.watched} {best.value:.4f}"

@@ -5,9 +5,8 @@ A network of your own
 Everything around a network, from raw columns to early stopping, missing labels, pickles
 and scikit-learn's searches, serves any network. One of your own is a
 :class:`~dephn_sk.nn.TaskNetwork`, three lines if it is plain; its estimator says how it
-is built. Here is a factorization machine [1]_, one of the first networks for clicks.
-
-.. [1] Rendle, "Factorization Machines", ICDM 2010.
+is built. Here is a factorization machine, one of the first networks for clicks
+(Rendle, "Factorization Machines", ICDM 2010).
 """
 
 # %%

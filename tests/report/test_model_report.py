@@ -27,7 +27,7 @@ from dephn_sk.calibration import TaskCalibrator
 from dephn_sk.inspection import permutation_importance
 from dephn_sk.metrics import gauc, task_scorer, uauc
 from dephn_sk.model_selection import ThresholdedClassifier
-from dephn_sk.report import ModelReport
+from dephn_sk.report import ModelReport, _use
 from dephn_sk.report._rows import binned, with_column_of
 from dephn_sk.report._slices import benjamini_hochberg
 
@@ -543,3 +543,17 @@ def test_few_rows_and_odd_labels_of_columns_of_every_kind(every_kind, n_rows, la
         assert np.isnan(scores.loc["number", "roc_auc"])
         assert any("one class alone" in one for one in report.findings)
     assert "nan" not in report._repr_html_().partition("main")[2].lower()
+
+
+def test_reference_rows_that_are_none_are_named_as_they_were_given(model):
+    with pytest.raises(ValueError, match="X_train holds no rows"):
+        ModelReport(model, X[TEST], Y[TEST], X_train=X[:0], n_repeats=1)
+
+
+def test_experts_are_called_even_only_where_they_are():
+    words = [
+        _use._in_words("click", ["dnn", "cross", "field"], np.array(shares))
+        for shares in ([0.3, 0.33, 0.37], [0.17, 0.34, 0.49])
+    ]
+    assert words[0] == "click uses all 3 shared experts about equally."
+    assert words[1] == "click uses field most (49% of its gates)."

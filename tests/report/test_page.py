@@ -14,7 +14,7 @@ from _logs import SMALL
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.report import ModelReport
 from dephn_sk.report import _pictures as pictures
-from dephn_sk.report._page import STYLE, page
+from dephn_sk.report._page import SECTIONS, STYLE, _curves, page
 from dephn_sk.report._pictures import ticks
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
@@ -202,3 +202,11 @@ def test_constant_and_single_values_are_drawn():
     ):
         assert "nan" not in drawn
         Tree(drawn)
+
+
+def test_losses_look_as_the_text_beside_them_says():
+    rows = [{"train_loss_a": 2 / n, "valid_loss_a": 3 / n} for n in (1, 2, 3)]
+    drawn = "".join(_curves(pictures.Numbering(), rows))
+    assert "training loss (dashed) goes from" in drawn
+    assert "validation loss (solid line) goes from" in drawn
+    assert "Dashed: while it was trained; solid: on rows" in SECTIONS["training"][1]

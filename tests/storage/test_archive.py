@@ -393,3 +393,10 @@ def test_members_beyond_four_gigabytes(tmp_path):
         ("arrays/large.npy", 2**32 + 7, 2**33),
         ("arrays/after.npy", 1, large.stop),
     ]
+
+
+def test_a_folder_that_is_not_there_is_named_and_not_the_file_beside(tmp_path):
+    folder = tmp_path / "models"
+    with pytest.raises(FileNotFoundError, match="no folder to write into") as refused:
+        write(folder / "m.zip", {}, {}, {})
+    assert refused.value.filename == str(folder)

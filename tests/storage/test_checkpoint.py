@@ -213,6 +213,25 @@ def test_a_search_is_told_that_its_fits_are_not_one(path):
         search.set_params(error_score="raise").fit(X, Y, checkpoint=path)
 
 
+def test_what_is_to_be_deleted_to_begin_anew_is_named_in_full(path):
+    make().fit(X, Y, checkpoint=path)
+    path.unlink()
+    with pytest.raises(ValueError, match=r"delete it and 'run\.ckpt\.previous'"):
+        make(learning_rate=0.3).fit(X, Y, checkpoint=path)
+    path.with_name("run.ckpt.previous").unlink()
+    with trained_steps() as taken:
+        make(learning_rate=0.3).fit(X, Y, checkpoint=path)
+    assert taken[0] == (0, 0)
+
+
+def test_a_verbose_fit_says_that_it_goes_on(path, capsys):
+    with broken_off(1):
+        make(verbose=1).fit(X, Y, checkpoint=path)
+    assert "goes on" not in capsys.readouterr().out
+    make(verbose=1).fit(X, Y, checkpoint=path)
+    assert f"goes on from {str(path)!r}, after 1 epoch\n" in capsys.readouterr().out
+
+
 def test_a_pipeline_hands_it_on(path):
     pipeline = make_pipeline(FunctionTransformer(), make())
     with broken_off(1):

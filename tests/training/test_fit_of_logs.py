@@ -210,6 +210,34 @@ def test_paths_and_views_of_one_task_ask_for_what_they_take(tmp_path):
     with pytest.raises(TypeError, match="is fitted to a table in memory"):
         view.fit(dataset, "click")
 
+    with pytest.raises(TypeError, match=r"X='.*' is a path.*, format=\"csv\"\)"):
+        view.estimator.predict(tmp_path / "log.csv")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"y": TASKS}, r"y=\['click', .* names columns, which is for logs"),
+        ({"y": "click"}, r"y='click' names columns"),
+        ({"groups": "user_id"}, r"groups='user_id' names columns"),
+        ({"sample_weight": "weight"}, r"sample_weight='weight' names columns"),
+        ({"X_val": ds.dataset(TABLE)}, "X_val is a log, but X is a Table"),
+        ({"X": iter([TABLE])}, "X is an iterator, .* a function that returns"),
+    ],
+)
+def test_what_only_a_log_can_do_is_said_of_a_table(given, message):
+    call = {"X": TABLE, "y": np.zeros((len(TABLE), 2)), **given}
+    with pytest.raises(TypeError, match=message):
+        model().fit(**call)
+
+
+def test_labels_that_are_texts_are_no_names_of_columns():
+    names = np.array(["no", "click"])
+    y = names[np.arange(80) % 2].tolist()
+    table = TABLE.select(FEATURES).slice(0, 80)
+    for X in (table, np.arange(80.0)[:, None]):
+        assert model(max_epochs=1).fit(X, y).classes_.tolist() == ["click", "no"]
+
 
 def test_an_unknown_label_is_named_with_its_place(tmp_path):
     one = model(max_epochs=1).fit(Log(ds.dataset(TABLE), FEATURES), TASKS)
