@@ -283,7 +283,7 @@ def test_verbose_says_how_long_training_will_be_and_why(log, capsys):
     options = {"early_stopping": True, "max_epochs": 2, "n_epochs_no_change": 7}
     DEPHNMultiTaskClassifier(**SMALL | options, verbose=1).fit(X, y)
     said = capsys.readouterr().out
-    assert "rows validate; 2 epochs at most, ended by 7 that bring nothing" in said
+    assert "rows validate; 2 epochs at most, ended by 7 without improvement" in said
 
 
 def test_uncertainty_weights_are_trained(log):

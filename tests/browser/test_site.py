@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -62,11 +63,11 @@ def faults(page, part=None):
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_quiet_fits_and_is_for_everybody(opened, name):
-    page = opened(name, 360, "light")
-    assert faults(page, "main") == []
-    page.set_viewport_size({"width": 1440, "height": 900})
-    page.emulate_media(color_scheme="dark")
-    assert faults(page, "main") == []
+    page = opened(name, WIDTHS[0], THEMES[0])
+    for width, theme in product(WIDTHS, THEMES):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=theme)
+        assert faults(page, "main") == [], (width, theme)
 
 
 @pytest.mark.parametrize("theme", THEMES)

@@ -171,7 +171,7 @@ def test_few_positives_and_small_shares_are_said():
         ({"costs": [1, 2]}, TypeError, r"costs is \[1, 2\]; give a dict by task"),
         ({"X_test": "rows.csv"}, TypeError, "X_test is the path 'rows.csv'"),
         ({"X_train": "rows.csv"}, TypeError, "X_train is the path 'rows.csv'"),
-        ({"X_train": make_rows()[0][:0]}, ValueError, "X_ref holds no rows"),
+        ({"X_train": make_rows()[0][:0]}, ValueError, "X_train holds no rows"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(given, error, match):

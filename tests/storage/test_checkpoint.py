@@ -316,7 +316,9 @@ def test_what_is_shown_may_be_another(path, capsys):
     with trained_steps() as taken:
         make(**WATCHED, verbose=1).fit(**FIT, checkpoint=path)
     assert taken[0] == (2, 0)
-    first, *_ = capsys.readouterr().out.splitlines()[1:]
+    said = capsys.readouterr().out.splitlines()
+    assert f"goes on from {str(path)!r}, after 2 epochs" in said
+    (first, *_) = [line for line in said if line.startswith("epoch ")]
     assert first.startswith("epoch 3/")
 
 
