@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _BASE = 2**12  # in which counts are written, so that float32 holds them exactly
 _ROWS = 256  # of a block that a rank has of a divided table
-_PART = 2**16  # rows of a rank that are gathered at once
+_PART = 2**16  # rows of a rank that are gathered at once, in whole blocks
 
 
 def sum_gradients(
