@@ -46,20 +46,24 @@ def census(options):
 
 
 def table(options):
-    """Ids of 26 columns that share a large table, and small experts."""
+    """Ids of 26 columns that share a large table, and the default network."""
     rng = np.random.default_rng(0)
     names = [f"id{c}" for c in range(N_COLUMNS)]
     ids = rng.integers(0, 2**62, (options.rows, N_COLUMNS))
     encoder = FieldEncoder(
         categorical_features=names, n_buckets=options.table_rows // N_COLUMNS
     )
-    model = DEPHNMultiTaskClassifier(
-        embedding_dim=16, encoder=encoder, public_experts=("dnn",)
-    )
+    model = DEPHNMultiTaskClassifier(embedding_dim=16, encoder=encoder)
     return model, pd.DataFrame(ids, columns=names), rng.integers(0, 2, (len(ids), 2))
 
 
-MODELS = {"Census": census, "table": table}
+def one_expert(options):
+    """The same with a single expert: of a step, most is spent on the table."""
+    model, X, y = table(options)
+    return model.set_params(public_experts=("dnn",)), X, y
+
+
+MODELS = {"Census": census, "table": table, "table, one expert": one_expert}
 
 
 def work(options) -> None:

@@ -3,7 +3,7 @@
 import copy
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 # a growing window holds about the last tenth of the steps
 _RAMP = 9
 _HELD = (OrderedDict, dict, set)
-_BLOCK = 2**16  # rows that are brought up to date at a time
+_BLOCK = 2**14  # rows that are brought up to date at a time
 
 
 def twin(network: Any, weights: Mapping[str, Tensor] | None = None) -> Any:
@@ -139,17 +139,21 @@ class WeightAverage:
         self._moving = {}
 
     @torch.no_grad()
-    def settle(self, own_rows: Callable[[int], Tensor] = torch.arange) -> list[Tensor]:
+    def settle(self, blocks: Callable[[int], Iterable[slice]] | None = None) -> None:
         """Bring rows that have not moved of late up to date.
 
-        Those alone that are given for a number of rows; the others are to be brought in
-        the tensors that are returned.
+        All of them, or those that `blocks` gives for a number of rows.
         """
         for i, since in self._since.items():
-            value = self.values[i]
-            for rows in own_rows(len(value)).to(value.device).split(_BLOCK):
-                value[rows] = self._up_to_date(i, rows)
+            table, value = self.parameters[i].detach(), self.values[i]
+            for rows in (blocks or _in_blocks)(len(value)):
+                own, left = value[rows], (self._log_decay - since[rows]).exp_()
+                torch.lerp(table[rows], own, left, out=own)
             since.fill_(self._log_decay)
+
+    @property
+    def of_tables(self) -> list[Tensor]:
+        """The averages whose rows :meth:`settle` brings up to date."""
         return [self.values[i] for i in self._since]
 
     def _up_to_date(self, i: int, rows: Tensor) -> Tensor:
@@ -191,3 +195,8 @@ class WeightAverage:
             value.copy_(state[f"value.{i}"])
             if f"since.{i}" in state:
                 self._since[i] = state[f"since.{i}"].to(value.device, copy=True)
+
+
+def _in_blocks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, _BLOCK):
+        yield slice(start, start + _BLOCK)

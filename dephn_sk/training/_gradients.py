@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -74,29 +75,25 @@ def share_rows(ranks: Group, network: Any) -> None:
 def gather_lines(ranks: Group, tensors: list[Tensor]) -> None:
     """Let each rank have the lines of others, of tensors with one for each row."""
     for tensor in tensors:
-        for part in tensor.split(_PART * ranks.size):
-            rows = [_rows_of(rank, ranks.size, len(part)) for rank in range(ranks.size)]
-            rows = [one.to(part.device) for one in rows]
-            sizes = [len(one) for one in rows]
-            own = part.index_select(0, rows[ranks.rank])
+        for part in tensor.detach().split(_PART * ranks.size):
+            blocks = part.split(_ROWS)
+            each = [blocks[rank :: ranks.size] for rank in range(ranks.size)]
+            sizes = [sum(map(len, own)) for own in each]
+            own = torch.cat([part[:0], *each[ranks.rank]])
             found = ranks.everyones(own, sizes).split(sizes)
-            for rank, lines in enumerate(zip(rows, found, strict=True)):
-                if rank != ranks.rank:
-                    part.index_copy_(0, *lines)
+            for rank, lines in enumerate(found):
+                if rank != ranks.rank and len(lines):
+                    torch._foreach_copy_(each[rank], lines.split(_ROWS))
 
 
-def own_rows(ranks: Group, n_rows: int) -> Tensor:
+def own_blocks(ranks: Group, n_rows: int) -> Iterator[slice]:
     """The rows of a divided table that this rank steps.
 
     They are blocks in turns: frequent rows, which are next to each other where a column
     is in the order of its counts, are not all of one rank.
     """
-    return _rows_of(ranks.rank, ranks.size, n_rows)
-
-
-def _rows_of(rank: int, n_ranks: int, n_rows: int) -> Tensor:
-    rows = torch.arange(n_rows)
-    return rows[rows // _ROWS % n_ranks == rank]
+    for start in range(ranks.rank * _ROWS, n_rows, ranks.size * _ROWS):
+        yield slice(start, start + _ROWS)
 
 
 def large_tables(network: Any) -> list[Any]:

@@ -157,9 +157,9 @@ class Ranks:
     def gather_lines(self, tensors: list[Tensor]) -> None:
         """Let each rank have the lines of others, of tensors of divided tables."""
 
-    def own_rows(self, n_rows: int) -> Tensor:
+    def own_blocks(self, n_rows: int) -> Iterator[slice]:
         """The rows of a divided table that this rank steps."""
-        return torch.arange(n_rows)
+        yield slice(0, n_rows)
 
 
 NONE = Ranks()
@@ -519,8 +519,8 @@ class Group(Ranks):
     def gather_lines(self, tensors: list[Tensor]) -> None:
         _gradients.gather_lines(self, tensors)
 
-    def own_rows(self, n_rows: int) -> Tensor:
-        return _gradients.own_rows(self, n_rows)
+    def own_blocks(self, n_rows: int) -> Iterator[slice]:
+        return _gradients.own_blocks(self, n_rows)
 
     def add(self, tensor: Tensor) -> None:
         """Let a tensor be the sum of those of all ranks."""

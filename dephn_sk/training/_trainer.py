@@ -156,8 +156,8 @@ class Trainer:
             self._train(after_step)
         if state.average is not None:
             if self._divided:
-                moved = state.average.settle(self._ranks.own_rows)
-                self._ranks.gather_lines(moved)
+                state.average.settle(self._ranks.own_blocks)
+                self._ranks.gather_lines(state.average.of_tables)
             else:
                 state.average.settle()
         state.net.module_ = state.evaluated
