@@ -217,6 +217,29 @@ class Log:
                     "was fitted; call again when nobody writes to it."
                 )
 
+    def blocks(
+        self, names: Sequence[str], size: int, first: int = 0
+    ) -> Iterator[Chunk]:
+        """Chunks of whole blocks of so many rows, from that of a row on.
+
+        The last chunk ends with the log.
+        """
+        import pyarrow as pa
+
+        first -= first % size
+        pieces = [one for one in self.pieces if one.start + (one.n_rows or 0) > first]
+        held, n_held, start = [], 0, first
+        for chunk in self.chunks(names, pieces):
+            table = chunk.table.slice(max(0, first - chunk.start))
+            held.append(table)
+            n_held += len(table)
+            if n_held >= size:
+                both, whole = pa.concat_tables(held), n_held - n_held % size
+                yield Chunk(both.slice(0, whole), start)
+                held, n_held, start = [both.slice(whole)], n_held - whole, start + whole
+        if n_held:
+            yield Chunk(pa.concat_tables(held), start)
+
     def _read(self, piece: Piece, names: Sequence[str], n_rows: int) -> Iterator[Any]:
         try:
             yield from self._rows.read(piece, names, n_rows)

@@ -10,12 +10,14 @@ from ._labels import Column as Column
 from ._labels import Columns as Columns
 from ._labels import Labels
 from ._labels import read_columns as read_columns
+from ._log_columns import features_of as features_of
 from ._log_columns import label_columns as label_columns
 from ._log_columns import names_of as names_of
 from ._log_columns import weight_columns as weight_columns
 from ._losses import TaskLoss
 from ._losses import check_losses as check_losses
 from ._losses import read_losses as read_losses
+from ._predictions import PREDICT_BLOCK as PREDICT_BLOCK
 from ._predictions import MixedPredictions as MixedPredictions
 from ._predictions import NumberPredictions as NumberPredictions
 from ._predictions import TaskPredictions as TaskPredictions
@@ -34,6 +36,8 @@ from ._regression import (
 )
 from ._regression import inferred as inferred
 from ._regression import kinds_of as kinds_of
+from ._scores import KEPT_ROWS as KEPT_ROWS
+from ._scores import Scores as Scores
 from ._tasks import Tasks
 from ._view import RegressionTaskView as RegressionTaskView
 from ._view import ShowsEstimator as ShowsEstimator

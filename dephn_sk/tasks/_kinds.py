@@ -19,6 +19,7 @@ from torch.nn.functional import (
 
 from ._labels import Column
 from ._ranking import roc_auc
+from ._scores import RankSums, RightSums, Sums
 
 RAREST = 1e-6  # rate that a class without a row starts from
 
@@ -122,6 +123,10 @@ class Task(ABC):
         return self.score(values, prediction, weights)
 
     @abstractmethod
+    def sums(self, alone: bool = False) -> Sums:
+        """What adds up the same score, of rows that come in parts."""
+
+    @abstractmethod
     def decode(self, prediction: NDArray) -> NDArray:
         """Predicted labels, as they were given."""
 
@@ -200,9 +205,12 @@ class ClassTask(Task):
 
     def score(self, values: NDArray, prediction: NDArray, weights: NDArray) -> float:
         """Weighted share of rows whose most probable class is the right one."""
-        if not weights.any():
-            return np.nan
-        return float(np.average(prediction.argmax(axis=1) == values, weights=weights))
+        sums = RightSums()
+        sums.add(prediction, values, weights)
+        return sums.value()
+
+    def sums(self, alone: bool = False) -> Sums:
+        return RightSums()
 
     def decode(self, prediction: NDArray) -> NDArray:
         return self.classes[prediction.argmax(axis=1)]
@@ -267,6 +275,9 @@ class Binary(ClassTask):
         self, values: NDArray, prediction: NDArray, weights: NDArray
     ) -> float:
         return super().score(values, prediction, weights)
+
+    def sums(self, alone: bool = False) -> Sums:
+        return RightSums() if alone else RankSums()
 
 
 class MultiClass(ClassTask):

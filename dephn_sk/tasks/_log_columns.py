@@ -14,16 +14,17 @@ from ._labels import Columns, read_columns
 from ._weights import check_sample_weight
 
 
-def labels_of_log(
-    log: Log, y: Any, sample_weight: Any
-) -> tuple[Columns | None, NDArray | None]:
-    """Labels and weights of all rows, in memory."""
-    names = names_of(y, "y", log), names_of(sample_weight, "sample_weight", log)
-    if not names[0]:
-        return None, None
-    table = log.table(list(dict.fromkeys([*names[0], *names[1]])))
-    weights = weight_columns(table, names[1]) if names[1] else None
-    return label_columns(table, names[0], 1 if isinstance(y, str) else 2), weights
+def features_of(fitted: Any, log: Log) -> list[str]:
+    """The columns of `fit`, which a log needs to have."""
+    names = getattr(fitted, "feature_names_in_", None)
+    if names is None:
+        raise ValueError(
+            "The columns of fit had no names, by which those of a log could be found. "
+            "Fit to a frame or to a log."
+        )
+    for name in names:
+        log.check_name(name, "fit")
+    return [str(name) for name in names]
 
 
 def names_of(given: Any, parameter: str, log: Log) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,16 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
-from ..logs import as_log, is_log
-from ._log_columns import labels_of_log
+from ..logs import Log, as_log, is_log
+from ._log_columns import features_of, label_columns, names_of, weight_columns
 from ._ranking import mean_over_tasks, warn_undefined
 from ._regression import CLASS_KINDS
+from ._scores import Scores
 from ._tasks import Tasks
 from ._view import RegressionTaskView, TaskView
 from ._weights import check_sample_weight, combine
+
+PREDICT_BLOCK = 4096  # rows that go through a network together
 
 
 def in_scikit_shape(tasks: Tasks, of_tasks: list[NDArray]) -> NDArray | list[NDArray]:
@@ -64,19 +68,49 @@ class Predictions:
         """The mean of the tasks' scores, over the labels that are observed."""
         check_is_fitted(self)
         if is_log(X):
-            X = as_log(X)
-            y, sample_weight = labels_of_log(X, y, sample_weight)
+            scores = self._scores_of_log(as_log(X), y, sample_weight)
+        else:
+            tasks, *rows = self._judged(X, y, sample_weight)
+            scores = Scores(tasks)
+            scores.add(*rows)
+        values = scores.values()
+        for task, score in zip(scores.tasks.tasks, values, strict=True):
+            if np.isnan(score):
+                warn_undefined("Score", task.name, task.undefined, stacklevel=4)
+        return mean_over_tasks(values)
+
+    def _judged(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:
+        """Tasks, predictions of rows, their labels and their weights."""
         tasks, predictions = self._predicted(X)
         # a label that fit has not seen is a wrong prediction of a 1-D y
         labels = tasks.read(y, unseen=-1.0 if tasks.single else None)
         check_consistent_length(X, labels)
         given = check_sample_weight(sample_weight, len(labels), tasks.names, zeros=True)
-        weights = combine(labels, tasks, given, None)
-        scores = tasks.score_predictions(predictions, labels.values, weights)
-        for task, score in zip(tasks.tasks, scores, strict=True):
-            if np.isnan(score):
-                warn_undefined("Score", task.name, task.undefined, stacklevel=4)
-        return mean_over_tasks(scores)
+        return tasks, predictions, labels.values, combine(labels, tasks, given, None)
+
+    def _scores_of_log(self, log: Log, y: Any, sample_weight: Any) -> Scores:
+        """Those of all rows of a log, some at a time."""
+        features = features_of(self, log)
+        names = names_of(y, "y", log)
+        weights = names_of(sample_weight, "sample_weight", log)
+        if not names:
+            raise ValueError("y=None; give the names of the log's columns of labels.")
+        ndim = 1 if isinstance(y, str) else 2
+
+        def judged(table: Any) -> tuple[Any, ...]:
+            weight = weight_columns(table, weights) if weights else None
+            labels = label_columns(table, names, ndim)
+            return self._judged(table.select(features), labels, weight)
+
+        scores = None
+        columns = [*dict.fromkeys([*features, *names, *weights])]
+        for chunk in log.blocks(columns, PREDICT_BLOCK):
+            tasks, *rows = log.located(chunk, partial(judged, chunk.table), judged)
+            scores = scores or Scores(tasks)
+            scores.add(*rows)
+        log.check_unchanged()
+        assert scores is not None  # a log has a row at least
+        return scores
 
     def task(self, name: str) -> Any:
         """A view of one task, for what takes an estimator of a 1-D y.

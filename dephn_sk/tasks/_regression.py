@@ -29,6 +29,7 @@ from torch.nn.functional import (
 from .._suggest import did_you_mean
 from ._kinds import RAREST, Binary, MultiClass, Task
 from ._labels import Column, Columns
+from ._scores import SquareSums, Sums
 
 Learn = Callable[[Column, "NDArray | None", bool], "Task | None"]
 
@@ -158,6 +159,9 @@ class RegressionTask(Task):
         if len(values) < 2:
             return np.nan
         return float(r2_score(values, prediction[:, 0], sample_weight=weights))
+
+    def sums(self, alone: bool = False) -> Sums:
+        return SquareSums()
 
     # ------------------------------------------------------------ storing
 

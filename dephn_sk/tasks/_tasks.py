@@ -373,22 +373,12 @@ class Tasks:
         return zip(self.tasks, parts, strict=True)
 
     def score(
-        self, logits: NDArray, values: NDArray, weights: NDArray | None = None
-    ) -> list[float]:
-        """Score of each task, NaN where undefined; rows of weight 0 do not count.
-
-        `values` are scaled.
-        """
-        predictions = self.predict(logits)
-        return self.score_predictions(predictions, self.unscaled(values), weights)
-
-    def score_predictions(
         self,
         predictions: Sequence[NDArray],
         values: NDArray,
         weights: NDArray | None = None,
     ) -> list[float]:
-        """The same of predictions of each task."""
+        """Score of each task, NaN where undefined; rows of weight 0 do not count."""
         scores = []
         for t, task in enumerate(self.tasks):
             judge = task.score_alone if self.single else task.score

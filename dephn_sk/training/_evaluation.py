@@ -9,12 +9,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..nn import TaskNetwork
-from ..tasks import Tasks
+from ..tasks import KEPT_ROWS, PREDICT_BLOCK, Scores, Tasks
 from ._loss import MultiTaskLoss
 from ._precision import tensor_float_32
 from ._source import Source
 
-PREDICT_BLOCK = 4096
 ROW_MULTIPLE = 64
 LOGIT_LIMIT = 15.0
 
@@ -70,7 +69,7 @@ def _fill(inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 class Validation:
-    """Sums over the rows of a validation set, batch by batch.
+    """Losses and scores over the rows of a validation set, batch by batch.
 
     Parameters
     ----------
@@ -82,42 +81,57 @@ class Validation:
         self.n_rows = source.n_rows
         self.tasks = tasks
         self.total: Any = 0.0
-        # logits, labels and weights of all rows in one piece of memory each: many small
+        self._scores = Scores(tasks)
+        # logits, labels and weights of rows in one piece of memory each: many small
         # results, kept between large ones that are freed, would leave it in pieces
-        self.parts: list[Any] = []
-        self._n_seen = 0
+        self._parts: list[Any] = []
+        self._known: Any = False
+        self._n_held = 0
 
     def add(self, task_loss: Tensor, *parts: Tensor | None) -> None:
         """Take in a batch: its mean losses, logits, labels and weights."""
-        if not self.parts:
-            self.parts = [
-                None if p is None else p.new_empty(self.n_rows, p.shape[1])
-                for p in parts
-            ]
-        start = self._n_seen
-        for whole, part in zip(self.parts, parts, strict=True):
-            if whole is not None and part is not None:
-                self._n_seen = start + len(part)
-                whole[start : self._n_seen] = part
-        self.total = self.total + task_loss * (self._n_seen - start)
+        first = parts[0]
+        assert first is not None
+        n_rows = len(first)
+        self.total = self.total + task_loss * n_rows
+        if not self._parts or self._n_held + n_rows > len(self._parts[0]):
+            self._score()
+            size = max(n_rows, min(self.n_rows, KEPT_ROWS))
+            self._parts = [p if p is None else _like(p, size) for p in parts]
+        start, self._n_held = self._n_held, self._n_held + n_rows
+        for whole, part in zip(self._parts, parts, strict=True):
+            if whole is not None:
+                whole[start : self._n_held] = part
+
+    def _score(self) -> None:
+        """Hand over the rows that are held."""
+        if self._n_held:
+            logits, labels, weights = (_array(p, self._n_held) for p in self._parts)
+            known = True if weights is None else weights.any(axis=0)
+            self._known, self._n_held = self._known | known, 0
+            predictions = self.tasks.predict(logits)
+            self._scores.add(predictions, self.tasks.unscaled(labels), weights)
 
     def record(self, criterion: MultiTaskLoss) -> dict[str, Any]:
         """What history keeps: the loss, and loss and score of each task.
 
         The loss of a task of which no label is known is NaN.
         """
+        self._score()
         task_loss = self.total / self.n_rows
-        logits, labels, weights = map(_array, self.parts)
-        known = True if weights is None else weights.any(axis=0)
         return {
             "valid_loss": criterion.total(task_loss).item(),
-            "valid_task_loss": np.where(known, task_loss.cpu(), np.nan).tolist(),
-            "valid_task_score": self.tasks.score(logits, labels, weights),
+            "valid_task_loss": np.where(self._known, task_loss.cpu(), np.nan).tolist(),
+            "valid_task_score": self._scores.values(),
         }
 
 
-def _array(tensor: Any) -> Any:
-    return None if tensor is None else tensor.cpu().numpy()
+def _like(part: Tensor, n_rows: int) -> Tensor:
+    return part.new_empty(n_rows, part.shape[1])
+
+
+def _array(tensor: Any, n_rows: int) -> Any:
+    return None if tensor is None else tensor[:n_rows].cpu().numpy()
 
 
 def monitored(record: dict[str, Any], monitor: tuple[str, int | None]) -> float:

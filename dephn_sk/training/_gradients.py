@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from ._ranks import Group
 
 _BASE = 2**12  # in which counts are written, so that float32 holds them exactly
-_ROWS = 256  # of a block that a rank has of a divided table
+_ROWS = 1024  # of a block that a rank has of a divided table
 _PART = 2**16  # rows of a rank that are gathered at once, in whole blocks
 
 
@@ -43,13 +43,11 @@ def sum_gradients(
         if not n_rows.any():  # no rank has a gradient, or one of no row
             table.grad = None
             continue
-        if divided:
-            rows, values = (ranks.dealt(t, n_rows.tolist()) for t in (rows, values))
-        else:
-            each = n_rows.flatten().tolist()
-            rows, values = (ranks.everyones(t, each) for t in (rows, values))
+        each = n_rows.tolist() if divided else n_rows.flatten().tolist()
+        exchanged = ranks.dealt if divided else ranks.everyones
+        rows, values = (exchanged(t, each) for t in (_short(rows, table), values))
         table.grad = torch.sparse_coo_tensor(
-            rows.view(1, -1), values, table.shape, check_invariants=False
+            rows.long().view(1, -1), values, table.shape, check_invariants=False
         ).coalesce()
 
 
@@ -66,10 +64,11 @@ def share_rows(ranks: Group, network: Any) -> None:
     for table, rows, each in zip(tables, stepped, counts.tolist(), strict=True):
         weights = table.detach()
         own = weights.index_select(0, rows)
-        found = (ranks.everyones(t, each).split(each) for t in (rows, own))
-        for rank, lines in enumerate(zip(*found, strict=True)):
+        sent = _short(rows, table), own
+        found = (ranks.everyones(t, each).split(each) for t in sent)
+        for rank, (theirs, lines) in enumerate(zip(*found, strict=True)):
             if rank != ranks.rank:
-                weights.index_copy_(0, *lines)
+                weights.index_copy_(0, theirs.long(), lines)
 
 
 def gather_lines(ranks: Group, tensors: list[Tensor]) -> None:
@@ -100,6 +99,11 @@ def large_tables(network: Any) -> list[Any]:
     """Tables that learn by sparse gradients."""
     sparse = (part.table for part in network.tables() if part.sparse)
     return [table for table in sparse if table.requires_grad]
+
+
+def _short(rows: Tensor, table: Tensor) -> Tensor:
+    """Numbers of rows as they are sent: in half of the bytes where they fit."""
+    return rows.int() if len(table) < 2**31 else rows
 
 
 def _touched(table: Tensor, n_owners: int) -> tuple[Tensor, Tensor, list[int]]:

@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from .._progress import Progress
 from ..logs import Chunk, Log, as_log, is_log
-from ..tasks import Tasks
-from ._evaluation import PREDICT_BLOCK
+from ..tasks import PREDICT_BLOCK, Tasks, features_of
 from ._fitted import FittedModel
 from ._threads import threads
 
@@ -155,37 +154,15 @@ def _log(data: Any) -> Log:
 
 
 def _features(fitted: FittedModel, log: Log) -> list[str]:
-    names = getattr(fitted.learned.encoder, "feature_names_in_", None)
-    if names is None:
-        raise ValueError(
-            "The columns of fit had no names, by which those of a log could be found. "
-            "Fit to a frame or to a log."
-        )
-    for name in names:
-        log.check_name(name, "fit")
-    return [str(name) for name in names]
+    return features_of(fitted.learned.encoder, log)
 
 
 def _chunks(
     fitted: FittedModel, log: Log, columns: Sequence[str], first: int
 ) -> Iterator[Chunk]:
     """Chunks from about a row on: the blocks of a table in memory, so the same bits."""
-    import pyarrow as pa
-
     names = list(dict.fromkeys([*_features(fitted, log), *columns]))
-    first -= first % PREDICT_BLOCK
-    pieces = [one for one in log.pieces if one.start + (one.n_rows or 0) > first]
-    held, n_held, start = [], 0, first
-    for chunk in log.chunks(names, pieces):
-        table = chunk.table.slice(max(0, first - chunk.start))
-        held.append(table)
-        n_held += len(table)
-        if n_held >= PREDICT_BLOCK:
-            both, whole = pa.concat_tables(held), n_held - n_held % PREDICT_BLOCK
-            yield Chunk(both.slice(0, whole), start)
-            held, n_held, start = [both.slice(whole)], n_held - whole, start + whole
-    if n_held:
-        yield Chunk(pa.concat_tables(held), start)
+    return log.blocks(names, PREDICT_BLOCK, first)
 
 
 def _logits(fitted: FittedModel, log: Log, chunk: Chunk, table: Any) -> NDArray:

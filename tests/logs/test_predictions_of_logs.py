@@ -42,6 +42,30 @@ def test_methods_of_tables_take_logs(model, log):
     assert model.score(ds.dataset(TABLE), TASKS) == model.score(X, Y)
 
 
+def test_a_score_holds_some_rows_at_a_time(model, log, monkeypatch):
+    from dephn_sk.tasks import _scores
+
+    monkeypatch.setattr(_scores, "KEPT_ROWS", 1000)
+    monkeypatch.setattr(Log, "table", None)  # which would read all rows at once
+    found = model.score(log, TASKS, "weight")
+    expected = model.score(X, Y, TABLE["weight"].to_numpy())
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+def test_a_bad_label_is_named_with_its_row(model, tmp_path):
+    labels = TABLE["click"].to_numpy().astype(float)
+    labels[4_321] = 2.0
+    at = TABLE.column_names.index("click")
+    bad = TABLE.set_column(at, "click", pa.array(labels))
+    with pytest.raises(ValueError, match=r"click.*2\.0.*Row 4321 of the log"):
+        model.score(Log(parquet(bad, tmp_path / "bad", 7)), TASKS)
+
+
+def test_a_score_needs_labels(model, log):
+    with pytest.raises(ValueError, match="give the names"):
+        model.score(log, None)
+
+
 def read(folder):
     return pq.read_table(folder).to_pandas()
 

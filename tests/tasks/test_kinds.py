@@ -149,7 +149,7 @@ def test_scores_are_auc_and_accuracy_of_the_rows_that_count():
     logits = rng.normal(size=(60, 4))
     values = np.column_stack([rng.integers(0, 2, 60), rng.integers(0, 3, 60)])
     weights = rng.random((60, 2)) * (rng.random((60, 2)) < 0.7)
-    auc, accuracy = tasks.score(logits, values, weights)
+    auc, accuracy = tasks.score(tasks.predict(logits), values, weights)
     rows = weights[:, 0] > 0
     expected = roc_auc_score(
         values[rows, 0], logits[rows, 0], sample_weight=weights[rows, 0]
@@ -163,14 +163,18 @@ def test_scores_are_nan_where_they_are_undefined():
     tasks = mixed(binary("a"), binary("b"), multi(3))
     values = np.array([[0, 1, 0], [1, 1, 2]])
     logits = np.random.default_rng(0).normal(size=(2, 5))
-    scores = tasks.score(logits, values, np.array([[1, 1, 0], [1, 1, 0]]))
+    scores = tasks.score(
+        tasks.predict(logits), values, np.array([[1, 1, 0], [1, 1, 0]])
+    )
     assert_array_equal(np.isnan(scores), [False, True, True])
-    assert np.isnan(tasks.score(logits * np.nan, values)[0])
+    assert np.isnan(tasks.score(tasks.predict(logits * np.nan), values)[0])
 
 
 def test_a_task_alone_is_scored_by_its_accuracy():
     tasks = Tasks((binary(),), single=True)
-    scores = tasks.score(np.array([[2.0], [1.0], [-1.0]]), np.array([[1], [0], [0]]))
+    scores = tasks.score(
+        tasks.predict(np.array([[2.0], [1.0], [-1.0]])), np.array([[1], [0], [0]])
+    )
     assert_allclose(scores, [2 / 3])
 
 

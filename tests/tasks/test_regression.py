@@ -263,9 +263,9 @@ def test_the_score_is_r2_of_the_rows_that_count():
     assert_allclose(task.score(y, task.predict(logits), weights), expected)
     tasks = Tasks((task, Binary("click", np.arange(2))), single=False)
     both = np.column_stack([logits, logits])
-    values = np.column_stack([task.scaled(y), y > 0])
     counted = np.column_stack([weights, weights])
-    assert_allclose(tasks.score(both, values, counted)[0], expected)
+    predictions, values = tasks.predict(both), np.column_stack([y, y > 0])
+    assert_allclose(tasks.score(predictions, values, counted)[0], expected)
     assert np.isnan(task.score(y[:1], task.predict(logits[:1]), weights[:1]))
 
 
