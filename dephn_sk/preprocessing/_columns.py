@@ -25,6 +25,7 @@ from dephn_sk.preprocessing._distinct import (
 )
 from dephn_sk.preprocessing._fields import Bag
 from dephn_sk.preprocessing._instants import Instants, parse
+from dephn_sk.preprocessing._lookup import Lookup
 from dephn_sk.preprocessing._spelling import shown
 
 
@@ -116,6 +117,7 @@ class Column:
         self.values = values.toarray().ravel() if issparse(values) else values
         self._distinct: Distinct | None = None
         self._room: NDArray | None = None
+        self._found: tuple[Lookup, NDArray] | None = None
 
     def __len__(self) -> int:
         return len(self.values)
@@ -303,7 +305,13 @@ class Column:
 
     def forget(self) -> None:
         """Free what `distinct` keeps, and keep no more in memory that was lent."""
-        self._distinct = self._room = None
+        self._distinct = self._room = self._found = None
+
+    def found_by(self, lookup: Lookup) -> NDArray:
+        """Where each distinct value is; kept for the next that looks it up there."""
+        if self._found is None or self._found[0] is not lookup:
+            self._found = lookup, lookup.find(self.distinct.values)
+        return self._found[1]
 
 
 def _none_for_missing(values: NDArray) -> NDArray:

@@ -196,8 +196,23 @@ class TableEncoding:
             statistics[name] = new = new.grow(counts) if old else new.finish(counts)
             if folds is not None:
                 crossed += new.encode_cross_fitted(column, counts, folds)
-        learned = replace(self, statistics=statistics, tasks=tasks)
+        learned = replace(self, statistics=self.sharing(statistics), tasks=tasks)
         return learned, crossed if cross_fit else None
+
+    def sharing(
+        self, statistics: dict[str, TargetStatistics]
+    ) -> dict[str, TargetStatistics]:
+        """Statistics that hold the values of vocabularies, and none of their own.
+
+        So a value is looked up once for both.
+        """
+        found = {}
+        for name, one in statistics.items():
+            kind = self.kinds.get(name)
+            if isinstance(kind, Vocabulary):
+                one = replace(one, counts=one.counts.holding(kind.counts.values))
+            found[name] = one
+        return found
 
     def cross_fitted(
         self, columns: Table, weight: NDArray | None, y: Any
@@ -269,6 +284,7 @@ class TableEncoding:
         tasks = None if state["tasks"] is None else Tasks.from_state(state["tasks"])
         many = from_plain(state.get("many_values", ()), [ManyValues])
         new = cls(settings, kinds, statistics, tasks, tuple(many))
+        new = replace(new, statistics=new.sharing(statistics))
         read = {one for name, kind in kinds.items() for one in kind.read_columns(name)}
         if not {*read, *statistics} <= {*settings.names}:
             raise ValueError(f"There are columns beyond {settings.names}.")

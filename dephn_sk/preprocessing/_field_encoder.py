@@ -1,5 +1,6 @@
 """FieldEncoder: a raw table as codes, numbers and bags."""
 
+from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
@@ -624,11 +625,12 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         return new._describe(learned), crossed, rows
 
     def _encode_chunk(
-        self, table: Any, statistics: Statistics | None, dtype: Any
+        self, table: Any, statistics: Callable[[Table], Statistics] | None, dtype: Any
     ) -> Fields:
-        """Fields of a table, with these statistics instead of its own, if given."""
+        """Fields of a table, with what is made of it instead of its own statistics."""
         columns = _by_name(read_table(self, table, reset=False))
-        return self._fields(Rows(columns, statistics), dtype)
+        found = None if statistics is None else statistics(columns)
+        return self._fields(Rows(columns, found), dtype)
 
     def _become(self, new: Self) -> Self:
         """Take over all that another encoder holds, at once."""

@@ -59,6 +59,10 @@ class ColumnKind(ABC):
     def count(self, column: Column, weight: NDArray | None) -> Any:
         """Counts of rows; ``counts + counts`` is those of all rows together."""
 
+    def tallied(self, column: Column, weight: NDArray | None) -> Any:
+        """The same for a Tally, which needs no order."""
+        return self.count(column, weight)
+
     @abstractmethod
     def finish(self, counts: Any) -> Self:
         """What is learned from counts alone."""

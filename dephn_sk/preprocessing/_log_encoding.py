@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import joblib
@@ -52,6 +53,8 @@ class RawLabels:
 
 # reads the labels of some rows as statistics are made of them; `stored` is kept
 Reader = Any
+# of a column: each field of its statistics by fold and value
+Crossed = dict[str, list[NDArray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +181,7 @@ class Counting:
 
         def call() -> list[tuple[dict[str, Tally], str, Any]]:
             found = [
-                (counts.columns, name, self._kind(name).count(columns[name], weight))
+                (counts.columns, name, self._kind(name).tallied(columns[name], weight))
                 for name in self.names
             ]
             return found + self._statistics(counts.statistics, chunk, columns, weight)
@@ -199,7 +202,7 @@ class Counting:
         if self.folds is not None:
             folds, n = self.folds(chunk, columns), self.folds.n_folds
         return [
-            (tallies, name, one.count(columns[name], weight, rates, folds, n))
+            (tallies, name, one.tallied(columns[name], weight, rates, folds, n))
             for name, one in self.learners.items()
         ]
 
@@ -246,15 +249,7 @@ class CrossFit:
     learners: dict[str, TargetStatistics]
     counts: dict[str, Any]
     folds: FoldRule
-    crossed: dict[str, list[NDArray]]
-
-    @classmethod
-    def of(
-        cls, learners: dict[str, TargetStatistics], counts: Any, folds: FoldRule
-    ) -> CrossFit:
-        """That of learned statistics and of their counts, divided by folds."""
-        found = {k: one.cross_fitted(counts[k]) for k, one in learners.items()}
-        return cls(learners, counts, folds, found)
+    crossed: Crossed
 
     def encode(self, chunk: RowChunk, columns: Table) -> Statistics:
         """The statistics of a chunk's rows."""
@@ -293,23 +288,24 @@ def learned_of_log(
     counted = [k for k in encoding.counted_names(grow) if k not in known]
     counting = Counting(rows, encoding, counted, learners, reader, folds)
     counts = counting.all_shares(shown)
-    new = encoding
+    new, crossed = encoding, Crossed()
     if not grow:
-        new = _decided(encoding, counts, learners, rows, reader, asked)
+        new = _decided(encoding, counts, learners, rows, reader, asked, crossed)
     totals = {name: tally.counts for name, tally in counts.columns.items()}
     for name in known:
         own = counts.statistics[name].counts
         sums = _by_fold(own, learners[name])[0].sum(axis=0, keepdims=True)
-        totals[name] = replace(own, values=own.values.copy(), sums=sums)
+        totals[name] = replace(own, sums=sums)
     in_order = ((k, totals[k]) for k in encoding.counted_names(grow))
     new = new.with_counts(in_order, grow)
     if not grow:
         new.warn_of_empty(stacklevel=7)
-    new, crossed = _with_statistics(new, counts, learners, folds, grow, cross_fit)
+    known_by = learners, folds if cross_fit and not grow else None, crossed
+    new, of_rows = _with_statistics(new, counts, *known_by, grow)
     if names:
         new = replace(new, tasks=reader.stored if new.settings.statistics else None)
     new.check_names()
-    return new, crossed
+    return new, of_rows
 
 
 def _by_fold(counts: Any, learner: TargetStatistics) -> NDArray[np.float64]:
@@ -322,20 +318,22 @@ def _with_statistics(
     counts: Counts,
     learners: dict[str, TargetStatistics],
     folds: FoldRule | None,
+    crossed: Crossed,
     grow: bool,
-    cross_fit: bool,
 ) -> tuple[TableEncoding, CrossFit | None]:
+    """Learned statistics, and those of rows by fold where there are `folds`."""
     found, kept = dict[str, TargetStatistics](), dict[str, Any]()
     for name in encoding.settings.statistics:
         one, own = learners[name], counts.statistics[name].counts
-        if folds is not None and not cross_fit:
+        if folds is None:
             own = replace(own, sums=_by_fold(own, one).sum(axis=1))
-        found[name] = one.grow(own) if grow else one.finish(own)
-        kept[name] = own
-    new = replace(encoding, statistics=found)
-    if not cross_fit or grow or folds is None:
-        return new, None
-    return new, CrossFit.of(found, kept, folds)
+            found[name] = one.grow(own) if grow else one.finish(own)
+        else:
+            if name not in crossed:
+                crossed[name] = one.cross_fitted(own)
+            found[name], kept[name] = one.finish(own, crossed[name]), own
+    new = replace(encoding, statistics=encoding.sharing(found))
+    return new, None if folds is None else CrossFit(found, kept, folds, crossed)
 
 
 def cross_fitted_of_log(
@@ -351,7 +349,7 @@ def cross_fitted_of_log(
         n: TargetStatistics.new(n, labels, settings) for n in settings.statistics
     }
     counts = Counting(rows, fresh, [], learners, reader, folds).all_shares(shown)
-    return _with_statistics(fresh, counts, learners, folds, False, True)[1]
+    return _with_statistics(fresh, counts, learners, folds, Crossed(), False)[1]
 
 
 def _decided(
@@ -361,8 +359,12 @@ def _decided(
     rows: LogRows,
     reader: Reader,
     asked: bool,
+    crossed: Crossed,
 ) -> TableEncoding:
-    """With what the rules say of columns of many values; see `_high_cardinality`."""
+    """With what the rules say of columns of many values; see `_high_cardinality`.
+
+    What is `crossed` for a column of which the rules want statistics is kept.
+    """
     from ._high_cardinality import LEAST_ROWS
 
     settings = encoding.settings
@@ -377,7 +379,8 @@ def _decided(
             one = replace(one, min_frequency=least)
             if asked:
                 own = counts.statistics[name].counts
-                one = _with_evidence(one, encoding, learners[name], own, spread)
+                known = own, spread, crossed
+                one = _with_evidence(one, encoding, learners[name], *known)
             many.append(one)
     return encoding.with_decisions(tuple(many), asked)
 
@@ -398,12 +401,17 @@ def _with_evidence(
     learner: TargetStatistics,
     counts: Any,
     spread: Sequence[Spread],
+    crossed: Crossed,
 ) -> ManyValues:
     if one.rows == 1:  # as where the rows are in memory
         return replace(one, evidence=0.0)
-    evidence = float(learner.evidence(counts, spread).max())
+    fields = learner.cross_fitted(counts)
+    evidence = float(learner.evidence(counts, spread, fields).max())
     are_free = encoding.kinds.keys().isdisjoint(learner.fields)
-    return replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+    one = replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+    if one.statistics:
+        crossed[one.name] = fields
+    return one
 
 
 def _spread(rows: LogRows, reader: Reader) -> list[Spread]:
@@ -420,7 +428,7 @@ def first_rows(log: Log, names: Sequence[str]) -> Any:
 
 
 def encoded(
-    encode: Callable[[Any, Statistics | None], Any],
+    encode: Callable[[Any, Callable[[Table], Statistics] | None], Any],
     rows: LogRows,
     statistics: Callable[[RowChunk, Table], Statistics] | None,
     told: Progress,
@@ -428,19 +436,13 @@ def encoded(
 ) -> Iterator[tuple[RowChunk, Any]]:
     """Each chunk of all pieces, or some, and its fields.
 
-    `encode` takes a table and statistics.
+    `encode` takes a table, and what makes statistics of its columns.
     """
     names = list(rows.names)
     for chunk in rows.read(names, pieces):
         if len(chunk):
-            own = chunk.table.select(names)
-
-            def call(chunk: RowChunk = chunk, own: Any = own) -> Any:
-                found = None
-                if statistics is not None:
-                    found = statistics(chunk, table_of(own, names))
-                return encode(own, found)
-
+            own = None if statistics is None else partial(statistics, chunk)
+            call = partial(encode, chunk.table.select(names), own)
             fields = rows.log.located(
                 chunk.chunk, call, lambda table: encode(table.select(names), None)
             )

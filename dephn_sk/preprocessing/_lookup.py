@@ -3,6 +3,7 @@
 from functools import cached_property
 from itertools import repeat
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,10 +79,24 @@ class Lookup:
         return _positions(spellings(self.values))
 
 
+_lookups: WeakValueDictionary[int, Lookup] = WeakValueDictionary()
+
+
+def lookup_in(values: NDArray) -> Lookup:
+    """The lookup of an array, which all that hold the same array share."""
+    found = _lookups.get(id(values))
+    if found is None:
+        found = _lookups[id(values)] = Lookup(values)
+    return found  # holds the array: no other has its id meanwhile
+
+
 def order(values: NDArray, name: str) -> NDArray:
     """The positions that sort the values."""
     try:
-        return np.argsort(values, kind="stable")
+        if values.dtype.kind != "O":
+            return np.argsort(values, kind="stable")
+        listed = values.tolist()  # whose text Python compares in half of numpy's time
+        return np.array(sorted(range(len(listed)), key=listed.__getitem__), np.intp)
     except Exception as error:  # whatever the comparison of two objects raises
         first = values[0]
         other = next((v for v in values if type(v) is not type(first)), values[-1])

@@ -17,7 +17,7 @@ from ._distribution import Distribution
 from ._kind import Table
 from ._numbers import NumberCounts, NumericKind, Scale
 from ._settings import Settings
-from ._value_counts import NOTHING, ValueCounts
+from ._value_counts import NOTHING, Occurrences, ValueCounts
 
 LEAST_RATE = 1e-9  # whose logarithm is taken
 
@@ -80,16 +80,30 @@ class TargetStatistics(NumericKind):
 
         `rates` of shape (n_rows, n_rates) are NaN where a label is missing.
         """
+        return self.tallied(column, weight, rates, folds, n_folds).in_order()
+
+    def tallied(  # type: ignore[override]
+        self,
+        column: Column,
+        weight: NDArray | None,
+        rates: NDArray,
+        folds: NDArray | None = None,
+        n_folds: int | None = None,
+    ) -> ValueCounts:
         by_row = [weight]
         for rate in rates.T:
             weights = (~np.isnan(rate)).astype(np.float64)
             if weight is not None:
                 weights *= weight
             by_row += [np.nan_to_num(rate) * weights, weights]
-        return ValueCounts.of(column, by_row, folds, n_folds)
+        return Occurrences.of(column, by_row, folds, n_folds)
 
-    def finish(self, counts: ValueCounts) -> Self:  # type: ignore[override]
+    def finish(  # type: ignore[override]
+        self, counts: ValueCounts, crossed: Sequence[NDArray] | None = None
+    ) -> Self:
         """Learn from counts, which may be divided by folds.
+
+        `crossed` is what `cross_fitted` gives of them, where that is known.
 
         The scales are those of all rows together. Bins have the edges of the fields
         that are trained on, which are the cross-fitted ones if there are folds.
@@ -102,7 +116,7 @@ class TargetStatistics(NumericKind):
         trained, rows = [one[:-1] for one in learned._all], sums[0]
         if by_fold.shape[1] > 1:
             rows = by_fold[0].ravel()
-            crossed = learned.cross_fitted(counts)
+            crossed = learned.cross_fitted(counts) if crossed is None else crossed
             trained = [one[:-1, :-1].ravel() for one in crossed]
             learned = replace(learned, seen=self._counts_of(trained, rows))
         return learned._reaching([one[rows > 0] for one in trained])
@@ -167,18 +181,24 @@ class TargetStatistics(NumericKind):
         totals = [one.sum(axis=1, keepdims=True) for one in sums]
         return self._fields(rows * scale, sums, totals)
 
-    def evidence(self, counts: ValueCounts, spread: Sequence[Spread]) -> NDArray:
+    def evidence(
+        self,
+        counts: ValueCounts,
+        spread: Sequence[Spread],
+        crossed: Sequence[NDArray] | None = None,
+    ) -> NDArray:
         """What each rate says of rows that it does not know, in standard errors.
 
         Of each fold's rows, with the rates of the other folds: how much lower their log
         loss is by the rate of their value than by the overall rate; or their squared
         error, where labels are numbers beyond 0 and 1, as `spread` tells of each rate.
         `counts` are divided by folds; rows without a value have no part in it.
+        `crossed` is what `cross_fitted` gives of them, where that is known.
         """
         found = []
         inside = self._by_fold(counts)[1:, :, :-1]
-        crossed = self.cross_fitted(counts)[1:]
-        pairs = zip(inside[::2], inside[1::2], crossed, spread, strict=True)
+        crossed = self.cross_fitted(counts) if crossed is None else crossed
+        pairs = zip(inside[::2], inside[1::2], crossed[1:], spread, strict=True)
         for labels, weights, rate, own in pairs:
             gains = _log_gain if own.are_shares else _squared_gain
             gain, square = gains(labels, weights, rate[:-1], own.variance)

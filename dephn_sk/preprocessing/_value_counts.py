@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ._columns import Column
 from ._distinct import distinct_values
-from ._lookup import Lookup, concatenate, order
+from ._lookup import Lookup, concatenate, lookup_in, order
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,27 +47,7 @@ class ValueCounts:
 
         Rows of fold -1 do not count. Without `n_folds`, the last fold has a row.
         """
-        distinct = column.distinct
-        values = distinct.values
-        # contiguous first, which takes a third of the time; missing is counted at 0
-        cells = np.ascontiguousarray(distinct.positions) + np.intp(1)
-        length, n_blocks = len(values) + 1, 1
-        if folds is not None:
-            counted, n_blocks = folds >= 0, n_folds or int(folds.max()) + 1
-            cells = (cells + length * folds)[counted]
-            by_row = [None if one is None else one[counted] for one in by_row]
-        counts = [np.bincount(cells, one, length * n_blocks) for one in by_row]
-        sums = np.reshape(counts, (-1, length))
-        seen = np.flatnonzero(sums[:, 1:].any(axis=0))
-        if len(seen) < len(values):
-            values = values[seen]
-            if values.dtype.kind in "Ouf" and len(values):
-                # of the dtype that they would have without the others
-                again = distinct_values(values, column.name)
-                values = again.values[again.positions]
-        ranks = order(values, column.name)
-        kept = np.append(seen[ranks] + 1, 0)
-        return cls(column.name, values[ranks], sums[:, kept].astype(np.float64))
+        return Occurrences.of(column, by_row, folds, n_folds).in_order()
 
     def check(self) -> None:
         """Raise where there is not a finite sum of every value, and of missing."""
@@ -76,6 +56,16 @@ class ValueCounts:
             raise ValueError(f"Counts of column {self.name!r} have another length.")
         if not (len(self.sums) and np.isfinite(self.sums).all()):
             raise ValueError(f"Counts of column {self.name!r} are not finite.")
+
+    def in_order(self) -> ValueCounts:
+        """The same counts, with sorted values."""
+        return self
+
+    def holding(self, values: NDArray) -> ValueCounts:
+        """The same, with these very values where they are equal."""
+        own = self.values
+        alike = own.dtype == values.dtype and np.array_equal(own, values)
+        return replace(self, values=values) if alike else self
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: one for key, one in vars(self).items() if key != "lookup"}
@@ -98,7 +88,6 @@ class ValueCounts:
             places = np.append(places, len(self))
             sums = self.sums + _summed(places, other.sums, self.sums.shape[1])
             merged = ValueCounts(self.name, self.values, sums)
-            merged.__dict__["lookup"] = self.lookup
             return merged, np.arange(len(self) + 1)
         values = concatenate(self.values, other.values[new], self.name)
         ranks = order(values, self.name)
@@ -113,7 +102,7 @@ class ValueCounts:
     @cached_property
     def lookup(self) -> Lookup:
         """Finds values; made when first needed, never pickled."""
-        return Lookup(self.values)
+        return lookup_in(self.values)
 
     def few_places(self, column: Column) -> NDArray | None:
         """Where the sums of each row's value are, of a few rows of which one is known.
@@ -138,12 +127,58 @@ class ValueCounts:
         distinct values, -1 where missing.
         """
         distinct = column.distinct
-        found = self.lookup.find(distinct.values)
+        found = column.found_by(self.lookup)
         if len(found) and found.max() < 0:
             self.lookup.check_kind(distinct.values, column.name)
         places = np.empty(len(found) + 1, dtype=np.intp)
         places[:-1], places[-1] = found, len(self)
         return places, distinct.positions
+
+
+@dataclass(frozen=True, eq=False)
+class Occurrences(ValueCounts):
+    """Counts of which the values are in the order of their appearance.
+
+    A tally knows most values of a chunk already, and need not sort them.
+    """
+
+    @classmethod
+    def of(
+        cls,
+        column: Column,
+        by_row: Sequence[NDArray | None],
+        folds: NDArray | None = None,
+        n_folds: int | None = None,
+    ) -> Occurrences:
+        """See :meth:`ValueCounts.of`."""
+        distinct = column.distinct
+        values, n = distinct.values, len(distinct.values)
+        # contiguous first, which takes a third of the time
+        cells = np.ascontiguousarray(distinct.positions).astype(np.intp)
+        cells[cells < 0] = n  # missing is last
+        n_blocks = 1
+        if folds is not None:
+            counted, n_blocks = folds >= 0, n_folds or int(folds.max()) + 1
+            cells = (cells + (n + 1) * folds)[counted]
+            by_row = [None if one is None else one[counted] for one in by_row]
+        sums = np.empty((len(by_row), n_blocks * (n + 1)))
+        for own, one in zip(sums, by_row, strict=True):
+            own[:] = np.bincount(cells, one, sums.shape[1])
+        sums = sums.reshape(-1, n + 1)
+        seen = np.flatnonzero(sums[:, :-1].any(axis=0))
+        if len(seen) < n:
+            values = values[seen]
+            if values.dtype.kind in "Ouf" and len(values):
+                # of the dtype that they would have without the others
+                again = distinct_values(values, column.name)
+                values = again.values[again.positions]
+            sums = sums[:, np.append(seen, n)]
+        return cls(column.name, values, sums)
+
+    def in_order(self) -> ValueCounts:
+        ranks = order(self.values, self.name)
+        kept = np.append(ranks, len(ranks))
+        return ValueCounts(self.name, self.values[ranks], self.sums[:, kept])
 
 
 def _summed(places: NDArray, sums: NDArray, length: int) -> NDArray:

@@ -15,7 +15,7 @@ from ._distinct import object_array
 from ._kind import Table
 from ._settings import Settings
 from ._spelling import shown
-from ._value_counts import NOTHING, ValueCounts
+from ._value_counts import NOTHING, Occurrences, ValueCounts
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,6 +80,9 @@ class Vocabulary(Coder):
 
     def count(self, column: Column, weight: NDArray | None) -> ValueCounts:
         return ValueCounts.of(column, [weight])
+
+    def tallied(self, column: Column, weight: NDArray | None) -> ValueCounts:
+        return Occurrences.of(column, [weight])
 
     def grow(self, counts: ValueCounts) -> Self:
         """Give a code to each value that has earned one; old codes stay."""
