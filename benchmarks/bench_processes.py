@@ -1,17 +1,19 @@
 """How much faster are two processes than one?
 
     python benchmarks/bench_processes.py --data FOLDER
-    python benchmarks/bench_processes.py --models table --rows 524288
+    python benchmarks/bench_processes.py --models table "table, one expert" --rows 524288
     python benchmarks/bench_processes.py --rows 16384 --table-rows 10000 --rounds 1
     python benchmarks/bench_processes.py --report
 
-Two models, at one batch of all processes together: DEPHN as it is by default on the
+Three models, at one batch of all processes together: DEPHN as it is by default on the
 rows of Census (FOLDER holds census/; without it, rows of the same shape are drawn), and
-a table of five million rows of sixteen numbers, whose codes are drawn for 26 columns.
+on a table of five million rows of sixteen numbers, whose codes are drawn for 26
+columns; and the same table below a single expert, where a step is exchanges, mostly.
 Each number of processes is started by torchrun with one thread each, and all of them
 take turns; seconds are medians over rounds and epochs but the first, of whole epochs on
-rank 0. The bytes are those that rank 0 gives to exchanges of a step: to be summed, for
-all others, and each for one of them.
+rank 0; give a large table rows for some dozen steps, which touch its memory for the
+first time in the epoch that is not counted. The bytes are those that rank 0 gives to
+exchanges of a step: to be summed, for all others, and each for one of them.
 """
 
 from __future__ import annotations
@@ -128,12 +130,12 @@ def run(options) -> None:
 def report(rows: list[dict]) -> str:
     """Seconds of an epoch, and what a step exchanges."""
     lines = [
-        "model   processes  rows/s  times one  calls a step"
+        "model             processes  rows/s  times one  calls a step"
         "  kB summed  for all  for one",
     ]
     for row in rows:
         lines.append(
-            f"{row['model']:8}{row['processes']:9}{row['rows'] / row['epoch_s']:8,.0f}"
+            f"{row['model']:18}{row['processes']:9}{row['rows'] / row['epoch_s']:8,.0f}"
             f"{row['speedup']:11.2f}{row['calls']:14.1f}{row['summed'] / 1e3:11,.0f}"
             f"{row['for all'] / 1e3:9,.0f}{row['for one'] / 1e3:9,.0f}"
         )

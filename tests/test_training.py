@@ -145,6 +145,30 @@ def test_the_history_is_that_of_the_validation_set(log):
         assert row[f"valid_score_{name}"] == pytest.approx(roc_auc_score(label, prob))
 
 
+def test_a_history_of_more_rows_than_are_scored_at_once(log, monkeypatch):
+    from dephn_sk.tasks import _scores
+    from dephn_sk.training import _evaluation
+
+    def history(**weights):
+        X, y = log
+        model = DEPHNMultiTaskClassifier(
+            **{**SMALL, "early_stopping": True, "batch_size": 8}, max_epochs=2
+        )
+        model.fit(X[60:], y[60:], X_val=X[:60], y_val=y[:60], **weights)
+        return model.history_.drop(columns="dur")
+
+    expected = history()
+    for module in (_scores, _evaluation):
+        monkeypatch.setattr(module, "KEPT_ROWS", 20)
+    found = history()
+    scores = [name for name in expected if name.startswith("valid_score")]
+    pd.testing.assert_frame_equal(
+        found.drop(columns=scores), expected.drop(columns=scores)
+    )
+    # of 140 pairs, one may be too near to be told apart
+    np.testing.assert_allclose(found[scores], expected[scores], atol=5e-3)
+
+
 def test_groups_are_kept_whole(log, monkeypatch):
     X, y = log
     groups = np.repeat(np.arange(30), 10)

@@ -84,7 +84,7 @@ class Validation:
         self._scores = Scores(tasks)
         # logits, labels and weights of rows in one piece of memory each: many small
         # results, kept between large ones that are freed, would leave it in pieces
-        self._parts: list[Any] = []
+        self.parts: list[Any] = []
         self._known: Any = False
         self._n_held = 0
 
@@ -94,19 +94,19 @@ class Validation:
         assert first is not None
         n_rows = len(first)
         self.total = self.total + task_loss * n_rows
-        if not self._parts or self._n_held + n_rows > len(self._parts[0]):
+        if not self.parts or self._n_held + n_rows > len(self.parts[0]):
             self._score()
             size = max(n_rows, min(self.n_rows, KEPT_ROWS))
-            self._parts = [p if p is None else _like(p, size) for p in parts]
+            self.parts = [p if p is None else _like(p, size) for p in parts]
         start, self._n_held = self._n_held, self._n_held + n_rows
-        for whole, part in zip(self._parts, parts, strict=True):
+        for whole, part in zip(self.parts, parts, strict=True):
             if whole is not None:
                 whole[start : self._n_held] = part
 
     def _score(self) -> None:
         """Hand over the rows that are held."""
         if self._n_held:
-            logits, labels, weights = (_array(p, self._n_held) for p in self._parts)
+            logits, labels, weights = (_array(p, self._n_held) for p in self.parts)
             known = True if weights is None else weights.any(axis=0)
             self._known, self._n_held = self._known | known, 0
             predictions = self.tasks.predict(logits)
