@@ -1,7 +1,7 @@
 """How much faster are two processes than one?
 
     python benchmarks/bench_processes.py --data FOLDER
-    python benchmarks/bench_processes.py --models table "table, one expert" --rows 524288
+    python benchmarks/bench_processes.py --models table --rows 524288
     python benchmarks/bench_processes.py --rows 16384 --table-rows 10000 --rounds 1
     python benchmarks/bench_processes.py --report
 
