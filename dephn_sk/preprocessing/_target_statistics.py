@@ -170,16 +170,23 @@ class TargetStatistics(NumericKind):
         Another fold, the last, is from all rows; another value, the last, was never
         seen.
         """
-        inside = np.pad(self._by_fold(counts), ((0, 0), (0, 1), (0, 1)))
-        every = inside.sum(axis=1, keepdims=True)
-        outside = every - inside
-        outside[np.abs(outside) <= 1e-12 * np.abs(every)] = 0  # rounding
-        rows, *sums = outside
-        # As many rows as all folds together would have had.
-        totals = rows.sum(axis=1, keepdims=True)
-        scale = totals[-1] / np.where(totals > 0, totals, 1)
-        totals = [one.sum(axis=1, keepdims=True) for one in sums]
-        return self._fields(rows * scale, sums, totals)
+        inside = self._by_fold(counts)
+        every = np.pad(inside.sum(axis=1), ((0, 0), (0, 1)))
+        n_folds, n_rows = inside.shape[1], every[0].sum()
+        found = np.empty((len(self.fields), n_folds + 1, every.shape[1]))
+        # fold by fold, in memory that stays in the processor's cache
+        for fold, fields in enumerate(found.swapaxes(0, 1)):
+            rows, *sums = outside = every.copy()
+            if fold < n_folds:
+                for own, whole, out in zip(
+                    inside[:, fold], every, outside, strict=True
+                ):
+                    out[:-1] -= own
+                    out[np.abs(out) <= 1e-12 * np.abs(whole)] = 0  # rounding
+            # as many rows as all folds together would have had
+            rows *= n_rows / (rows.sum() or 1)
+            fields[:] = self._fields(rows, sums, [one.sum() for one in sums])
+        return list(found)
 
     def evidence(
         self,
@@ -199,9 +206,11 @@ class TargetStatistics(NumericKind):
         inside = self._by_fold(counts)[1:, :, :-1]
         crossed = self.cross_fitted(counts) if crossed is None else crossed
         pairs = zip(inside[::2], inside[1::2], crossed[1:], spread, strict=True)
-        for labels, weights, rate, own in pairs:
+        for *by_fold, own in pairs:
             gains = _log_gain if own.are_shares else _squared_gain
-            gain, square = gains(labels, weights, rate[:-1], own.variance)
+            folds = zip(*by_fold, strict=False)  # the last rate is that of all folds
+            each = [gains(*one, variance=own.variance) for one in folds]
+            gain, square = np.sum(each, axis=0)
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)
 
@@ -259,7 +268,7 @@ def _log_gain(
 ) -> tuple[float, float]:
     """Of shares, what log loss gains by value, and the sum of its squares."""
     rate = np.clip(rate, LEAST_RATE, 1 - LEAST_RATE)
-    by_value, overall = rate[:, :-2], rate[:, -1:]
+    by_value, overall = rate[:-2], rate[-1]
     ones = np.log(by_value / overall)
     zeros = np.log((1 - by_value) / (1 - overall))
     gain = np.sum(labels * ones + (weights - labels) * zeros)
@@ -273,7 +282,7 @@ def _squared_gain(
 
     A row gains 2 d (y - m) by a mean that is d from the overall one, m halfway.
     """
-    by_value, overall = rate[:, :-2], rate[:, -1:]
+    by_value, overall = rate[:-2], rate[-1]
     apart, halfway = by_value - overall, (by_value + overall) / 2
     gain = np.sum(2 * apart * (labels - weights * halfway))
     square = np.sum(4 * apart**2 * weights * (variance + (overall - halfway) ** 2))
