@@ -206,10 +206,10 @@ class TargetStatistics(NumericKind):
         inside = self._by_fold(counts)[1:, :, :-1]
         crossed = self.cross_fitted(counts) if crossed is None else crossed
         pairs = zip(inside[::2], inside[1::2], crossed[1:], spread, strict=True)
-        for *by_fold, own in pairs:
+        for labels, weights, rate, own in pairs:
             gains = _log_gain if own.are_shares else _squared_gain
-            folds = zip(*by_fold, strict=False)  # the last rate is that of all folds
-            each = [gains(*one, variance=own.variance) for one in folds]
+            folds = zip(labels, weights, rate, strict=False)  # the last rate is of all
+            each = [gains(*one, own.variance) for one in folds]
             gain, square = np.sum(each, axis=0)
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)

@@ -42,7 +42,7 @@ def test_the_script_of_the_guide_trains_under_torchrun(tmp_path):
     (script, *_) = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.S)
     script = script.replace('"model.zip"', "f\"{__import__('os').getpid()}.zip\"")
     # a second fit of the same processes
-    script += "print('again', model.partial_fit(X[:200], y[:200]).n_iter_)\n"
+    script += "print(f'again {model.partial_fit(X[:200], y[:200]).n_iter_}')\n"
     (tmp_path / "train.py").write_text(script)
     done = started(tmp_path, "-m", *TORCHRUN, "2", "train.py")
     assert done.returncode == 0, done.stderr
