@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -72,6 +73,16 @@ def test_an_infinite_number(data, value):
     assert_refused(lambda: make_model().fit(bad, y), "'x1'", value, "row 3")
     model = make_model().fit(X, y)
     assert_refused(lambda: model.predict(bad), "'x1'", value, "row 3")
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_columns_with_the_names_of_tasks_are_told(data, method):
+    X, y = data
+    both = X.assign(**{y.columns[1]: y[y.columns[1]]})
+    with pytest.warns(UserWarning, match="Leave them out of X") as caught:
+        getattr(make_model(), method)(both, y)
+    assert f"[{y.columns[1]!r}]" in str(caught[0].message)
+    assert [Path(one.filename) for one in caught] == [Path(__file__)]
 
 
 @pytest.mark.parametrize("column", ["c0", "x1"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Set
+import warnings
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -295,11 +296,25 @@ def _learned(
         return replace(before.learned, template=template, encoder=encoder), fields
     encoder = new_encoder(template, seed)
     fields = encoder.fit_encode(*given)
+    _warn_of_labels(getattr(encoder, "feature_names_in_", ()), rows.tasks.names)
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
     n_members = members_asked(template)
     return Learned(template, rows.tasks, encoder, edges, start, n_members), fields
+
+
+def _warn_of_labels(columns: Iterable[Any], tasks: Sequence[str]) -> None:
+    """Say which columns of X may be labels."""
+    both = [name for name in columns if name in tasks]
+    if both:
+        warnings.warn(
+            f"X has columns with the names of tasks: {both}. If they hold the labels, "
+            "a model learns to read them there, and knows nothing of rows whose labels "
+            "are still to come. Leave them out of X, or rename them.",
+            UserWarning,
+            stacklevel=9,
+        )
 
 
 def _sources(

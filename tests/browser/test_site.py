@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -64,7 +63,8 @@ def faults(page, part=None):
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_is_quiet_fits_and_is_for_everybody(opened, name):
     page = opened(name, WIDTHS[0], THEMES[0])
-    for width, theme in product(WIDTHS, THEMES):
+    # each width and each theme; all four of both for the pages of the test below
+    for width, theme in zip(WIDTHS, THEMES, strict=True):
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=theme)
         assert faults(page, "main") == [], (width, theme)
