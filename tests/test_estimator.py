@@ -409,6 +409,7 @@ OPTIONS = {
     "batch_size": [1, 3, 7, "auto"],
     "max_epochs": [2, "auto"],
     "n_epochs_no_change": [1, "auto"],
+    "validate_every": [None, 2],
     "weight_decay": [0.0, 0.1],
     "early_stopping": [True, False, "auto"],
     "monitor": ["loss", "score", ("loss", "task b"), ("score", "task a")],

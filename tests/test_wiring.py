@@ -349,6 +349,11 @@ COMMON = {
         *[(0.1, (54, 6)), (0.25, (45, 15)), (0.11, (53, 7))],
         early_stopping=True,
     ),
+    "validate_every": row(
+        lambda s: s.plan.steps,
+        *[(None, 1), (1, 1), (3, 3)],
+        early_stopping=True,
+    ),
     "n_epochs_no_change": row(
         lambda s: s.state.stopping.patience,
         *[(2, 2), (9, 9), ("auto", 300)],  # an epoch of the few rows is one step

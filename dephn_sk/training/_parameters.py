@@ -24,6 +24,7 @@ FREE = frozenset(
     {
         *("learning_rate", "weight_decay", "batch_size", "max_epochs", "callbacks"),
         *("early_stopping", "n_epochs_no_change", "validation_fraction", "verbose"),
+        "validate_every",
         *("class_weight", "warm_start", "random_state"),
         *("device", "precision", "n_threads"),
     }
@@ -91,10 +92,10 @@ class TrainingParameters(ParameterTable):
         For a 1-D y as in scikit-learn. For several tasks, ``"balanced"``, a dict from
         task name, or a list, of such entries.
     max_epochs : int or "auto"
-        Passes over the training data, at most. ``"auto"``: 60 where training stops
-        early, else 20. But 50 to 4,000 rows, of which ``early_stopping="auto"`` sets
-        none aside, are trained on for as many epochs as have the lowest loss in a
-        cross-validation of five folds.
+        Epochs, at most: passes over the training data, or what `validate_every` makes
+        of them. ``"auto"``: 60 passes where training stops early, else 20. But 50 to
+        4,000 rows, of which ``early_stopping="auto"`` sets none aside, are trained on
+        for as many epochs as have the lowest loss in a cross-validation of five folds.
     batch_size : int or "auto"
         Rows in an optimization step. ``"auto"`` is the power of two below a 64th of
         the rows, from 64 to 1024.
@@ -114,6 +115,11 @@ class TrainingParameters(ParameterTable):
         of ROC AUC (accuracy of a multi-class task), or that of one task.
     validation_fraction : float in (0, 1)
         Share of rows set aside for early stopping.
+    validate_every : int or None
+        Steps of an epoch, after which the rows that are set aside are scored: fewer
+        than a pass over many rows takes, so that early stopping need not wait for its
+        end. The next epoch goes on where the last one has ended. None, and where no
+        rows validate: a pass.
     n_epochs_no_change : int or "auto"
         Epochs without improvement after which training stops. ``"auto"`` is three, or
         as many as have 300 steps: while single columns are learnt and interactions not
@@ -196,6 +202,7 @@ class TrainingParameters(ParameterTable):
         "loss", [StrOptions(set(MONITORS)), tuple]
     )
     validation_fraction: float = parameter(0.1, PART)
+    validate_every: int | None = parameter(None, [*AT_LEAST_ONE, None])
     n_epochs_no_change: int | str = parameter(
         "auto", [*AT_LEAST_ONE, StrOptions({"auto"})]
     )

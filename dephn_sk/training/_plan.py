@@ -116,7 +116,8 @@ class FitPlan:
             return replace(plan, epochs=int(epochs))
         few = train.n_rows in CROSS_VALIDATED and template.early_stopping == AUTO
         plan = replace(plan, rows=rows if few and valid is None else None)
-        return replace(plan, epochs=MOST_EPOCHS if plan.stops else UNWATCHED_EPOCHS)
+        n_passes = MOST_EPOCHS if plan.stops else UNWATCHED_EPOCHS
+        return replace(plan, epochs=-(-n_passes * plan.pass_steps // plan.steps))
 
     def close(self) -> None:
         """Free what its sources have taken beside memory."""
@@ -133,14 +134,36 @@ class FitPlan:
         given = self.learned.template.n_epochs_no_change
         if given != AUTO:
             return int(given)
-        n_steps = -(-self.train.n_rows // self.batch_size)
-        return max(LEAST_PATIENCE, -(-PATIENCE_STEPS // n_steps))
+        return max(LEAST_PATIENCE, -(-PATIENCE_STEPS // self.steps))
+
+    @property
+    def pass_steps(self) -> int:
+        """Steps of a pass over the rows that train."""
+        return -(-self.train.n_rows // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        given = self.learned.template.validate_every
+        return self.pass_steps if self.valid is None else given or self.pass_steps
+
+    def rows_before(self, step: int) -> int:
+        """Rows of so many steps, counted over all epochs."""
+        n_passes, within = divmod(step, self.pass_steps)
+        return n_passes * self.train.n_rows + within * self.batch_size
+
+    def rows_within(self, epoch: int, step: int = 0, end: int | None = None) -> int:
+        """Rows of an epoch from a step on, until its end or another step."""
+        first, end = epoch * self.steps, self.steps if end is None else end
+        return self.rows_before(first + end) - self.rows_before(first + step)
 
     @property
     def decision(self) -> str:
         """How long training is going to be, and why, for people."""
         text = f"{self.train.n_rows:,} rows in batches of {self.batch_size:,}"
         epochs = epochs_in_words(self.epochs)
+        if self.steps != self.pass_steps:
+            epochs += f" of {self.steps:,} steps"
         if self.stops and self.valid is not None:
             text += f", {self.valid.n_rows:,} rows validate; {epochs} at most, "
             return text + f"ended by {self.patience} without improvement"
@@ -158,7 +181,7 @@ class FitPlan:
 
     def progress(self, shown: bool) -> EpochProgress:
         """A line that says how far training is."""
-        n_rows, watched = self.train.n_rows, "train loss"
+        n_rows, watched = self.rows_within(0), "train loss"
         if self.valid is not None:
             n_rows += self.valid.n_rows
             (kind, task), names = self.monitor, self.learned.tasks.names

@@ -2,8 +2,9 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,7 @@ class Trainer:
         self._last: TaskNetwork | None = None
         self._divided = self._watched = False
         self._told = plan.progress(shown=False)
+        self._pass: Iterator[Batch] | None = None  # over the rows, which is not done
 
     @contextlib.contextmanager
     def told(self) -> Iterator[EpochProgress]:
@@ -102,7 +104,8 @@ class Trainer:
             self.divide(after_step is not None)
             if state.epoch and not state.step:
                 self._keep_last()  # of a run that is resumed
-            self._told.begin(state.epoch, state.step * self.plan.batch_size)
+            rows = self.plan.rows_within(state.epoch, end=state.step)
+            self._told.begin(state.epoch, rows)
             with _no_denormals(), products(self.plan.train.device, self._precision):
                 while not state.is_over and state.epoch < self.plan.until:
                     net.module_ = state.network  # for callbacks that freeze parts of it
@@ -268,26 +271,42 @@ class Trainer:
         net.module_ = state.network.train()
         net.criterion_.train()
         use_generator(state.network, self._generator, self._ranks.share)
-        batches = self._shuffled(source)
-        for step in self._batches("train", source, self._step, batches, state.step):
+        batches, steps = self._rest_of_epoch(source), range(state.step, self.plan.steps)
+        sizes = (self.plan.rows_within(state.epoch, i, i + 1) for i in steps)
+        for step in self._batches("train", self._step, batches, sizes):
             loss = step["task_loss"] * step["known"].labels.shape[-2]
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
-            if after_step and state.step * self.plan.batch_size < source.n_rows:
+            if after_step and state.step < self.plan.steps:
                 after_step(state)
+        net.history.record("train_batch_count", self.plan.steps)
         state.network.eval()
         net.criterion_.eval()
-        task_loss = state.total / source.n_rows
+        task_loss = state.total / self.plan.rows_within(state.epoch)
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
 
-    def _shuffled(self, source: Source) -> Iterator[Batch]:
-        """What is left of the epoch; each member has the rows in an order of its own.
+    def _rest_of_epoch(self, source: Source) -> Iterator[Batch]:
+        """The batches that are left of it: of a pass, or of as many as it reaches."""
+        first = self.state.epoch * self.plan.steps
+        step, end = first + self.state.step, first + self.plan.steps
+        while step < end:
+            done, start = divmod(step, self.plan.pass_steps)
+            if self._pass is None:
+                self._pass = self._shuffled(source, done, start)
+            n = min(end - step, self.plan.pass_steps - start)
+            yield from islice(self._pass, n)
+            step += n
+            if start + n == self.plan.pass_steps:
+                self._pass = None  # which frees what it holds
+
+    def _shuffled(self, source: Source, epoch: int, start: int) -> Iterator[Batch]:
+        """What is left of a pass; each member has the rows in an order of its own.
 
         Members that see the same rows at the same time err more alike.
         """
         state, n = self.state, self.state.network.n_members
-        order = {"epoch": state.epoch, "start": state.step, **self._ranks.place}
+        order = {"epoch": epoch, "start": start, **self._ranks.place}
         seeds = [member_seed(state.seed, i) for i in range(n)]
         each = [source.batches(self.plan.batch_size, seed=s, **order) for s in seeds]
         return each[0] if n == 1 else map(side_by_side, zip(*each, strict=True))
@@ -295,24 +314,18 @@ class Trainer:
     def _batches(
         self,
         prefix: str,
-        source: Source,
         take: Callable[[Batch], Any],
         batches: Iterator[Batch],
-        start: int = 0,
+        sizes: Iterable[int],
     ) -> Iterator[dict[str, Any]]:
         """Take all batches, and tell callbacks where one of them wants to hear of it.
 
         Some, such as Checkpoint, read a last batch where there are none to hear of.
         """
-        net, history, size = (
-            self.state.net,
-            self.state.net.history,
-            self.plan.batch_size,
-        )
-        training, last = prefix == "train", source.n_rows % size or size
+        net, history = self.state.net, self.state.net.history
+        training, n_all = prefix == "train", 0
         hooks = net.hears(*EACH_BATCH)
-        for i, batch in enumerate(batches, start):
-            n_all = min(size, source.n_rows - i * size)
+        for batch, n_all in zip(batches, sizes, strict=True):
             self._ranks.begin_batch(n_all)
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
@@ -327,8 +340,7 @@ class Trainer:
             yield step
         if not hooks:
             history.new_batch()
-            history.record_batch(f"{prefix}_batch_size", last)
-        history.record(f"{prefix}_batch_count", -(-source.n_rows // size))
+            history.record_batch(f"{prefix}_batch_size", n_all)
 
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""
@@ -403,10 +415,13 @@ class Trainer:
         state = self.state
         seen = Validation(source, self.plan.learned.tasks)
         with torch.inference_mode():
-            batches = source.batches(self.plan.batch_size, **self._ranks.place)
-            for step in self._batches("valid", source, self._losses, batches):
+            n_rows, size = source.n_rows, self.plan.batch_size
+            batches = source.batches(size, **self._ranks.place)
+            sizes = [min(size, n_rows - i) for i in range(0, n_rows, size)]
+            for step in self._batches("valid", self._losses, batches, sizes):
                 known = step["known"]
                 seen.add(step["task_loss"], known.logits, known.labels, known.weights)
+            state.net.history.record("valid_batch_count", len(sizes))
             record = self._ranks.first(partial(seen.record, state.net.criterion_))
         value = monitored(record, self.plan.monitor)
         if np.isnan(value):

@@ -167,7 +167,7 @@ def early_stopping():
 @cell
 def validation_rows():
     X, y = rows()
-    one = model(early_stopping=True, max_epochs=3)
+    one = model(early_stopping=True, max_epochs=3, validate_every=4)
     X_val, y_val = rows(65, seed=5)  # its last batch is one row
     return one.fit(X, y, X_val=X_val, y_val=y_val), X
 
