@@ -1,7 +1,7 @@
 """What FieldEncoder learns: a loop over the columns of a table."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
@@ -15,7 +15,7 @@ from ._codes import Coded, Coder
 from ._columns import CodedBag, Codes, Column
 from ._dates import DateParts
 from ._hashing import Hashing
-from ._high_cardinality import ManyValues, decisions
+from ._high_cardinality import Asked, Decided, ManyValues, decisions
 from ._kind import ColumnKind, Field, Table
 from ._numbers import Duration, Number, NumericKind
 from ._plain import from_plain, to_plain
@@ -114,12 +114,15 @@ class TableEncoding:
         Where it grows, codes once given stay, and so do the scales, so that what a
         network has learned stays true.
         """
-        new, crossed = self if grow else self._decided(columns, weight, y), None
-        new = new._counted(columns, weight, grow)
+        new, crossed, decided = self, None, Decided()
+        if not grow:
+            new, decided = self._decided(columns, weight, y)
+        new = new._counted(columns, weight, grow, decided.totals)
         if not grow:
             new.warn_of_empty(stacklevel=7)
         if new.settings.statistics:
-            new, crossed = new._with_statistics(columns, weight, y, cross_fit)
+            known = decided.asked
+            new, crossed = new._with_statistics(columns, weight, y, cross_fit, known)
         new.check_names()
         return new, crossed
 
@@ -134,13 +137,15 @@ class TableEncoding:
                     stacklevel=stacklevel,
                 )
 
-    def _decided(self, columns: Table, weight: NDArray | None, y: Any) -> Self:
+    def _decided(
+        self, columns: Table, weight: NDArray | None, y: Any
+    ) -> tuple[Self, Decided]:
         """With what the rules say of columns of many values in the place of "auto"."""
         labels = None
         if self.settings.is_auto("target_statistics"):
             labels, _ = self.read_y(y, height(columns))
-        many = decisions(self.kinds, columns, weight, labels, self.settings)
-        return self.with_decisions(many, labels is not None)
+        found = decisions(self.kinds, columns, weight, labels, self.settings)
+        return self.with_decisions(found.many, labels is not None), found
 
     def with_decisions(self, many: tuple[ManyValues, ...], asked: bool) -> Self:
         """The same, once the rules have decided; labels may have been `asked`."""
@@ -154,11 +159,22 @@ class TableEncoding:
             settings = settings.with_statistics([m.name for m in many if m.statistics])
         return replace(self, settings=settings, kinds=kinds, many_values=many)
 
-    def _counted(self, columns: Table, weight: NDArray | None, grow: bool) -> Self:
-        """Count each column, and learn."""
+    def _counted(
+        self,
+        columns: Table,
+        weight: NDArray | None,
+        grow: bool,
+        known: Mapping[str, Any],
+    ) -> Self:
+        """Count each column of which counts are not `known`, and learn."""
+
+        def counts(name: str) -> Any:
+            if name in known:
+                return known[name]
+            return self.kinds[name].count(columns[name], weight)
+
         names = self.counted_names(grow)
-        counts = ((k, self.kinds[k].count(columns[k], weight)) for k in names)
-        return self.with_counts(counts, grow)
+        return self.with_counts(((name, counts(name)) for name in names), grow)
 
     def counted_names(self, grow: bool) -> list[str]:
         """The columns whose counts change something."""
@@ -182,22 +198,32 @@ class TableEncoding:
         return replace(self, kinds=kinds)
 
     def _with_statistics(
-        self, columns: Table, weight: NDArray | None, y: Any, cross_fit: bool
+        self,
+        columns: Table,
+        weight: NDArray | None,
+        y: Any,
+        cross_fit: bool,
+        known: Mapping[str, Asked],
     ) -> tuple[Self, Statistics | None]:
         """Learn the statistics; those of each row from other folds, if asked."""
         labels, tasks = self.read_y(y, height(columns))
         settings, rates = self.settings, labels.rates()
         folds = find_folds(columns, weight, labels, settings) if cross_fit else None
-        statistics, crossed = {}, Statistics()
+        statistics, fields = {}, Statistics()
         for name in settings.statistics:
-            column, old = columns[name], self.statistics.get(name)
+            column, old, own = columns[name], self.statistics.get(name), known.get(name)
             new = old or TargetStatistics.new(name, labels, settings)
-            counts = new.count(column, weight, rates, folds)
-            statistics[name] = new = new.grow(counts) if old else new.finish(counts)
-            if folds is not None:
-                crossed += new.encode_cross_fitted(column, counts, folds)
+            if folds is None:
+                counts = new.count(column, weight, rates) if own is None else own.whole
+                statistics[name] = new.grow(counts) if old else new.finish(counts)
+                continue
+            own = own or Asked.of(new, column, weight, rates, folds)
+            statistics[name] = new = new.finish(own.counts, own.crossed)
+            fields += new.encode_cross_fitted(
+                column, own.counts, own.folds, own.crossed
+            )
         learned = replace(self, statistics=self.sharing(statistics), tasks=tasks)
-        return learned, crossed if cross_fit else None
+        return learned, fields if cross_fit else None
 
     def sharing(
         self, statistics: dict[str, TargetStatistics]
@@ -221,7 +247,7 @@ class TableEncoding:
         if not self.settings.statistics:
             return None
         fresh = replace(self, statistics={})
-        return fresh._with_statistics(columns, weight, y, cross_fit=True)[1]
+        return fresh._with_statistics(columns, weight, y, True, {})[1]
 
     def read_y(self, y: Any, n_rows: int) -> tuple[Labels, Tasks | None]:
         """The labels, and the tasks that read them; a single one may miss some."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from ._columns import Column
 from ._kind import ColumnKind, Table
 from ._settings import Settings
 from ._target_statistics import Spread, TargetStatistics, find_folds
+from ._value_counts import ValueCounts
 from ._vocabulary import Vocabulary
 
 FEW_VALUES = 20
@@ -91,28 +92,67 @@ class ManyValues:
         return f"{column}: {', '.join(said)}"
 
 
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """What the labels of a column's values say: counts by fold, and what is crossed."""
+
+    learner: TargetStatistics
+    counts: ValueCounts
+    crossed: list[NDArray]
+    folds: NDArray
+
+    @classmethod
+    def of(
+        cls,
+        learner: TargetStatistics,
+        column: Column,
+        weight: NDArray | None,
+        rates: NDArray,
+        folds: NDArray,
+    ) -> Self:
+        """Those of a column, with a rate for each label."""
+        counts = learner.count(column, weight, rates, folds)
+        return cls(learner, counts, learner.cross_fitted(counts), folds)
+
+    @property
+    def whole(self) -> ValueCounts:
+        """The counts of all folds together."""
+        return self.learner.whole(self.counts)
+
+
+class Decided(NamedTuple):
+    """What was decided, and what was counted for that, by column.
+
+    ``totals`` are counts of values alone; ``asked`` is of columns that get statistics.
+    """
+
+    many: tuple[ManyValues, ...] = ()
+    totals: Mapping[str, ValueCounts] = {}
+    asked: Mapping[str, Asked] = {}
+
+
 def decisions(
     kinds: Mapping[str, ColumnKind],
     columns: Table,
     weight: NDArray | None,
     labels: Labels | None,
     settings: Settings,
-) -> tuple[ManyValues, ...]:
+) -> Decided:
     """What becomes of the columns of many values that are left to the rules.
 
     With `labels`, these say which columns get statistics.
     """
     unit, n_rows = _rows(columns, weight)
     if n_rows < LEAST_ROWS:
-        return ()
+        return Decided()
     many = []
     for name, least in left_open(kinds, settings, labels is not None, unit, n_rows):
         one = ManyValues.of(columns[name], weight, unit)
         if one is not None:
             many.append(replace(one, min_frequency=least))
     if many and labels is not None:
-        many = [*_asked(many, kinds, columns, weight, labels, settings)]
-    return tuple(many)
+        return _asked(many, kinds, columns, weight, labels, settings)
+    return Decided(tuple(many))
 
 
 def left_open(
@@ -143,19 +183,26 @@ def _asked(
     weight: NDArray | None,
     labels: Labels,
     settings: Settings,
-) -> Iterator[ManyValues]:
+) -> Decided:
     """What the labels say of each column."""
     rates, folds = labels.rates(), find_folds(columns, weight, labels, settings)
     spread = Spread.of(rates[folds >= 0])
+    found, totals, asked = list[ManyValues](), {}, {}
     for one in many:
         if one.rows == 1:  # no fold knows a value of another, and counting takes long
-            yield replace(one, evidence=0.0)
+            found.append(replace(one, evidence=0.0))
             continue
         learner = TargetStatistics.new(one.name, labels, settings)
-        counts = learner.count(columns[one.name], weight, rates, folds)
-        evidence = float(learner.evidence(counts, spread).max())
+        own = Asked.of(learner, columns[one.name], weight, rates, folds)
+        evidence = float(learner.evidence(own.counts, spread, own.crossed).max())
         are_free = kinds.keys().isdisjoint(learner.fields)
-        yield replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+        one = replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
+        if isinstance(kinds[one.name], Vocabulary):
+            totals[one.name] = learner.total(own.counts)
+        if one.statistics:
+            asked[one.name] = own
+        found.append(one)
+    return Decided(tuple(found), totals, asked)
 
 
 def _rows(columns: Table, weight: NDArray | None) -> tuple[float, float]:

@@ -293,9 +293,7 @@ def learned_of_log(
         new = _decided(encoding, counts, learners, rows, reader, asked, crossed)
     totals = {name: tally.counts for name, tally in counts.columns.items()}
     for name in known:
-        own = counts.statistics[name].counts
-        sums = _by_fold(own, learners[name])[0].sum(axis=0, keepdims=True)
-        totals[name] = replace(own, sums=sums)
+        totals[name] = learners[name].total(counts.statistics[name].counts)
     in_order = ((k, totals[k]) for k in encoding.counted_names(grow))
     new = new.with_counts(in_order, grow)
     if not grow:
@@ -306,11 +304,6 @@ def learned_of_log(
         new = replace(new, tasks=reader.stored if new.settings.statistics else None)
     new.check_names()
     return new, of_rows
-
-
-def _by_fold(counts: Any, learner: TargetStatistics) -> NDArray[np.float64]:
-    """Sums by sum, fold and value."""
-    return counts.sums.reshape(1 + 2 * len(learner.rate_names), -1, len(counts) + 1)
 
 
 def _with_statistics(
@@ -326,7 +319,7 @@ def _with_statistics(
     for name in encoding.settings.statistics:
         one, own = learners[name], counts.statistics[name].counts
         if folds is None:
-            own = replace(own, sums=_by_fold(own, one).sum(axis=1))
+            own = one.whole(own)
             found[name] = one.grow(own) if grow else one.finish(own)
         else:
             if name not in crossed:
@@ -390,8 +383,8 @@ def _masses(
 ) -> NDArray[np.float64]:
     """The weight of each value of a column."""
     if name in counts.statistics:
-        by_fold = _by_fold(counts.statistics[name].counts, learners[name])
-        return by_fold[0, :, :-1].sum(axis=0)
+        own = learners[name].total(counts.statistics[name].counts)
+        return own.sums[0, :-1]
     return counts.columns[name].counts.sums[0, :-1]
 
 

@@ -214,6 +214,14 @@ class TargetStatistics(NumericKind):
             found.append(gain / np.sqrt(square) if square > 0 else 0.0)
         return np.array(found)
 
+    def total(self, counts: ValueCounts) -> ValueCounts:
+        """How much the rows of each value weigh, of counts by fold."""
+        return replace(counts, sums=self._by_fold(counts)[0].sum(axis=0, keepdims=True))
+
+    def whole(self, counts: ValueCounts) -> ValueCounts:
+        """The sums of all folds together, of counts by fold."""
+        return replace(counts, sums=self._by_fold(counts).sum(axis=1))
+
     def _by_fold(self, counts: ValueCounts) -> NDArray:
         n_sums = 1 + 2 * len(self.rate_names)
         return counts.sums.reshape(n_sums, -1, counts.sums.shape[1])
