@@ -307,6 +307,10 @@ class Column:
         """Free what `distinct` keeps, and keep no more in memory that was lent."""
         self._distinct = self._room = self._found = None
 
+    def keep_found(self, lookup: Lookup, places: NDArray) -> None:
+        """Let `found_by` know where a lookup has the distinct values."""
+        self._found = lookup, places
+
     def found_by(self, lookup: Lookup) -> NDArray:
         """Where each distinct value is; kept for the next that looks it up there."""
         if self._found is None or self._found[0] is not lookup:

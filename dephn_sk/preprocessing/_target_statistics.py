@@ -80,7 +80,8 @@ class TargetStatistics(NumericKind):
 
         `rates` of shape (n_rows, n_rates) are NaN where a label is missing.
         """
-        return self.tallied(column, weight, rates, folds, n_folds).in_order()
+        by_row = self._by_row(weight, rates)
+        return ValueCounts.of(column, by_row, folds, n_folds)
 
     def tallied(  # type: ignore[override]
         self,
@@ -90,13 +91,17 @@ class TargetStatistics(NumericKind):
         folds: NDArray | None = None,
         n_folds: int | None = None,
     ) -> ValueCounts:
+        return Occurrences.of(column, self._by_row(weight, rates), folds, n_folds)
+
+    def _by_row(self, weight: NDArray | None, rates: NDArray) -> list[NDArray | None]:
+        """What is summed up: of each row, and of each of its labels."""
         by_row = [weight]
         for rate in rates.T:
             weights = (~np.isnan(rate)).astype(np.float64)
             if weight is not None:
                 weights *= weight
             by_row += [np.nan_to_num(rate) * weights, weights]
-        return Occurrences.of(column, by_row, folds, n_folds)
+        return by_row
 
     def finish(  # type: ignore[override]
         self, counts: ValueCounts, crossed: Sequence[NDArray] | None = None

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._columns import Column
-from ._distinct import distinct_values
+from ._distinct import FEW, distinct_values
 from ._lookup import Lookup, concatenate, lookup_in, order
 
 
@@ -47,7 +47,14 @@ class ValueCounts:
 
         Rows of fold -1 do not count. Without `n_folds`, the last fold has a row.
         """
-        return Occurrences.of(column, by_row, folds, n_folds).in_order()
+        found, seen = _occurrences(column, by_row, folds, n_folds)
+        ranks = order(found.values, column.name)
+        counts = found.ranked(ranks)
+        if len(ranks) > FEW:  # which are looked up in no time
+            places = np.full(len(column.distinct.values), -1, dtype=np.intp)
+            places[seen[ranks]] = np.arange(len(ranks))
+            column.keep_found(counts.lookup, places)
+        return counts
 
     def check(self) -> None:
         """Raise where there is not a finite sum of every value, and of missing."""
@@ -151,34 +158,47 @@ class Occurrences(ValueCounts):
         n_folds: int | None = None,
     ) -> Occurrences:
         """See :meth:`ValueCounts.of`."""
-        distinct = column.distinct
-        values, n = distinct.values, len(distinct.values)
-        # contiguous first, which takes a third of the time
-        cells = np.ascontiguousarray(distinct.positions).astype(np.intp)
-        cells[cells < 0] = n  # missing is last
-        n_blocks = 1
-        if folds is not None:
-            counted, n_blocks = folds >= 0, n_folds or int(folds.max()) + 1
-            cells = (cells + (n + 1) * folds)[counted]
-            by_row = [None if one is None else one[counted] for one in by_row]
-        sums = np.empty((len(by_row), n_blocks * (n + 1)))
-        for own, one in zip(sums, by_row, strict=True):
-            own[:] = np.bincount(cells, one, sums.shape[1])
-        sums = sums.reshape(-1, n + 1)
-        seen = np.flatnonzero(sums[:, :-1].any(axis=0))
-        if len(seen) < n:
-            values = values[seen]
-            if values.dtype.kind in "Ouf" and len(values):
-                # of the dtype that they would have without the others
-                again = distinct_values(values, column.name)
-                values = again.values[again.positions]
-            sums = sums[:, np.append(seen, n)]
-        return cls(column.name, values, sums)
+        return _occurrences(column, by_row, folds, n_folds)[0]
 
     def in_order(self) -> ValueCounts:
-        ranks = order(self.values, self.name)
+        return self.ranked(order(self.values, self.name))
+
+    def ranked(self, ranks: NDArray) -> ValueCounts:
+        """The same in the order of positions."""
         kept = np.append(ranks, len(ranks))
         return ValueCounts(self.name, self.values[ranks], self.sums[:, kept])
+
+
+def _occurrences(
+    column: Column,
+    by_row: Sequence[NDArray | None],
+    folds: NDArray | None,
+    n_folds: int | None,
+) -> tuple[Occurrences, NDArray]:
+    """Counts of the values that count, and where these are among the distinct ones."""
+    distinct = column.distinct
+    values, n = distinct.values, len(distinct.values)
+    # contiguous first, which takes a third of the time
+    cells = np.ascontiguousarray(distinct.positions).astype(np.intp)
+    cells[cells < 0] = n  # missing is last
+    n_blocks = 1
+    if folds is not None:
+        counted, n_blocks = folds >= 0, n_folds or int(folds.max()) + 1
+        cells = (cells + (n + 1) * folds)[counted]
+        by_row = [None if one is None else one[counted] for one in by_row]
+    sums = np.empty((len(by_row), n_blocks * (n + 1)))
+    for own, one in zip(sums, by_row, strict=True):
+        own[:] = np.bincount(cells, one, sums.shape[1])
+    sums = sums.reshape(-1, n + 1)
+    seen = np.flatnonzero(sums[:, :-1].any(axis=0))
+    if len(seen) < n:
+        values = values[seen]
+        if values.dtype.kind in "Ouf" and len(values):
+            # of the dtype that they would have without the others
+            again = distinct_values(values, column.name)
+            values = again.values[again.positions]
+        sums = sums[:, np.append(seen, n)]
+    return Occurrences(column.name, values, sums), seen
 
 
 def _summed(places: NDArray, sums: NDArray, length: int) -> NDArray:

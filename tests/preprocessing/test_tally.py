@@ -94,3 +94,17 @@ def test_a_column_is_looked_up_once_for_both():
     assert column.found_by(two.lookup) is kept
     other = ValueCounts("a", np.array(["x"], dtype=object), np.zeros((1, 2)))
     assert other.places(column)[0].tolist() == [-1, 0, -1, 1]
+
+
+def test_what_was_counted_is_known_where_it_is():
+    values = texts(3_000, 500, 0)
+    weight = (np.arange(3_000) % 3 > 0) * 1.0  # some values are of no row that counts
+    weight[values == "v1"] = 0
+    column, other = Column("a", values), Column("a", values)
+    counts = ValueCounts.of(column, [weight])
+    assert "v1" not in counts.values
+    kept = column.found_by(counts.lookup)
+    assert_array_equal(kept, counts.lookup.find(column.distinct.values))
+    assert_array_equal(counts.places(column)[0], counts.places(other)[0])
+    column.forget()
+    assert column.found_by(counts.lookup) is not kept
