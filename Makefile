@@ -21,12 +21,13 @@ JOBS := $(shell nproc 2>/dev/null || echo 2)
 ORT_WEB := 1.30.0
 PLAYWRIGHT := 1.65.2
 AXE := 4.14.1
+NODE := $(if $(shell command -v npm),.venv-node/.installed)
 SPHINX = OMP_NUM_THREADS=1 $(RUN) -m sphinx --quiet --fail-on-warning --keep-going
 TEXTS := dephn_sk tests benchmarks docs $(wildcard *.md)
 
 .PHONY: demo test test-engines test-browser docs dist test-versions clean
 
-$(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist)
+$(INSTALLED): pyproject.toml $(CONSTRAINTS) $(if $(WHEEL),dist/.built)
 	$(PYTHON) -m venv $(if $(WHEEL),--clear) $(VENV)
 	$(RUN) $(PIP) -c $(CONSTRAINTS) torch==2.13.0
 	$(RUN) $(PIP) -c $(CONSTRAINTS) $(PROJECT)
@@ -48,16 +49,20 @@ $(VENV)/.engines: $(INSTALLED)
 	$(RUN) $(PIP) -c $(CONSTRAINTS) $(subst [test],[engines],$(PROJECT))
 	touch $@
 
+.venv-node/.installed: Makefile
+	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
+		--silent onnxruntime-web@$(ORT_WEB) axe-core@$(AXE)
+	touch $@
+
 # what needs Java or Node skips where there is none
-test-engines: $(VENV)/.engines
-	$(if $(shell command -v npm),npm install --prefix .venv-node --no-save --no-audit \
-		--no-fund --ignore-scripts --silent onnxruntime-web@$(ORT_WEB))
+test-engines: $(VENV)/.engines $(NODE)
 	OMP_NUM_THREADS=1 $(VENV)/bin/pytest tests/engines tests/export/test_engines.py
 
-test-browser: $(VENV)/.documented
+$(VENV)/.browser: $(VENV)/.documented
 	$(RUN) $(PIP) playwright==$(PLAYWRIGHT)
-	npm install --prefix .venv-node --no-save --no-audit --no-fund --ignore-scripts \
-		--silent axe-core@$(AXE)
+	touch $@
+
+test-browser: $(VENV)/.browser $(NODE)
 	$(SPHINX) -D plot_gallery=0 docs docs/_build/quick
 	DEPHN_SK_AXE=.venv-node/node_modules/axe-core/axe.min.js DEPHN_SK_SITE=docs/_build/quick \
 		OMP_NUM_THREADS=1 $(VENV)/bin/pytest -n $(JOBS) tests/browser
@@ -70,11 +75,14 @@ docs: $(VENV)/.documented
 	$(SPHINX) docs docs/_build/html
 	$(RUN) docs/check_links.py docs/_build/html
 
-dist:
+dist: dist/.built
+
+dist/.built: $(shell find dephn_sk -name '*.py') pyproject.toml MANIFEST.in README.md LICENSE
 	rm -rf dist
 	$(PYTHON) -m venv .venv-build
 	.venv-build/bin/python $(PIP) -c $(CONSTRAINTS) build
 	.venv-build/bin/python -m build --outdir dist . >/dev/null
+	touch $@
 
 # one environment for each combination; tests that need pandas skip where it is absent
 test-versions:
