@@ -202,7 +202,7 @@ class Model:
         large = ids >= SPARSE_ROWS
         words = self.n_parameters + 2 * workers * (workers + 1) * large
         added = 4 * (self.n_dense + words + (0 if large else ids * DIM))
-        own, line = -(-batch // workers), (8 + 4 * DIM) * large
+        own, line = -(-batch // workers), (4 + 4 * DIM) * large
         stepped = touched(batch, ids) / workers * line
         looked_up = own * (N_ID_COLUMNS + N_SMALL) * line
         return added, 12 * own * N_TASKS + stepped, looked_up
