@@ -313,9 +313,10 @@ class Column:
 
     def found_by(self, lookup: Lookup) -> NDArray:
         """Where each distinct value is; kept for the next that looks it up there."""
-        if self._found is None or self._found[0] is not lookup:
-            self._found = lookup, lookup.find(self.distinct.values)
-        return self._found[1]
+        found = self._found  # which another thread may change
+        if found is None or found[0] is not lookup:
+            found = self._found = lookup, lookup.find(self.distinct.values)
+        return found[1]
 
 
 def _none_for_missing(values: NDArray) -> NDArray:

@@ -29,6 +29,7 @@ SURE = 3.0
 OWN_ROWS = 200
 OWN_SHARE = 0.02
 LEAST_ROWS = 2000
+_KEPT = 200  # bytes for each row, of counts that need not be made again
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,11 @@ class Asked:
         return cls(learner, counts, learner.cross_fitted(counts), folds)
 
     @property
+    def nbytes(self) -> int:
+        """Memory of the numbers."""
+        return self.counts.sums.nbytes + sum(one.nbytes for one in self.crossed)
+
+    @property
     def whole(self) -> ValueCounts:
         """The counts of all folds together."""
         return self.learner.whole(self.counts)
@@ -123,7 +129,8 @@ class Asked:
 class Decided(NamedTuple):
     """What was decided, and what was counted for that, by column.
 
-    ``totals`` are counts of values alone; ``asked`` is of columns that get statistics.
+    ``totals`` are counts of values alone; ``asked`` is of columns that get statistics,
+    as far as there is room.
     """
 
     many: tuple[ManyValues, ...] = ()
@@ -188,6 +195,7 @@ def _asked(
     rates, folds = labels.rates(), find_folds(columns, weight, labels, settings)
     spread = Spread.of(rates[folds >= 0])
     found, totals, asked = list[ManyValues](), {}, {}
+    room = _KEPT * len(folds)
     for one in many:
         if one.rows == 1:  # no fold knows a value of another, and counting takes long
             found.append(replace(one, evidence=0.0))
@@ -199,7 +207,8 @@ def _asked(
         one = replace(one, evidence=evidence, statistics=are_free and evidence > SURE)
         if isinstance(kinds[one.name], Vocabulary):
             totals[one.name] = learner.total(own.counts)
-        if one.statistics:
+        room -= own.nbytes * one.statistics
+        if one.statistics and room >= 0:
             asked[one.name] = own
         found.append(one)
     return Decided(tuple(found), totals, asked)

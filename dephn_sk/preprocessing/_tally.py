@@ -40,7 +40,8 @@ class Tally:
         elif total is None and _Texts.takes(counts):
             self._total = _Texts(counts)
         else:
-            self._settle()
+            if isinstance(total, _Texts):
+                self._total = total.counts
             self._add_values(counts.in_order())
 
     def _add_values(self, counts: ValueCounts) -> None:
@@ -84,7 +85,7 @@ class Tally:
         size = 0
         for one in (self._total, self._new):
             if isinstance(one, _Texts):
-                size += one.sums.nbytes + (8 + _TEXT) * len(one)
+                size += (one.sums[:1].nbytes + 8 + _TEXT) * len(one)
             elif isinstance(one, ValueCounts):
                 text = _TEXT if one.values.dtype.kind == "O" else 0
                 size += one.sums.nbytes + one.values.nbytes + text * len(one)

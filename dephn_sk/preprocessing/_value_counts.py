@@ -53,6 +53,7 @@ class ValueCounts:
         if len(ranks) > FEW:  # which are looked up in no time
             places = np.full(len(column.distinct.values), -1, dtype=np.intp)
             places[seen[ranks]] = np.arange(len(ranks))
+            _find_alike(places, column.distinct.values, counts.lookup)
             column.keep_found(counts.lookup, places)
         return counts
 
@@ -167,6 +168,15 @@ class Occurrences(ValueCounts):
         """The same in the order of positions."""
         kept = np.append(ranks, len(ranks))
         return ValueCounts(self.name, self.values[ranks], self.sums[:, kept])
+
+
+def _find_alike(places: NDArray, values: NDArray, lookup: Lookup) -> None:
+    """Let values that do not count be where those are that spell the same."""
+    rest = np.flatnonzero(places < 0)
+    if len(rest) and values.dtype.kind == "O":
+        others = values[rest]
+        if not {str} >= set(map(type, values.tolist())):  # as texts they are no others
+            places[rest] = lookup.find(others)
 
 
 def _occurrences(

@@ -96,6 +96,7 @@ class Predictions:
         if not names:
             raise ValueError("y=None; give the names of the log's columns of labels.")
         ndim = 1 if isinstance(y, str) else 2
+        self.tasks_.check_names(names, ndim == 2)
 
         def judged(table: Any) -> tuple[Any, ...]:
             weight = weight_columns(table, weights) if weights else None

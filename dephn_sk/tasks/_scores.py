@@ -13,15 +13,14 @@ if TYPE_CHECKING:
     from ._tasks import Tasks
 
 KEPT_ROWS = 2**20  # so many are scored as they are
-_BINS, _WIDEST = 2**18, 32.0  # of log-odds, which reach so far to either side
+_BINS = 2**16  # of probabilities, with about as many of the first rows each
 
 
 class Scores:
     """The score of each task, of rows that come in parts.
 
-    Up to `KEPT_ROWS` of them are kept, and scored exactly. Of more, the sums are, and
-    an AUC is that of log-odds rounded to 1/4096: pairs whose log-odds are nearer count
-    one half.
+    Up to `KEPT_ROWS` of them are kept, and scored exactly. Of more, sums are, and pairs
+    in one of 2**16 bins of probabilities count one half for an AUC.
 
     Parameters
     ----------
@@ -55,16 +54,16 @@ class Scores:
     def _sum_up(self) -> None:
         tasks, single = self.tasks.tasks, self.tasks.single
         self._sums = self._sums or [task.sums(alone=single) for task in tasks]
-        for predictions, values, weights in self._kept:
-            for t, sums in enumerate(self._sums):
-                own = predictions[t], values[:, t]
-                if weights is None:
-                    sums.add(*own, np.ones(len(values)))
-                else:
-                    rows = weights[:, t] > 0
-                    weight = weights[rows, t].astype(np.float64)
-                    sums.add(own[0][rows], own[1][rows], weight)
+        predictions, values, weights = _joined(self._kept)
         self._kept = []
+        for t, sums in enumerate(self._sums):
+            own = predictions[t], values[:, t]
+            if weights is None:
+                sums.add(*own, np.ones(len(values)))
+            else:
+                rows = weights[:, t] > 0
+                weight = weights[rows, t].astype(np.float64)
+                sums.add(own[0][rows], own[1][rows], weight)
 
 
 def _joined(parts: list[Any]) -> tuple[Any, ...]:
@@ -112,10 +111,13 @@ class RightSums(Sums):
 
 
 class RankSums(Sums):
-    """Of the area under the ROC curve: weights of both classes, by log-odds.
+    """Of the area under the ROC curve: weights of both classes, by probability.
+
+    The first rows, which are many, decide the bins: each distinct probability is one,
+    or neighbours share one.
 
     >>> sums = RankSums()
-    >>> for probability, positive in (([0.2, 0.1], [0, 1]), ([0.3], [1])):
+    >>> for probability, positive in (([0.2, 0.1, 0.3], [0, 1, 1]), ([0.2], [0])):
     ...     both = np.column_stack([1 - np.array(probability), probability])
     ...     sums.add(both, np.array(positive), np.ones(len(positive)))
     >>> sums.value()
@@ -123,7 +125,8 @@ class RankSums(Sums):
     """
 
     def __init__(self) -> None:
-        self.weights = np.zeros((2, _BINS))
+        self.edges: NDArray | None = None
+        self.weights = np.zeros((2, 1))
         self.undefined = False
 
     def add(self, prediction: NDArray, values: NDArray, weights: NDArray) -> None:
@@ -131,10 +134,11 @@ class RankSums(Sums):
         if np.isnan(p).any():
             self.undefined = True
             return
-        with np.errstate(divide="ignore"):
-            log_odds = np.log(p) - np.log1p(-p)
-        place = (log_odds.clip(-_WIDEST, _WIDEST) + _WIDEST) * (_BINS / 2 / _WIDEST)
-        bins = np.minimum(place.astype(np.int64), _BINS - 1)
+        if self.edges is None:
+            inner = np.sort(p)[:: max(1, len(p) // _BINS)] if len(p) > _BINS else p
+            self.edges = np.unique(inner)
+            self.weights = np.zeros((2, len(self.edges) + 1))
+        bins = np.searchsorted(self.edges, p, side="right")
         np.add.at(self.weights, ((values == 1).astype(np.int64), bins), weights)
 
     def value(self) -> float:

@@ -18,7 +18,7 @@ from torch import Tensor
 from .._suggest import did_you_mean
 from . import _conditions as funnel
 from ._kinds import KINDS, Fraction, Task
-from ._labels import Column, Columns, Labels, read_columns
+from ._labels import Column, Labels, read_columns
 from ._regression import REGRESSIONS, Learn
 
 
@@ -173,7 +173,7 @@ class Tasks:
         if isinstance(y, Labels):
             return y
         read = read_columns(y)
-        self._check_names(read)
+        self.check_names(read.names, read.named)
         if self.single:
             _check_complete(read.columns[0])
         observed = np.column_stack([column.observed for column in read.columns])
@@ -210,16 +210,16 @@ class Tasks:
         """Where labels of the entire space say more than that of the condition."""
         return labels.observed & ~funnel.failed(labels, self.pairs)
 
-    def _check_names(self, read: Columns) -> None:
+    def check_names(self, names: Sequence[str], named: bool) -> None:
         """Raise where y has other tasks than were learned."""
-        if len(read.columns) != len(self.tasks):
+        if len(names) != len(self.tasks):
             raise ValueError(
-                f"y has {len(read.columns)} tasks, but {len(self.tasks)} were seen in "
+                f"y has {len(names)} tasks, but {len(self.tasks)} were seen in "
                 f"fit: {', '.join(self.names)}."
             )
-        if not self.single and read.named and read.names != self.names:
+        if not self.single and named and tuple(names) != self.names:
             raise ValueError(
-                f"The tasks of y are {list(read.names)}, but {list(self.names)} were "
+                f"The tasks of y are {list(names)}, but {list(self.names)} were "
                 "seen in fit, in that order."
             )
 

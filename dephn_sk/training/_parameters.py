@@ -118,8 +118,8 @@ class TrainingParameters(ParameterTable):
     validate_every : int or None
         Steps of an epoch, after which the rows that are set aside are scored: fewer
         than a pass over many rows takes, so that early stopping need not wait for its
-        end. The next epoch goes on where the last one has ended. None, and where no
-        rows validate: a pass.
+        end. The next epoch goes on where the last one has ended. A pass is the most,
+        and what an epoch is for None, and where no rows validate.
     n_epochs_no_change : int or "auto"
         Epochs without improvement after which training stops. ``"auto"`` is three, or
         as many as have 300 steps: while single columns are learnt and interactions not

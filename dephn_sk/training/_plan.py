@@ -145,17 +145,17 @@ class FitPlan:
     def steps(self) -> int:
         """Steps of an epoch."""
         given = self.learned.template.validate_every
-        return self.pass_steps if self.valid is None else given or self.pass_steps
+        if given is None or self.valid is None:
+            return self.pass_steps
+        return min(int(given), self.pass_steps)
 
-    def rows_before(self, step: int) -> int:
-        """Rows of so many steps, counted over all epochs."""
+    def rows_between(self, start: int, end: int) -> int:
+        """Rows of the steps from one to another, counted over all passes."""
+        return self._rows_before(end) - self._rows_before(start)
+
+    def _rows_before(self, step: int) -> int:
         n_passes, within = divmod(step, self.pass_steps)
         return n_passes * self.train.n_rows + within * self.batch_size
-
-    def rows_within(self, epoch: int, step: int = 0, end: int | None = None) -> int:
-        """Rows of an epoch from a step on, until its end or another step."""
-        first, end = epoch * self.steps, self.steps if end is None else end
-        return self.rows_before(first + end) - self.rows_before(first + step)
 
     @property
     def decision(self) -> str:
@@ -181,7 +181,7 @@ class FitPlan:
 
     def progress(self, shown: bool) -> EpochProgress:
         """A line that says how far training is."""
-        n_rows, watched = self.rows_within(0), "train loss"
+        n_rows, watched = self.rows_between(0, self.steps), "train loss"
         if self.valid is not None:
             n_rows += self.valid.n_rows
             (kind, task), names = self.monitor, self.learned.tasks.names
@@ -194,6 +194,7 @@ class FitPlan:
         """A plan for some of the rows, beside others that validate, heard by nobody."""
         template = self.learned.template
         quiet = {"callbacks": None, "verbose": 0, "early_stopping": False}
+        quiet["validate_every"] = None  # epochs are passes, as of all rows together
         template = type(template)(**{**template.get_params(deep=False), **quiet})
         learned, fields = _learned(template, rows, None, False, seed)
         sources = _sources(learned, fields, rows, None, None)

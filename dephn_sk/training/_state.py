@@ -21,9 +21,11 @@ from ._randomness import generator_of
 from ._source import Source
 from ._stopping import BestEpoch
 
-_NUMBERS = ("seed", "epoch", "step", "total", "stopped")
+_NUMBERS = ("seed", "epoch", "step", "passes", "total", "stopped")
 # what the first files do not hold
-_NOT_KEPT_BEFORE: dict[str, Any] = {"stopped": False, "frozen": []}
+_NOT_KEPT_BEFORE: dict[str, Any] = {
+    **{"stopped": False, "frozen": [], "passes": [0, 0, 0]}
+}
 _OF_SKORCH = ("epoch_timer", "print_log")  # they only show, and begin with each call
 
 
@@ -46,6 +48,9 @@ class TrainingState:
     epoch, step : int
         Whole epochs that are done, and steps within the one that is not. A step is a
         batch of all ranks together.
+    passes : list of int
+        Since which epoch passes over the rows, and epochs, have as many steps as they
+        have, and how many: of an epoch, and of a pass.
     total : Tensor of shape (n_tasks,) or None
         Losses of that epoch so far, summed over the rows that this process has seen.
     stopped : bool
@@ -61,6 +66,7 @@ class TrainingState:
     stopping: BestEpoch | None
     epoch: int = 0
     step: int = 0
+    passes: list[int] = field(default_factory=lambda: [0, 0, 0])
     total: Any = None
     stopped: bool = False
     schedules: dict[str, Any] = field(default_factory=dict)
@@ -129,6 +135,7 @@ class TrainingState:
         """What :meth:`trimmed` would go on from, of which nothing is changed."""
         return {
             **{"seed": self.seed, "epoch": self.epoch, "step": 0, "total": None},
+            "passes": self.passes,
             **{"stopped": False, "record": None, "frozen": []},
             "history": self.history[: self.epoch],
             **_prefixed("network", network.state_dict()),
@@ -197,6 +204,20 @@ class TrainingState:
         self.stopped = False
         if self.stopping is not None and self.stopping.is_over:
             self.stopping.misses = 0  # whoever goes on wants more epochs
+
+    def begin_passes(self, steps: int, pass_steps: int) -> None:
+        """Let epochs and passes have so many steps; of other ones, begin a new pass.
+
+        An epoch is a pass at most, so that no pass has a number which one has had.
+        """
+        if self.passes[1:] != [steps, pass_steps]:
+            self.passes = [self.epoch, steps, pass_steps]
+
+    @property
+    def steps_done(self) -> int:
+        """Steps since then."""
+        first, steps, _ = self.passes
+        return (self.epoch - first) * steps + self.step
 
     def settings(self) -> list[dict[str, Any]]:
         """Learning rates and the like, of each optimizer's groups of parameters."""

@@ -2,7 +2,7 @@
 
 import contextlib
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import islice
 from typing import Any, NamedTuple
@@ -104,7 +104,9 @@ class Trainer:
             self.divide(after_step is not None)
             if state.epoch and not state.step:
                 self._keep_last()  # of a run that is resumed
-            rows = self.plan.rows_within(state.epoch, end=state.step)
+            state.begin_passes(self.plan.steps, self.plan.pass_steps)
+            done = state.steps_done
+            rows = self.plan.rows_between(done - state.step, done)
             self._told.begin(state.epoch, rows)
             with _no_denormals(), products(self.plan.train.device, self._precision):
                 while not state.is_over and state.epoch < self.plan.until:
@@ -271,29 +273,30 @@ class Trainer:
         net.module_ = state.network.train()
         net.criterion_.train()
         use_generator(state.network, self._generator, self._ranks.share)
-        batches, steps = self._rest_of_epoch(source), range(state.step, self.plan.steps)
-        sizes = (self.plan.rows_within(state.epoch, i, i + 1) for i in steps)
-        for step in self._batches("train", self._step, batches, sizes):
+        done, plan = state.steps_done, self.plan
+        first, end = done - state.step, done - state.step + plan.steps
+        batches = self._rest_of_epoch(source, done, end)
+        sizes = [plan.rows_between(i, i + 1) for i in range(first, end)]
+        for step in self._batches("train", self._step, batches, sizes, state.step):
             loss = step["task_loss"] * step["known"].labels.shape[-2]
             state.total = loss if state.total is None else state.total + loss
             state.step += 1
-            if after_step and state.step < self.plan.steps:
+            if after_step and state.step < plan.steps:
                 after_step(state)
-        net.history.record("train_batch_count", self.plan.steps)
+        net.history.record("train_batch_count", plan.steps)
         state.network.eval()
         net.criterion_.eval()
-        task_loss = state.total / self.plan.rows_within(state.epoch)
+        task_loss = state.total / plan.rows_between(first, end)
         total = net.criterion_.total(task_loss).item()
         self._record({"train_loss": total, "train_task_loss": task_loss.tolist()})
 
-    def _rest_of_epoch(self, source: Source) -> Iterator[Batch]:
-        """The batches that are left of it: of a pass, or of as many as it reaches."""
-        first = self.state.epoch * self.plan.steps
-        step, end = first + self.state.step, first + self.plan.steps
+    def _rest_of_epoch(self, source: Source, step: int, end: int) -> Iterator[Batch]:
+        """The batches of steps counted over all passes: of a pass, and of the next."""
         while step < end:
             done, start = divmod(step, self.plan.pass_steps)
             if self._pass is None:
-                self._pass = self._shuffled(source, done, start)
+                number = self.state.passes[0] + done
+                self._pass = self._shuffled(source, number, start)
             n = min(end - step, self.plan.pass_steps - start)
             yield from islice(self._pass, n)
             step += n
@@ -316,16 +319,16 @@ class Trainer:
         prefix: str,
         take: Callable[[Batch], Any],
         batches: Iterator[Batch],
-        sizes: Iterable[int],
+        sizes: Sequence[int],
+        start: int = 0,
     ) -> Iterator[dict[str, Any]]:
         """Take all batches, and tell callbacks where one of them wants to hear of it.
 
         Some, such as Checkpoint, read a last batch where there are none to hear of.
         """
         net, history = self.state.net, self.state.net.history
-        training, n_all = prefix == "train", 0
-        hooks = net.hears(*EACH_BATCH)
-        for batch, n_all in zip(batches, sizes, strict=True):
+        training, hooks = prefix == "train", net.hears(*EACH_BATCH)
+        for batch, n_all in zip(batches, sizes[start:], strict=False):
             self._ranks.begin_batch(n_all)
             if hooks:
                 net.notify("on_batch_begin", batch=batch, training=training)
@@ -340,7 +343,7 @@ class Trainer:
             yield step
         if not hooks:
             history.new_batch()
-            history.record_batch(f"{prefix}_batch_size", n_all)
+            history.record_batch(f"{prefix}_batch_size", sizes[-1])
 
     def _step(self, batch: Batch) -> dict[str, Any]:
         """One step of the optimizers, [DEPHN] section III-E."""

@@ -108,3 +108,35 @@ def test_what_was_counted_is_known_where_it_is():
     assert_array_equal(counts.places(column)[0], counts.places(other)[0])
     column.forget()
     assert column.found_by(counts.lookup) is not kept
+
+
+def test_new_numbers_wait_until_they_are_many(monkeypatch):
+    from dephn_sk.preprocessing import _tally
+
+    monkeypatch.setattr(_tally, "_LEAST_NEW", 1_000)
+    tally, merges = Tally(), []
+    merged = ValueCounts.merged
+    monkeypatch.setattr(
+        ValueCounts, "merged", lambda *a: (merges.append(len(a[0])), merged(*a))[1]
+    )
+    for i in range(100):
+        tally.add(Occurrences.of(Column("a", np.arange(10 * i, 10 * i + 20)), [None]))
+    assert len(tally.counts) == 1_010
+    assert sum(n > 500 for n in merges) < 60  # and not with each chunk
+
+
+def test_room_is_no_memory_of_values():
+    tally = Tally()
+    tally.add(Occurrences.of(Column("a", texts(1_000, 900, 0)), [None]))
+    before = tally.nbytes
+    tally.add(Occurrences.of(Column("a", np.array(["new"], object)), [None]))
+    assert tally.nbytes - before < 200
+
+
+@pytest.mark.parametrize("n_texts", [0, 300])
+def test_what_spells_the_same_is_found_where_it_does_not_count(n_texts):
+    numbers = np.arange(600, dtype=object)
+    numbers[:n_texts] = [f"{i}.0" for i in range(300, 300 + n_texts)]
+    column, other = Column("a", numbers), Column("a", numbers)
+    counts = ValueCounts.of(column, [np.arange(600) >= n_texts])
+    assert_array_equal(counts.places(column)[0], counts.places(other)[0])
