@@ -351,8 +351,9 @@ COMMON = {
     ),
     "validate_every": row(
         lambda s: s.plan.steps,
-        *[(None, 1), (1, 1), (3, 3)],
+        *[(None, 7), (2, 2), (9, 7)],
         early_stopping=True,
+        batch_size=8,
     ),
     "n_epochs_no_change": row(
         lambda s: s.state.stopping.patience,
