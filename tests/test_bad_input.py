@@ -76,13 +76,30 @@ def test_an_infinite_number(data, value):
 
 
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_columns_with_the_names_of_tasks_are_told(data, method):
+@pytest.mark.parametrize("kind", ["pandas", "polars", "pyarrow"])
+def test_columns_that_hold_labels_are_told(data, method, kind):
     X, y = data
-    both = X.assign(**{y.columns[1]: y[y.columns[1]]})
+    name = y.columns[1]
+    both = X.assign(**{name: y[name]})
+    if kind == "polars":
+        both = pytest.importorskip("polars").from_pandas(both)
+    if kind == "pyarrow":
+        both = pytest.importorskip("pyarrow").Table.from_pandas(both)
     with pytest.warns(UserWarning, match="Leave them out of X") as caught:
         getattr(make_model(), method)(both, y)
-    assert f"[{y.columns[1]!r}]" in str(caught[0].message)
+    assert f"[{name!r}]" in str(caught[0].message)
     assert [Path(one.filename) for one in caught] == [Path(__file__)]
+
+
+@pytest.mark.parametrize("named", ["as a task", "otherwise"])
+def test_other_columns_are_no_labels(data, named):
+    X, y = data
+    name = y.columns[1]
+    if named == "as a task":  # such as what was clicked the day before
+        X = X.assign(**{name: y[name].to_numpy()[::-1]})
+    else:
+        X = X.assign(before=y[name])
+    make_model().fit(X, y)  # where a warning is an error
 
 
 @pytest.mark.parametrize("column", ["c0", "x1"])

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import clone
 
+from .._compat import _safe_indexing
 from .._progress import EpochProgress, epochs_in_words
 from ..preprocessing import Fields
-from ..tasks import Times, check_losses, check_task_weights, combine, made_up
+from ..preprocessing._frames import read_columns as read_features
+from ..tasks import (
+    Times,
+    check_losses,
+    check_task_weights,
+    combine,
+    made_up,
+    read_columns,
+)
 from ._averaging import hollow
 from ._call import FitCall, check_given
 from ._callbacks import copies, kept_of
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
 AUTO_BATCH_SIZES, AUTO_STEPS = (64, 1024), 64
 # as many epochs as early stopping lets through, or as training without it has
 MOST_EPOCHS, UNWATCHED_EPOCHS = 60, 20
+_COMPARED = 1_000  # rows that tell whether a column holds labels
 NO_TIMES = Times()
 
 
@@ -320,7 +330,7 @@ def _learned(
         return replace(before.learned, template=template, encoder=encoder), fields
     encoder = new_encoder(template, seed)
     fields = encoder.fit_encode(*given)
-    _warn_of_labels(getattr(encoder, "feature_names_in_", ()), rows.tasks.names)
+    _warn_of_labels(rows.X, rows.y, getattr(encoder, "feature_names_in_", ()))
     auto = template.numeric_embedding == AUTO
     edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
@@ -328,17 +338,32 @@ def _learned(
     return Learned(template, rows.tasks, encoder, edges, start, n_members), fields
 
 
-def _warn_of_labels(columns: Iterable[Any], tasks: Sequence[str]) -> None:
-    """Say which columns of X may be labels."""
-    both = [name for name in columns if name in tasks]
-    if both:
+def _warn_of_labels(X: Any, y: Any, names: Iterable[Any]) -> None:
+    """Say which columns of X are the labels of tasks of the same name."""
+    columns = [one for one in read_columns(y).columns if one.name in names]
+    found = [one.name for one in columns if _is_in(X, one)]
+    if found:
         warnings.warn(
-            f"X has columns with the names of tasks: {both}. If they hold the labels, "
-            "a model learns to read them there, and knows nothing of rows whose labels "
-            "are still to come. Leave them out of X, or rename them.",
+            f"The columns {found} of X hold the labels of the tasks of these names. A "
+            "model learns to read them there, and knows nothing of rows whose labels "
+            "are still to come. Leave them out of X.",
             UserWarning,
             stacklevel=9,
         )
+
+
+def _is_in(X: Any, labels: Any) -> bool:
+    """Whether the column of the same name holds the same, as far as some rows tell."""
+    rows = np.flatnonzero(labels.observed)[:_COMPARED]
+    some = _safe_indexing(_safe_indexing(X, [labels.name], axis=1), rows)
+    (column,) = read_features(some, [labels.name])
+    try:
+        distinct = column.distinct
+    except ValueError:  # lists, which are no labels
+        return False
+    found = np.append(distinct.values.astype(object), [None])[distinct.positions]
+    given = labels.values[rows].tolist()
+    return len(set(given)) > 1 and given == found.tolist()
 
 
 def _sources(

@@ -88,7 +88,8 @@ def mixed(table):
     X, y = table
     y = pd.DataFrame({"click": y["click"], "city": X["city"]})
     model = DEPHNMultiTaskClassifier(**WHOLE, tower_hidden=(), dtype="float64")
-    return model.fit(X, y)
+    with pytest.warns(UserWarning, match="hold the labels"):
+        return model.fit(X, y)
 
 
 @pytest.fixture(autouse=True)
