@@ -94,13 +94,17 @@ class TargetStatistics(NumericKind):
         return Occurrences.of(column, self._by_row(weight, rates), folds, n_folds)
 
     def _by_row(self, weight: NDArray | None, rates: NDArray) -> list[NDArray | None]:
-        """What is summed up: of each row, and of each of its labels."""
+        """What is summed up: of each row, and of each of its labels.
+
+        Labels that all are there weigh what their rows do: the same array, or None.
+        """
         by_row = [weight]
         for rate in rates.T:
-            weights = (~np.isnan(rate)).astype(np.float64)
-            if weight is not None:
-                weights *= weight
-            by_row += [np.nan_to_num(rate) * weights, weights]
+            missing, weights = np.isnan(rate), weight
+            if missing.any():
+                rate, weights = np.where(missing, 0.0, rate), (~missing).astype(float)
+                weights = weights if weight is None else weights * weight
+            by_row += [rate if weights is None else rate * weights, weights]
         return by_row
 
     def finish(  # type: ignore[override]

@@ -198,11 +198,17 @@ def _occurrences(
     n_blocks = 1
     if folds is not None:
         counted, n_blocks = folds >= 0, n_folds or int(folds.max()) + 1
-        cells = (cells + (n + 1) * folds)[counted]
-        by_row = [None if one is None else one[counted] for one in by_row]
+        cells += (n + 1) * folds
+        if not counted.all():
+            cells = cells[counted]
+            kept = {id(one): None if one is None else one[counted] for one in by_row}
+            by_row = [kept[id(one)] for one in by_row]
     sums = np.empty((len(by_row), n_blocks * (n + 1)))
-    for own, one in zip(sums, by_row, strict=True):
-        own[:] = np.bincount(cells, one, sums.shape[1])
+    for i, one in enumerate(by_row):
+        if i and one is by_row[0]:
+            sums[i] = sums[0]
+        else:
+            sums[i] = np.bincount(cells, one, sums.shape[1])
     sums = sums.reshape(-1, n + 1)
     seen = np.flatnonzero(sums[:, :-1].any(axis=0))
     if len(seen) < n:
