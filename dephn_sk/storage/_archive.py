@@ -357,7 +357,7 @@ def read(
         Where there is no file that can be read.
     """
     if not stat.S_ISREG(os.stat(path).st_mode) and not os.path.isdir(path):
-        raise ModelFileError(f"{os.fspath(path)!r} is no file.")
+        raise ModelFileError("That is no file.")
     with open(path, "rb", buffering=0) as file:
         members = {member.name: member for member in _read_members(file)}
         manifest = _read_manifest(file, members)

@@ -137,7 +137,7 @@ def load(
     ------
     ModelFileError
         A ValueError: the file is damaged, holds what no model does, or is of a newer
-        format. The message names the part.
+        format. The message names the file and the part.
     ImportError
         Where it holds estimators of scikit-learn, and skops is not installed.
 
@@ -147,6 +147,15 @@ def load(
     """
     if device is not None:
         device_of(device)
+    try:
+        return _loaded(path, device, mmap)
+    except ModelFileError as error:
+        text = f"{os.fspath(path)!r}: {error}"
+        raise type(error)(text) from error.__cause__
+
+
+def _loaded(path: str | os.PathLike[str], device: str | None, mmap: bool) -> Any:
+    """The model of a file; an error does not name it."""
     manifest, arrays, _ = _archive.read(path, mmap=mmap)
     if manifest.get("kind") != _KIND or "model" not in manifest:
         raise ModelFileError(

@@ -585,3 +585,11 @@ def test_global_generators_are_left_alone(fitted, tmp_path):
 def test_the_base_class_is_abstract_still():
     with pytest.raises(TypeError):
         MultiTaskClassifier()
+
+
+def test_an_error_names_the_file(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("a,b\n1,2\n")
+    with pytest.raises(ModelFileError) as caught:
+        dephn_sk.load(path)
+    assert str(caught.value).startswith(f"{str(path)!r}: The file is no model file")
