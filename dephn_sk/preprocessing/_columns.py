@@ -294,7 +294,8 @@ class Column:
             distinct = distinct_values(values, self.name)
         if distinct.positions.dtype == np.int32:  # hashed, not only subtracted from
             self._distinct = distinct
-            if self._room is not None:
+            is_text = distinct.values.dtype.kind == "O"  # of more bytes than positions
+            if self._room is not None and not is_text:
                 self._room[:] = distinct.positions
                 self._distinct = Distinct(self._room, distinct.values)
         return distinct  # contiguous the first time, since a room may not be

@@ -24,6 +24,8 @@ _NO_ORDER = (complex, np.complexfloating, set, frozenset)
 _NONE = np.array([-1], dtype=np.int8)
 # Fewer texts than that are told apart by a dict sooner than pyarrow begins.
 FEW = 100
+# As many objects are text to pyarrow, where it is there, sooner than to a dict.
+MANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -46,10 +48,13 @@ def distinct_values(values: Any, name: str) -> Distinct:
     if not isinstance(values, np.ndarray):
         if len(values) < FEW:
             return _by_key(values.to_pylist())
-        values = values.dictionary_encode()
-        positions = values.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return Distinct(positions, values.dictionary.to_numpy(zero_copy_only=False))
+        encoded = values.dictionary_encode()
+        texts = encoded.dictionary.to_numpy(zero_copy_only=False)
+        return Distinct(_positions_of(encoded), texts)
     kind = values.dtype.kind
+    texts = _by_arrow(values) if kind == "O" and len(values) >= MANY else None
+    if texts is not None:
+        return texts
     if kind in "OUS":
         listed = values.tolist()
         if set(map(type, listed)) <= _TEXTS:
@@ -148,11 +153,35 @@ def _by_key(keys: list) -> Distinct:
     return Distinct(positions, object_array(list(index)[1:]))
 
 
+def _by_arrow(values: NDArray) -> Distinct | None:
+    """Distinct texts by pyarrow, or None where some are not text, or not known to be.
+
+    In order of appearance, as by a dict, but for missing ones of any kind.
+    """
+    arrow = sys.modules.get("pyarrow")
+    if arrow is None:
+        return None
+    try:
+        texts = arrow.array(values, from_pandas=True)
+    except Exception:  # mixed types, or text that is no Unicode
+        return None
+    if type(texts) is not arrow.StringArray:  # or of more bytes than one holds
+        return None
+    positions = _positions_of(texts.dictionary_encode())
+    objects = values[_first_rows(positions)]
+    # others that are equal to a text, such as members of enumerations, spell otherwise
+    return Distinct(positions, objects) if {str} >= set(map(type, objects)) else None
+
+
+def _positions_of(encoded: Any) -> NDArray:
+    return encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+
+
 def _first_rows(positions: NDArray) -> NDArray:
-    """The first row of each position; all positions are there."""
-    rows = np.empty(positions.max(initial=-1) + 1, dtype=np.intp)
+    """The first row of each position; all positions are there, and maybe -1."""
+    rows = np.empty(positions.max(initial=-1) + 2, dtype=np.intp)
     rows[positions[::-1]] = np.arange(len(positions))[::-1]  # the last one stays
-    return rows
+    return rows[:-1]
 
 
 def _no_key(value: Any) -> bool:

@@ -1,6 +1,7 @@
 """Columns of any library and any content are read alike, or refused by their name."""
 
 import datetime
+import enum
 import time
 import tracemalloc
 import uuid
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.preprocessing import FieldEncoder, _distinct
 from dephn_sk.preprocessing._hashing import stable_hash
 
 properties = settings(max_examples=40, deadline=None, derandomize=True)
@@ -339,3 +340,43 @@ def test_a_hash_does_not_depend_on_the_other_texts(texts):
     alone = [stable_hash(np.array([text], dtype=object))[0] for text in texts]
     assert together.tolist() == alone
     assert len(set(alone)) == len(set(texts))
+
+
+class Color(str, enum.Enum):
+    RED = "red"
+
+
+ODD = {
+    "text": [],
+    "missing": [None, np.nan, pd.NA, pd.NaT, Decimal("NaN")],
+    "bytes": ["x", b"x", b"y"],
+    "numbers": [1, 2.5, "1", None],
+    "members of an enumeration": ["red", Color.RED, None],
+    "numpy's text": [np.str_("b"), np.str_("new")],
+    "no Unicode": ["\ud800", "\udc00"],
+    "zeros": ["a", "a\0", ""],
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_objects_are_told_apart_by_pyarrow_as_by_a_dict(name, monkeypatch):
+    words = ["b", "a", "ä", "\U0001d4b3", *ODD[name]]
+    rows = np.random.default_rng(0).integers(0, len(words), 500)
+    rows[: len(words)] = np.arange(len(words))[::-1]
+    values = as_objects(words)[rows, 0]
+
+    def read(many):
+        monkeypatch.setattr(_distinct, "MANY", many)
+        found = _distinct.distinct_values(values, "c")
+        ordered = found.values.tolist()
+        return found.positions.tolist(), ordered, list(map(type, ordered))
+
+    def tried(many):
+        try:
+            return read(many)
+        except ValueError as error:
+            return str(error)
+
+    assert tried(1) == tried(10**6)
+    by_arrow = _distinct._by_arrow(values)
+    assert (by_arrow is not None) == (name in ("text", "missing", "zeros"))
