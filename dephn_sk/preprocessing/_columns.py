@@ -99,6 +99,7 @@ _KINDS_OF_OBJECTS = (
     (_DATES, "date"),
     (_DURATIONS, "duration"),
 )
+_TEXT_OR_NAN = {str, NoneType, float}
 _KEPT = 4096  # rows of which everything is kept
 _NUMBERS = (int, float, np.number, Decimal, Fraction)
 # What Python makes a float of, though it is no number.
@@ -258,7 +259,8 @@ class Column:
         if isinstance(values, Categories):
             few, rows = self._categories.few(), values.positions
             if isinstance(few, list):
-                return [[*few, None][i] for i in rows]
+                few = [*few, None]
+                return [few[i] for i in rows.tolist()]
             return None if few is None or rows.min(initial=0) < 0 else few[rows]
         if isinstance(values, np.ndarray):
             if values.dtype.kind in "biu":
@@ -266,7 +268,11 @@ class Column:
             listed = values.tolist() if values.dtype.kind in "OU" else [0]
         else:
             listed = [0] if type(values) in _KINDS else values.to_pylist()  # pyarrow's
-        return listed if set(map(type, listed)) <= {str, NoneType} else None
+        types = set(map(type, listed))
+        if float in types and types <= _TEXT_OR_NAN:
+            listed = [None if type(v) is float and v != v else v for v in listed]
+            types = set(map(type, listed))
+        return listed if types <= {str, NoneType} else None
 
     @property
     def distinct(self) -> Distinct:

@@ -1,7 +1,7 @@
 """Tables of any library, read column by column."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from dephn_sk.preprocessing._fields import Bag, offsets
 from dephn_sk.preprocessing._instants import Instants, zone_name
 from dephn_sk.preprocessing._marks import marked, read_mark
 
+# Of so few rows, texts are taken one by one sooner than all at once.
+_ONE_BY_ONE = 16
 _FRAMES = {"pandas": "DataFrame", "polars": "DataFrame", "pyarrow": "Table"}
 
 
@@ -99,8 +101,10 @@ def _read_pandas(array: Any) -> Any:
         if mark and categories.equals(pd.RangeIndex(len(categories))):
             # A missing code is an unseen one.
             return Codes(np.maximum(codes, 0), len(categories), mark[0])
-        positions, used = _used(codes, categories.array)
-        return Categories(positions, _read_pandas(used))
+        values = categories.array
+        if isinstance(values, pd.arrays.ArrowExtensionArray):
+            return _categories(codes, values.__arrow_array__(), _read_arrow)
+        return _categories(codes, values, _read_pandas)
     if isinstance(array, pd.arrays.ArrowExtensionArray):
         return _read_arrow(array.__arrow_array__())
     if isinstance(dtype, BagDtype):
@@ -115,17 +119,19 @@ def _read_pandas(array: Any) -> Any:
     return array.to_numpy(dtype=object)
 
 
-def _used(positions: NDArray, values: Any) -> tuple[NDArray, Any]:
+def _categories(positions: NDArray, values: Any, read: Callable) -> Categories:
     """Positions in the values that rows hold, where there are fewer rows.
 
     Two rows may have the same value at two positions.
     """
     if len(positions) >= len(values):
-        return positions, values
+        return Categories(positions, read(values))
+    if len(positions) <= _ONE_BY_ONE and read is _read_arrow and _are_texts(values):
+        each = [None if i < 0 else values[i].as_py() for i in positions.tolist()]
+        return Categories(np.arange(len(each)), object_array(each))
     held = positions >= 0
-    if held.all():
-        return np.arange(len(positions)), values.take(positions)
-    return np.where(held, np.cumsum(held) - 1, -1), values.take(positions[held])
+    used = read(values.take(positions[held]))
+    return Categories(np.where(held, np.cumsum(held) - 1, -1), used)
 
 
 def _read_polars(series: Any) -> Any:
@@ -147,7 +153,7 @@ def _read_arrow(array: Any) -> Any:
     kind = array.type
     if pa.types.is_dictionary(kind):
         return _read_dictionary(array)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if _are_texts(array):
         return array
     if pa.types.is_string_view(kind):
         return array.cast(pa.large_string())
@@ -169,6 +175,12 @@ def _read_arrow(array: Any) -> Any:
     return values
 
 
+def _are_texts(array: Any) -> bool:
+    import pyarrow as pa
+
+    return pa.types.is_string(array.type) or pa.types.is_large_string(array.type)
+
+
 def _read_dictionary(array: Any) -> Categories | Codes:
     import pyarrow as pa
 
@@ -177,8 +189,7 @@ def _read_dictionary(array: Any) -> Categories | Codes:
     mark = _read_enum_mark(array)
     if mark is not None:
         return Codes(np.maximum(positions, 0), len(values), mark[0])
-    positions, used = _used(positions, values)
-    return Categories(positions, _read_arrow(used))
+    return _categories(positions, values, _read_arrow)
 
 
 def _read_enum_mark(array: Any) -> tuple[str | None, str | None] | None:

@@ -51,9 +51,11 @@ class Lookup:
                 pass
         return _look_up(spellings(values), self._spelt)
 
-    def find_texts(self, texts: list[Any]) -> NDArray | None:
+    def find_texts(self, texts: list[Any]) -> list[int] | None:
         """The same of a list of text, -1 for None; None where values are no text."""
-        return _look_up(texts, self._texts) if self._types == {str} else None
+        if self._types != {str}:
+            return None
+        return list(map(self._texts.get, texts, repeat(-1)))
 
     def check_kind(self, values: NDArray, name: str) -> None:
         """Refuse values, none of which was found, that cannot be what was learned."""

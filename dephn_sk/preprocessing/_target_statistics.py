@@ -237,7 +237,8 @@ class TargetStatistics(NumericKind):
 
     def numbers(self, column: Column) -> Iterator[tuple[str, NDArray]]:
         """The fields of each row, from all rows learned from."""
-        places, positions = self.counts.places(column)
+        few = self.counts.few_places(column)
+        places, positions = self.counts.places(column) if few is None else (few, ...)
         for name, field in zip(self.fields, self._all, strict=True):
             yield name, field[places][positions]
 

@@ -119,15 +119,16 @@ class ValueCounts:
         None otherwise; then `places` tells, at the price of distinct values.
         """
         few = column.few()
-        if isinstance(few, list):
-            places = self.lookup.find_texts(few)
-        else:
+        if not isinstance(few, list):
             places = None if few is None else self.lookup.find(few)
-        if places is None or places.max(initial=-1) < 0:
+            return None if places is None or places.max(initial=-1) < 0 else places
+        found = self.lookup.find_texts(few)
+        if found is None or max(found, default=-1) < 0:
             return None
-        if isinstance(few, list) and None in few:
-            places[[one is None for one in few]] = len(self)
-        return places
+        if None in few:
+            pairs = zip(few, found, strict=True)
+            found = [len(self) if one is None else i for one, i in pairs]
+        return np.array(found)
 
     def places(self, column: Column) -> tuple[NDArray, NDArray]:
         """For each distinct value, and last for missing, where its sums are.
