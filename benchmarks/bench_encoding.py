@@ -1,10 +1,16 @@
 """Is FieldEncoder fast and frugal?  fit + transform of strings and of integer ids.
 
     python benchmarks/bench_encoding.py --string-rows 1000000 --id-rows 10000000
+    python benchmarks/bench_encoding.py --forms --before CHECKOUT
 
-Each entry runs in a process of its own on the same table, after a run on its first rows
-that loads what is loaded late. Memory is the growth of the process's peak over what it
-held with the table, as a share of the table; the output is part of it.
+With --forms, the text in each form in which libraries hold it, beside what pyarrow's
+and polars' own encoders take for it, and another CHECKOUT (``git worktree add CHECKOUT
+COMMIT``): all with one thread, each form in processes of its own, in turns; medians of
+the seconds of processor, and of the rounds' ratios.
+
+Otherwise each entry runs in a process of its own on the same table, after a run on its
+first rows that loads what is loaded late. Memory is the growth of the process's peak
+over what it held with the table, as a share of the table; the output is part of it.
 """
 
 from __future__ import annotations
@@ -14,26 +20,22 @@ import multiprocessing
 import os
 import platform
 import resource
+import sys
 import threading
 import time
+from pathlib import Path
 
+import _encode
 import numpy as np
 import pandas as pd
 import sklearn
+from _encode import FORMS, N_COLUMNS, make_strings
+from _report import RESULTS, Results, environment, markdown
+from bench_speed import Peer
 
-N_STRING_COLUMNS, N_ID_COLUMNS = 30, 26
-
-
-def make_strings(n_rows: int) -> pd.DataFrame:
-    """Columns of text with 10 to 100,000 values, the frequent ones first."""
-    rng = np.random.default_rng(0)
-    columns = {}
-    for j in range(N_STRING_COLUMNS):
-        cardinality = int(10 ** (1 + 4 * j / (N_STRING_COLUMNS - 1)))
-        values = np.array([f"category {j} {i}" for i in range(cardinality)])
-        drawn = (cardinality * rng.random(n_rows) ** 2).astype(int)
-        columns[f"c{j}"] = pd.array(values[drawn], dtype="str")
-    return pd.DataFrame(columns)
+N_ID_COLUMNS = 26
+ROOT = str(Path(__file__).parents[1])
+BEFORE = "ours, before"
 
 
 def make_ids(n_rows: int) -> pd.DataFrame:
@@ -128,7 +130,7 @@ def main(string_rows: int, id_rows: int) -> None:
         f"pandas {pd.__version__}, {os.cpu_count()} cores, {platform.machine()}"
     )
     for table, n_rows in (("strings", string_rows), ("ids", id_rows)):
-        n_columns = N_STRING_COLUMNS if table == "strings" else N_ID_COLUMNS
+        n_columns = N_COLUMNS if table == "strings" else N_ID_COLUMNS
         print(f"\n{table}: {n_rows:,} rows x {n_columns} columns, fit + transform")
         print(f"{'':30}{'seconds':>10}{'times ours':>12}{'memory':>10}")
         ours = None
@@ -143,9 +145,51 @@ def main(string_rows: int, id_rows: int) -> None:
             print(f"{entry:30}{seconds:10.2f}{seconds / ours:12.2f}{share:10.2f}")
 
 
+def forms(n_rows: int, rounds: int, before: str | None) -> None:
+    """The text in each form, in turns with what other encoders take for it."""
+    results = Results(RESULTS / "encoding.jsonl", ("form", "entry", "rows"))
+    print(f"{n_rows:,} rows x {N_COLUMNS} columns of text, fit + transform, 1 thread\n")
+    lines = []
+    for form in FORMS:
+        peers = {"ours": serving(ROOT, form, n_rows)}
+        if before:
+            peers[BEFORE] = serving(before, form, n_rows)
+        took: dict = {}
+        for _ in range(rounds):
+            for entry in ("ours", *([BEFORE] if before else []), "pyarrow", "polars"):
+                peer, asked = peers.get(entry, peers["ours"]), entry.split(",")[0]
+                took.setdefault(entry, []).append(peer.ask(asked))
+        for peer in peers.values():
+            peer.close()
+        lines.append([form])
+        for entry, seconds in took.items():
+            median = float(np.median(seconds))
+            ratio = float(np.median(np.divide(took["ours"], seconds)))
+            more = "" if entry == "ours" else f" ({ratio:.2f})"
+            lines[-1].append(f"{median:.2f}{more}")
+            row = {"form": form, "entry": entry, "rows": n_rows, "cpu_s": median}
+            results.add({**row, "ours_by_it": ratio, "rounds": rounds, **environment()})
+    print(markdown(["form", *[f"{entry}, s" for entry in took]], lines))
+
+
+def serving(checkout: str, form: str, n_rows: int) -> Peer:
+    """A process that times a checkout's encoder, with one thread."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "POLARS_MAX_THREADS"), "1")
+    command = [sys.executable, _encode.__file__, checkout, form, str(n_rows)]
+    return Peer(command, os.environ | threads, stderr=None)
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--string-rows", type=int, default=1_000_000)
     parser.add_argument("--id-rows", type=int, default=10_000_000)
-    arguments = parser.parse_args()
-    main(arguments.string_rows, arguments.id_rows)
+    parser.add_argument("--forms", action="store_true")
+    parser.add_argument("--before", help="checkout of another commit")
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    if options.forms:
+        forms(options.string_rows, options.rounds, options.before)
+    else:
+        main(options.string_rows, options.id_rows)
