@@ -413,6 +413,7 @@ def test_plain_numbers_are_refused_where_each_field_needs_a_vector(data):
         ("callbacks", "progress"),
         ("device", 0),
         ("n_threads", 0),
+        ("n_threads", "all"),
         ("random_state", "seed"),
         ("verbose", "loud"),
         ("verbose", -1),

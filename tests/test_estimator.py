@@ -417,7 +417,7 @@ OPTIONS = {
     "dtype": ["float32", "float64"],
     "precision": ["full", "tf32", "bf16"],
     "device": ["auto", "cpu"],
-    "n_threads": [1, None],
+    "n_threads": [1, "auto", None],
     "categorical_features": [
         "from_dtype",
         ["c0", "c1"],

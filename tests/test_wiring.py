@@ -381,7 +381,7 @@ COMMON = {
     ),
     "n_threads": row(
         lambda s: s.watched(torch.get_num_threads),
-        *[(THREADS + 1, {THREADS + 1}), (None, {THREADS})],
+        *[(THREADS + 1, {THREADS + 1}), (None, {THREADS}), ("auto", {1})],
     ),
     "random_state": row(
         lambda s: (s.plan.seed, s.state.seed),

@@ -145,11 +145,15 @@ class TrainingParameters(ParameterTable):
         have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
         autocast to bfloat16, on any device; parameters, optimizer and loss remain
         float32.
-    n_threads : int or None
-        Threads of torch while fitting and predicting; None leaves torch's setting,
-        which joblib's loky workers set to one. Give 1 where several processes or
-        threads fit at once: more threads than cores are far slower than one. A forked
-        process always has one.
+    n_threads : int, "auto" or None
+        Threads of torch while fitting and predicting. ``"auto"`` takes as many of those
+        of torch's setting as have enough to do: one for small batches of small
+        networks, where threads do not pay; see :ref:`threads`. None leaves torch's
+        setting, which is as many as there are cores, and one in joblib's loky workers.
+        Give 1 where several processes or threads fit at once: more threads than cores
+        are far slower than one. A forked process always has one. Threads change the
+        last bits of a fit with large batches, which is why a rule that looks at sizes
+        is not the default.
     random_state : int, RandomState instance or None
         Seed of initial values, shuffling, dropout, the validation split and the folds
         of target statistics. The same seed gives the same bytes; global generators are
@@ -211,8 +215,9 @@ class TrainingParameters(ParameterTable):
     device: str = parameter("auto", [str])
     dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
     precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
-    n_threads: int | None = parameter(
-        None, [Interval(Integral, 1, MOST_THREADS, closed="both"), None]
+    n_threads: int | str | None = parameter(
+        None,
+        [Interval(Integral, 1, MOST_THREADS, closed="both"), StrOptions({AUTO}), None],
     )
     random_state: Any = parameter(None, ["random_state"])
     verbose: int = parameter(0, ["verbose"])
