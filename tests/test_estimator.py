@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -425,6 +426,7 @@ OPTIONS = {
         [True, True, False, False],
     ],
     "target_statistics": ["auto", None],
+    "memory": [joblib.Memory(None, verbose=0), None],  # paths: test_encoder_memory
 }
 
 

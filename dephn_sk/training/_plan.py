@@ -28,6 +28,7 @@ from ..tasks import (
 from ._averaging import hollow
 from ._call import FitCall, check_given
 from ._callbacks import copies, kept_of
+from ._encoder_memory import encoded
 from ._fitted import FittedModel
 from ._learned import Learned, device_of, members_asked, new_encoder
 from ._log_sources import log_sources
@@ -347,11 +348,8 @@ def _learned(
         else:  # the same rows, maybe, as in the fit before
             fields = encoder.encode_cross_fitted(*given)
         return replace(before.learned, template=template, encoder=encoder), fields
-    encoder = new_encoder(template, seed)
-    fields = encoder.fit_encode(*given)
+    encoder, fields, edges = encoded(template, new_encoder(template, seed), *given[:3])
     _warn_of_labels(rows.X, rows.y, getattr(encoder, "feature_names_in_", ()))
-    auto = template.numeric_embedding == AUTO
-    edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
     n_members = members_asked(template)
     return Learned(template, rows.tasks, encoder, edges, start, n_members), fields

@@ -10,8 +10,9 @@ import torch
 from ..nn import TaskNetwork
 from ._parameters import AUTO
 
-# Multiplications by weights in a batch, for each thread. Two threads of half as many are
-# no faster than one; of as many, by a tenth to a half (90,000 to 3,000,000 weights).
+# Multiplications by weights in a batch, for each thread. Two threads that have half as
+# many are no faster than one; with as many, they are by a tenth to a half. Measured on
+# networks of 90,000 to 3,000,000 weights.
 LEAST_WORK = 5 * 10**7
 
 _IMPORTED_BY = os.getpid()
