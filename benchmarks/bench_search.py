@@ -12,8 +12,8 @@ and the score of its refitted best on held-out rows.
 With ``--network``, a GridSearchCV over parameters of the network alone takes turns with
 itself: with one job and with `n_jobs`, each without `memory`, with an empty folder, and
 once more with that folder. Each fit has one thread; joblib's workers run before the
-first round. Then the rows are encoded in each of these ways. What is printed are medians
-over the rounds, of seconds of the clock and of the ratios to the first way.
+first round. Then the rows are encoded in each of these ways. What is printed are
+medians over the rounds, of seconds of the clock and of the ratios to the first way.
 """
 
 from __future__ import annotations

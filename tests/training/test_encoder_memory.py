@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OrdinalEncoder
 
 import dephn_sk
@@ -312,6 +313,28 @@ def test_a_search_encodes_each_fold_once(tmp_path):
     assert len(files(tmp_path)) == 2
     assert len(set(scores[0])) == 6
     np.testing.assert_array_equal(*scores)
+
+
+def test_a_pipeline_remembers_its_own_encoder(tmp_path, monkeypatch):
+    X, y = table()
+    found, fit_transform = [], FieldEncoder.fit_transform
+
+    def spy(self, X, *args, **kwargs):
+        found.append(X)
+        return fit_transform(self, X, *args, **kwargs)
+
+    monkeypatch.setattr(FieldEncoder, "fit_transform", spy)
+    encoder = FieldEncoder(target_statistics=["user"], random_state=0)
+    fitted = []
+    for memory in (None, str(tmp_path), str(tmp_path)):
+        steps = [("encode", encoder), ("model", model(encoder=None))]
+        fitted.append(Pipeline(steps, memory=memory).fit(X, y))
+    assert len(found) == 2
+    without, *others = (one.predict_proba(X) for one in fitted)
+    assert all((other == without).all() for other in others)
+    changed = fitted[-1].fit(X, 1 - y).predict_proba(X)
+    assert len(found) == 3
+    assert (changed != without).any()
 
 
 PROCESSES = """
