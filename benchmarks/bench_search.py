@@ -2,18 +2,29 @@
 
     python benchmarks/bench_search.py --data FOLDER           # Census, 30,000 rows
     python benchmarks/bench_search.py --rows 400 --n-jobs 1   # a simulated log
+    python benchmarks/bench_search.py --network --rounds 5    # do jobs and memory pay?
 
 Runs GridSearchCV, RandomizedSearchCV and HalvingGridSearchCV over parameters of
 FieldEncoder and DEPHNMultiTaskClassifier in one Pipeline, scored by the mean ROC AUC of
 the tasks, with a progress bar where scikit-learn offers one, and prints what each found
 and the score of its refitted best on held-out rows.
+
+With ``--network``, a GridSearchCV over parameters of the network alone takes turns with
+itself: with one job and with `n_jobs`, each without `memory`, with an empty folder, and
+once more with that folder. Each fit has one thread; joblib's workers run before the
+first round. Then the rows are encoded in each of these ways. What is printed are
+medians over the rounds, of seconds of the clock and of the ratios to the first way.
 """
 
 from __future__ import annotations
 
 import argparse
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import numpy as np
 from scipy.stats import loguniform
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
@@ -28,6 +39,8 @@ from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.datasets import load_census_income, make_behavior_log
 from dephn_sk.metrics import task_scorer
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.training._encoder_memory import encoded
+from dephn_sk.training._learned import new_encoder
 
 GRID = {"encode__min_frequency": [None, 20], "model__embedding_dim": [4, 8]}
 DISTRIBUTIONS = {
@@ -66,13 +79,107 @@ def searches(pipeline, rows: int, n_jobs: int):
     )
 
 
+OF_NETWORK = {"learning_rate": [5e-4, 2e-3], "dropout": [0.0, 0.2]}
+N_FOLDS = 2
+
+
+def network_search(model, memory, n_jobs: int) -> GridSearchCV:
+    """A search for which encoders need not be fitted twice to the same rows."""
+    return GridSearchCV(
+        model.set_params(memory=memory),
+        OF_NETWORK,
+        scoring=task_scorer("roc_auc"),
+        cv=KFold(N_FOLDS, shuffle=True, random_state=0),
+        n_jobs=n_jobs,
+        refit=False,
+    )
+
+
+def in_turns(entries: dict[str, Callable[[Any], Any]], rounds: int) -> dict[str, Any]:
+    """Seconds of each entry in each round, each given a folder that the next one gets.
+
+    The first round warms up.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in entries}
+    for turn in range(rounds + 1):
+        for name, entry, folder in with_folders(entries):
+            start = time.perf_counter()
+            entry(folder)
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def with_folders(entries: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
+    """Entries with a fresh folder, or the one of the entry before where they say so."""
+    folder = tempfile.TemporaryDirectory()
+    for name, entry in entries.items():
+        if "again" not in name:
+            folder.cleanup()
+            folder = tempfile.TemporaryDirectory()
+        yield name, entry, folder.name
+    folder.cleanup()
+
+
+def show(title: str, seconds: dict[str, Any]) -> None:
+    """Medians, and those of the ratios to the first entry."""
+    print(f"\n{title:40}{'seconds':>9}{'times as fast':>15}")
+    first = next(iter(seconds.values()))
+    for name, values in seconds.items():
+        ratio = np.median(first / values)
+        print(f"{name:40}{np.median(values):9.3f}{ratio:15.2f}")
+
+
+def compare_memory(X, y, n_jobs: int, epochs: int, rounds: int) -> None:
+    """What jobs and a folder save, of a search and of the encoding in one fit."""
+    model = DEPHNMultiTaskClassifier(
+        **{"max_epochs": epochs, "early_stopping": False, "n_networks": 1},
+        **{"n_threads": 1, "random_state": 0},
+    )
+
+    def search(jobs, remembers=True):
+        return lambda folder: network_search(
+            model, folder if remembers else None, jobs
+        ).fit(X, y)
+
+    title = f"{len(X):,} rows, epochs: {epochs}"
+    entries = {}
+    for jobs in (1, n_jobs):
+        entries[f"n_jobs={jobs}"] = search(jobs, False)
+        entries[f"n_jobs={jobs}, memory"] = search(jobs)
+        entries[f"n_jobs={jobs}, memory again"] = search(jobs)
+    show(title, in_turns(entries, rounds))
+
+    def encode(remembers):
+        def run(folder):
+            own = model.set_params(memory=folder if remembers else None)
+            return encoded(own, new_encoder(own, 0), X, y, None)
+
+        return run
+
+    entries = {
+        "encoding": encode(False),
+        "encoding, memory": encode(True),
+        "encoding, memory again": encode(True),
+    }
+    show(title, in_turns(entries, rounds))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder that holds census/")
     parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument(
+        "--network", action="store_true", help="do two jobs, and memory, pay?"
+    )
+    parser.add_argument("--rounds", type=int, default=3, help="with --network")
+    parser.add_argument("--epochs", type=int, default=1, help="with --network")
     options = parser.parse_args()
     X, y, X_test, y_test = load(options.data, options.rows)
+    if options.network:
+        compare_memory(X, y, options.n_jobs, options.epochs, options.rounds)
+        return
     pipeline = Pipeline(
         [
             ("encode", FieldEncoder()),

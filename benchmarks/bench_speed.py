@@ -4,6 +4,7 @@
     python benchmarks/bench_speed.py --data FOLDER --peers SCRIPTS \
         --python deepctr=PATH --python rechub=PATH
     python benchmarks/bench_speed.py --rows 4096 --rounds 2 --batch 256
+    python benchmarks/bench_speed.py --data FOLDER --compare-threads --batch 1024 4096
 
 FOLDER holds census/; without it, rows of the same shape are drawn. All entries take
 turns, an epoch over the same rows at a time, in one run; what is reported are medians
@@ -14,6 +15,9 @@ of their own, and need the data of FOLDER.
 
 The ceiling of an entry is the time of its counted operations at the rate of a float32
 product of two 2048 x 2048 matrices, measured in the same rounds.
+
+With ``--compare-threads``, one thread and two take turns at the entries of this
+library, and what is printed are medians of the rounds' ratios.
 """
 
 from __future__ import annotations
@@ -259,6 +263,30 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
     return results
 
 
+def threads_ratio(name, X, y, batch_size, rounds) -> dict[str, float]:
+    """How many times as fast two threads are as one, by the clock, round by round."""
+    n_rows = max(batch_size, len(X) // 8) if name in SLOW else len(X)
+    entry = Ours(name, X[:n_rows], y[:n_rows], batch_size)
+    ratios: dict[str, list[float]] = {"fit": [], "predict": []}
+    for turn in range(rounds + 1):  # the first one warms up
+        for action, run in (("fit", entry.fit_epoch), ("predict", entry.predict)):
+            seconds = []
+            for threads in (1, 2):
+                torch.set_num_threads(threads)
+                seconds.append(timed(run)[1])
+            if turn:
+                ratios[action].append(seconds[0] / seconds[1])
+    return {action: float(np.median(values)) for action, values in ratios.items()}
+
+
+def compare_threads(X, y, batches, rounds) -> None:
+    for batch_size in batches:
+        print(f"\nbatch {batch_size}, two threads, times as fast as one")
+        for name in OURS:
+            found = threads_ratio(name, X, y, batch_size, rounds)
+            print(f"{name:22}fit {found['fit']:5.2f}   predict {found['predict']:5.2f}")
+
+
 def memory(name, X, y, batch_size) -> float:
     """Growth of this process's resident memory, MB, over an epoch at its peak."""
     reference = {bare: ours for ours, bare in REFERENCE.items()}
@@ -315,6 +343,9 @@ def main(options) -> None:
         torch.set_num_threads(1)
         print(memory(options.memory, X, y, options.batch[0]))
         return
+    if options.compare_threads:
+        compare_threads(X, y, options.batch, options.rounds)
+        return
     results = Results(options.output, ("data", "threads", "batch", "entry", "action"))
     about = {"data": "census" if options.data else "simulated", "rows": len(X)}
     about |= {"rounds": options.rounds, **environment()}
@@ -360,6 +391,9 @@ if __name__ == "__main__":
         "--batch", type=int, nargs="+", default=[256, 1024, 4096, 16_384]
     )
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument(
+        "--compare-threads", action="store_true", help="two threads beside one"
+    )
     parser.add_argument("--peers", help="folder of the peers' scripts")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
     parser.add_argument("--skip-memory", action="store_true")

@@ -148,8 +148,7 @@ default=None
             how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)
             plan = training.cross_validated(plan)
-            with contextlib.closing(plan):
-                trainer = training.Trainer(keeper.begin(plan), plan)
+            with contextlib.closing(plan), training.begun(plan, keeper) as trainer:
                 try:
                     with training.reported_epochs(self, trainer, X, y, sample_weight):
                         for _ in trainer.run(keeper.after_step):

@@ -413,6 +413,8 @@ def test_plain_numbers_are_refused_where_each_field_needs_a_vector(data):
         ("callbacks", "progress"),
         ("device", 0),
         ("n_threads", 0),
+        ("n_threads", "all"),
+        ("memory", 3),
         ("random_state", "seed"),
         ("verbose", "loud"),
         ("verbose", -1),

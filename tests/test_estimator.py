@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -417,7 +418,7 @@ OPTIONS = {
     "dtype": ["float32", "float64"],
     "precision": ["full", "tf32", "bf16"],
     "device": ["auto", "cpu"],
-    "n_threads": [1, None],
+    "n_threads": [1, "auto", None],
     "categorical_features": [
         "from_dtype",
         ["c0", "c1"],
@@ -425,6 +426,7 @@ OPTIONS = {
         [True, True, False, False],
     ],
     "target_statistics": ["auto", None],
+    "memory": [joblib.Memory(None, verbose=0), None],  # paths: test_encoder_memory
 }
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import Any
 
@@ -229,6 +231,7 @@ def scaled_by(seen: Begun) -> tuple[Any, bool]:
 
 
 THREADS = torch.get_num_threads()
+FOLDER = TemporaryDirectory()
 AUTO_DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 COMMON = {
@@ -381,7 +384,7 @@ COMMON = {
     ),
     "n_threads": row(
         lambda s: s.watched(torch.get_num_threads),
-        *[(THREADS + 1, {THREADS + 1}), (None, {THREADS})],
+        *[(THREADS + 1, {THREADS + 1}), (None, {THREADS}), ("auto", {1})],
     ),
     "random_state": row(
         lambda s: (s.plan.seed, s.state.seed),
@@ -408,6 +411,10 @@ COMMON = {
     ),
     "encoder": row(
         scaled_by, (None, ("auto", True)), (FieldEncoder(min_frequency=3), (3, True))
+    ),
+    "memory": row(
+        lambda s: [one.unlink() for one in Path(FOLDER.name).rglob("output.pkl")],
+        *[(None, []), (FOLDER.name, [None])],
     ),
 }
 DEEP = {  # feed-forward layers of a network for each task
@@ -671,8 +678,9 @@ def test_numbers_stay_numbers_where_a_network_reads_flat_rows(cls):
 
 # --------------------------------------------------------- what is given anew goes on
 
-# a seed given anew decides nothing: shuffling and dropout go on as they began
-TAKEN_OVER = sorted(FREE - {"random_state"})
+# a seed given anew decides nothing: shuffling and dropout go on as they began; and what
+# goes on has its encoder already
+TAKEN_OVER = sorted(FREE - {"random_state", "memory"})
 
 
 @pytest.mark.parametrize("name", TAKEN_OVER)

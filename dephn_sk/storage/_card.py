@@ -132,7 +132,7 @@ def _metrics(metrics: Mapping[str, Any], tasks: Sequence[str]) -> list[str]:
 
 
 def _parameters(final: Any) -> list[str]:
-    """Those that are not their defaults."""
+    """Those that are not their defaults; a folder is a matter of one machine."""
     if final is None:
         return []
     defaults = inspect.signature(type(final)).parameters
@@ -140,7 +140,7 @@ def _parameters(final: Any) -> list[str]:
     rows = [
         [name, f"`{shown(value)}`"]
         for name, value in sorted(given.items())
-        if not unchanged(value, defaults[name].default)
+        if name != "memory" and not unchanged(value, defaults[name].default)
     ]
     if not rows:
         return ["All are the defaults."]

@@ -26,7 +26,7 @@ from ._objects import Objects
 from ._plain import flatten
 
 # what may be another: it decides what is shown, or is said by other entries
-_FREE = frozenset({"verbose", "device"})
+_FREE = frozenset({"verbose", "device", "memory"})
 _BLOCK = 2**16  # rows that are read at a time
 _DEEPEST = 20
 _EMPTY = types.CellType()

@@ -64,6 +64,12 @@ class FitCall:
         if not is_log(self.X):
             crew.alike(lambda: {"X": "a table in memory"})
             return self
+        if self.template.memory is not None and not self.grows:
+            raise ValueError(
+                f"memory={self.template.memory!r} keeps tables, and X is a log, whose "
+                "encoded rows stay in its cache_dir: give Log(..., cache_dir=folder), "
+                "and set memory=None."
+            )
         validation = self.validation
         if validation[0] is not None:
             names = self.y if validation[1] is None else validation[1]

@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .._progress import EpochProgress, clock, epochs_in_words
+from ._keeper import Keeper, begun
 from ._parameters import AUTO
 from ._plan import MOST_EPOCHS, FitPlan
 from ._randomness import seed_of
 from ._rows import Rows
-from ._trainer import Trainer
 
 N_FOLDS = 5
 PATIENCE = 8  # epochs without a lower mean loss
@@ -42,10 +42,11 @@ def cross_validated(plan: FitPlan) -> FitPlan:
         told = stack.enter_context(_progress(plan, len(folds)))
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")  # all rows will say what a column is like
-        runs = [
-            stack.enter_context(contextlib.closing(_run(plan, rows, i, *fold)))
+        trainers = [
+            stack.enter_context(begun(_fold(plan, rows, i, *fold), Keeper()))
             for i, fold in enumerate(folds)
         ]
+        runs = [stack.enter_context(contextlib.closing(one.run())) for one in trainers]
         told.begin(0)
         each = (_counted(run, told, plan.train.n_rows) for run in runs)
         for records in zip(*each, strict=True):
@@ -61,13 +62,12 @@ def cross_validated(plan: FitPlan) -> FitPlan:
     return replace(plan, learned=learned, epochs=best, rows=None, n_folds=len(runs))
 
 
-def _run(
+def _fold(
     plan: FitPlan, rows: Rows, fold: int, train: NDArray, valid: NDArray
-) -> Generator[dict[str, Any]]:
-    """The records of a fit to the rows of a fold."""
+) -> FitPlan:
+    """The plan of a fit to the rows of a fold."""
     rows = rows.divided(train, valid, plan.learned.template.class_weight).scaled()
-    own = plan.fold(rows, seed_of(plan.seed, "validation", fold) % 2**31)
-    return Trainer(own.begin(), own).run()
+    return plan.fold(rows, seed_of(plan.seed, "validation", fold) % 2**31)
 
 
 def _counted(run: Generator[Any], told: EpochProgress, n_rows: int) -> Iterator[Any]:

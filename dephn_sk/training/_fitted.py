@@ -17,15 +17,15 @@ from torch import Tensor
 from ..logs import is_log
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
-from ..tasks import Tasks
+from ..tasks import PREDICT_BLOCK, Tasks
 from ._averaging import twin
 from ._evaluation import predict_logits
 from ._learned import Learned, check_weight, device_of
-from ._parameters import MOST_THREADS
+from ._parameters import AUTO, MOST_THREADS
 from ._source import tensor_of
 from ._state import TrainingState, under
 from ._stopping import LEAST_PATIENCE
-from ._threads import threads
+from ._threads import threads, work_of
 
 
 @dataclass(frozen=True)
@@ -149,10 +149,17 @@ class FittedModel:
         """The fields of a table."""
         return self.learned.encoder.encode(X, dtype=np.dtype(self.template.dtype))
 
-    def logits(self, fields: Fields) -> NDArray[np.float64]:
+    def logits(
+        self, fields: Fields, n_threads: int | str | None = None
+    ) -> NDArray[np.float64]:
         """Logits of all tasks, (n_rows, sum(n_outputs))."""
         source = self.learned.source(fields, self.net.device)
-        logits = predict_logits(self.network, source, self.template.precision)
+        work = None
+        if n_threads == AUTO:
+            n_rows = min(len(fields), PREDICT_BLOCK)
+            work = work_of(self.network, n_rows, self.net.device)
+        with threads(n_threads, work):
+            logits = predict_logits(self.network, source, self.template.precision)
         return logits.astype(np.float64)
 
     def trimmed(self) -> FittedModel:
@@ -208,7 +215,7 @@ class FittedAttributes:
     """Mixin: what a fitted estimator shows of its FittedModel, `_fitted`."""
 
     _fitted: FittedModel
-    n_threads: int | None
+    n_threads: int | str | None
     _attributes: ClassVar[str] = """\
 task_names_ : tuple of str
     Names of the columns of y, or ``"task0"``, ``"task1"``, ...
@@ -240,7 +247,7 @@ feature_names_in_ : ndarray of shape (n_features,)
             or type(fitted.template) is not type(self)
         ):
             raise ValueError(f"This {type(self).__name__} has learned {fitted!r}.")
-        if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
+        if n_threads not in (None, AUTO) and not 1 <= n_threads <= MOST_THREADS:
             raise ValueError(f"n_threads={n_threads!r} threads cannot be used.")
 
     def _learned(self) -> FittedModel:
@@ -275,7 +282,7 @@ feature_names_in_ : ndarray of shape (n_features,)
         ndarray of shape (n_samples, sum(n_outputs))
         """
         with threads(self.n_threads):
-            return self._learned().logits(fields)
+            return self._learned().logits(fields, self.n_threads)
 
     def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
@@ -283,8 +290,8 @@ feature_names_in_ : ndarray of shape (n_features,)
             if is_log(X):
                 from ._log_predictions import logits_of_log
 
-                return fitted.tasks, logits_of_log(fitted, X)
-            return fitted.tasks, fitted.logits(fitted.encode(X))
+                return fitted.tasks, logits_of_log(fitted, X, self.n_threads)
+            return fitted.tasks, fitted.logits(fitted.encode(X), self.n_threads)
 
     def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         tasks, logits = self._tasks_and_logits(X)

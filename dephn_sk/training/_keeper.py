@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ._plan import FitPlan
 from ._ranks import NONE, Ranks
 from ._rows import Rows
 from ._state import TrainingState
+from ._threads import threads
 from ._trainer import Trainer
 
 
@@ -42,3 +44,11 @@ class Keeper:
 
     def after_epoch(self, trainer: Trainer) -> None:
         """Look at training between epochs, once callbacks have heard of the last."""
+
+
+@contextlib.contextmanager
+def begun(plan: FitPlan, keeper: Keeper) -> Iterator[Trainer]:
+    """A trainer of the state that its keeper begins from, and its threads."""
+    state = keeper.begin(plan)
+    with threads(plan.learned.template.n_threads, plan.work(state.network)):
+        yield Trainer(state, plan)

@@ -27,7 +27,7 @@ _PART = "part-{:06d}.parquet"
 class LogPredictions:
     """Mixin of fitted estimators: what they say of rows outside memory."""
 
-    n_threads: int | None
+    n_threads: int | str | None
     verbose: Any
 
     def predict_batches(self, log: Any) -> Iterator[Any]:
@@ -135,13 +135,16 @@ def _written(
     return paths
 
 
-def logits_of_log(fitted: FittedModel, data: Any) -> NDArray[np.float64]:
+def logits_of_log(
+    fitted: FittedModel, data: Any, n_threads: int | str | None
+) -> NDArray[np.float64]:
     """Logits of all rows of a log, which are held in memory."""
     log = _log(data)
     names = _features(fitted, log)
     found = []
     for chunk in _chunks(fitted, log, (), 0):
-        found.append(_logits(fitted, log, chunk, chunk.table.select(names)))
+        table = chunk.table.select(names)
+        found.append(_logits(fitted, log, chunk, table, n_threads))
     return np.concatenate(found)
 
 
@@ -165,11 +168,17 @@ def _chunks(
     return log.blocks(names, PREDICT_BLOCK, first)
 
 
-def _logits(fitted: FittedModel, log: Log, chunk: Chunk, table: Any) -> NDArray:
+def _logits(
+    fitted: FittedModel,
+    log: Log,
+    chunk: Chunk,
+    table: Any,
+    n_threads: int | str | None,
+) -> NDArray:
     names = table.column_names
 
     def call() -> NDArray:
-        return fitted.logits(fitted.encode(table))
+        return fitted.logits(fitted.encode(table), n_threads)
 
     return log.located(chunk, call, lambda some: fitted.encode(some.select(names)))
 
@@ -187,8 +196,9 @@ def _parts(
 
     names, held, n_held = _features(fitted, log), [], 0
     for chunk in _chunks(fitted, log, columns, first):
-        with threads(estimator.n_threads):
-            logits = _logits(fitted, log, chunk, chunk.table.select(names))
+        n_threads = estimator.n_threads
+        with threads(n_threads):
+            logits = _logits(fitted, log, chunk, chunk.table.select(names), n_threads)
         skipped = max(0, first - chunk.start)
         table, logits = chunk.table.slice(skipped), logits[skipped:]
         predicted = named_predictions(fitted.tasks, logits)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
-from typing import Any
+from types import NoneType
+from typing import Any, Self
 
 import joblib
 
@@ -13,6 +15,7 @@ from .._compat import HasMethods, Interval, InvalidParameterError, StrOptions
 from .._parameters import ParameterTable, parameter
 from .._suggest import check_names, did_you_mean
 from ..nn._numeric_embedding import NUMERIC_EMBEDDINGS
+from ..preprocessing import FieldEncoder
 from ..tasks import Columns, TaskLoss, Tasks
 from ._precision import PRECISIONS
 
@@ -24,7 +27,7 @@ FREE = frozenset(
     {
         *("learning_rate", "weight_decay", "batch_size", "max_epochs", "callbacks"),
         *("early_stopping", "n_epochs_no_change", "validation_fraction", "verbose"),
-        "validate_every",
+        *("validate_every", "memory"),
         *("class_weight", "warm_start", "random_state"),
         *("device", "precision", "n_threads"),
     }
@@ -145,11 +148,15 @@ class TrainingParameters(ParameterTable):
         have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
         autocast to bfloat16, on any device; parameters, optimizer and loss remain
         float32.
-    n_threads : int or None
-        Threads of torch while fitting and predicting; None leaves torch's setting,
-        which joblib's loky workers set to one. Give 1 where several processes or
-        threads fit at once: more threads than cores are far slower than one. A forked
-        process always has one.
+    n_threads : int, "auto" or None
+        Threads of torch while fitting and predicting. ``"auto"`` takes as many of those
+        of torch's setting as have enough to do: one for small batches of small
+        networks, where threads do not pay; see :ref:`threads`. None leaves torch's
+        setting, which is as many as there are cores, and one in joblib's loky workers.
+        Give 1 where several processes or threads fit at once: more threads than cores
+        are far slower than one. A forked process always has one. Threads change the
+        last bits of a fit with large batches, which is why a rule that looks at sizes
+        is not the default.
     random_state : int, RandomState instance or None
         Seed of initial values, shuffling, dropout, the validation split and the folds
         of target statistics. The same seed gives the same bytes; global generators are
@@ -174,6 +181,15 @@ class TrainingParameters(ParameterTable):
         frequency limits or target statistics, which is copied and fitted within `fit`,
         cross-fitting included. None: a FieldEncoder with `categorical_features` and
         `target_statistics`.
+    memory : str, PathLike, joblib.Memory or None
+        A folder where a first fit keeps its encoder and its rows as that encodes them,
+        for fits of the same rows, labels and weights with the same seed, in any
+        process: those of a search over the network's parameters then encode each fold
+        once. It needs a `random_state`. Within a path, the latest 4 GiB are kept; what
+        a Memory holds is yours to bound, by its `reduce_size`. They are pickles: name
+        no folder that others write to. None keeps nothing, since a folder that grows
+        comes as a surprise, and encoding is a small part of most fits; see
+        :ref:`searches`.
     """
 
     # whether the network reads one vector for each field, and not only a flat row
@@ -211,8 +227,9 @@ class TrainingParameters(ParameterTable):
     device: str = parameter("auto", [str])
     dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
     precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
-    n_threads: int | None = parameter(
-        None, [Interval(Integral, 1, MOST_THREADS, closed="both"), None]
+    n_threads: int | str | None = parameter(
+        None,
+        [Interval(Integral, 1, MOST_THREADS, closed="both"), StrOptions({AUTO}), None],
     )
     random_state: Any = parameter(None, ["random_state"])
     verbose: int = parameter(0, ["verbose"])
@@ -221,6 +238,7 @@ class TrainingParameters(ParameterTable):
     )
     target_statistics: str | None = parameter("auto", [StrOptions({"auto"}), None])
     encoder: Any = parameter(None, [HasMethods(["fit_encode", "encode"]), None])
+    memory: Any = parameter(None, [str, os.PathLike, joblib.Memory, None])
 
     def check_parameters(self) -> None:
         """Raise for what the constraints of single parameters cannot say.
@@ -242,6 +260,22 @@ class TrainingParameters(ParameterTable):
             )
         check_widths(self)
         self._check_numeric_embedding()
+        if self.memory is not None:
+            self._check_memory()
+
+    def _check_memory(self) -> None:
+        if self.random_state is None:
+            raise ValueError(
+                f"memory={self.memory!r} holds what fits of the same seed may use, but "
+                "random_state=None draws another for each. Give random_state an "
+                "integer."
+            )
+        if type(self.encoder) not in (FieldEncoder, NoneType):
+            raise ValueError(
+                f"memory={self.memory!r} keeps what a FieldEncoder learns, but encoder "
+                f"is a {type(self.encoder).__name__}, whose code may be another the "
+                "next time. Give a FieldEncoder, or set memory=None."
+            )
 
     def _check_numeric_embedding(self) -> None:
         if self.numeric_embedding == SCALAR and self.reads_vectors:
@@ -304,6 +338,15 @@ class TrainingParameters(ParameterTable):
         if not isinstance(self.monitor, str):
             self.monitor = self.monitor[0]
 
+    def _state(self) -> dict[str, Any]:
+        """For a file, which names no folder whose pickles would be read."""
+        return _without_memory(super()._state())  # type: ignore[misc]
+
+    @classmethod
+    def _from_state(cls, state: dict[str, Any]) -> Self:
+        made: Self = super()._from_state(_without_memory(state))  # type: ignore[misc]
+        return made
+
     def _validate_params(self) -> None:
         """As scikit-learn's, with the nearest valid option in the message."""
         try:
@@ -317,6 +360,11 @@ class TrainingParameters(ParameterTable):
                         if hint and not c.is_satisfied_by(value):
                             raise InvalidParameterError(f"{error}{hint}") from None
             raise
+
+
+def _without_memory(state: dict[str, Any]) -> dict[str, Any]:
+    params = {k: value for k, value in state["params"].items() if k != "memory"}
+    return {**state, "params": params}
 
 
 def check_goes_on(new: TrainingParameters, old: TrainingParameters) -> None:

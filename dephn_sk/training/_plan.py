@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from sklearn.base import clone
 
 from .._compat import _safe_indexing
 from .._progress import EpochProgress, epochs_in_words
+from ..nn import TaskNetwork
 from ..preprocessing import Fields
 from ..preprocessing._frames import read_columns as read_features
 from ..tasks import (
@@ -26,6 +28,7 @@ from ..tasks import (
 from ._averaging import hollow
 from ._call import FitCall, check_given
 from ._callbacks import copies, kept_of
+from ._encoder_memory import encoded
 from ._fitted import FittedModel
 from ._learned import Learned, device_of, members_asked, new_encoder
 from ._log_sources import log_sources
@@ -36,6 +39,7 @@ from ._rows import CROSS_VALIDATED, Rows
 from ._source import Source
 from ._state import TrainingState
 from ._stopping import LEAST_PATIENCE, PATIENCE_STEPS
+from ._threads import chosen, work_of
 
 if TYPE_CHECKING:
     from ._keeper import Keeper
@@ -182,6 +186,22 @@ class FitPlan:
         n = self.learned.n_members
         return text + (f"; {n} networks" if n > 1 else "")
 
+    def work(self, network: TaskNetwork) -> int | None:
+        """What a step of the network has to do, where threads are to follow from it."""
+        if self.learned.template.n_threads != AUTO:
+            return None
+        n_rows = min(self.batch_size, self.train.n_rows) // self.ranks.size
+        return work_of(network, n_rows, self.train.device, trains=True)
+
+    def _decision_on_threads(self, network: TaskNetwork) -> str:
+        """How many threads a step has, and why, for people; empty if that was given."""
+        work = self.work(network)
+        if work is None:
+            return ""
+        n, most = chosen(AUTO, work), torch.get_num_threads()
+        why = "a batch has no work for more" if n < most else "as many as torch has"
+        return f"; {n} thread{'s' * (n > 1)}, {why}"
+
     def tell_columns(self) -> None:
         """Print what was decided of columns, where the estimator is verbose."""
         chosen = self.learned.encoder.report_.decisions
@@ -220,14 +240,14 @@ class FitPlan:
     def begin(self) -> TrainingState:
         """A state to train: a new one, or a copy of the one before."""
         before, template = self.before, self.learned.template
-        if template.verbose and not self.ranks.rank:
-            print(self.decision)
         if before is None:
             network, kept = self.learned.network(self.seed), {}
         else:
             network = before.state.network
             network = copy.deepcopy(network, hollow(network))
             kept = kept_of(before.net, template.callbacks, before.template.callbacks)
+        if template.verbose and not self.ranks.rank:
+            print(self.decision + self._decision_on_threads(network))
         state = self.learned.state(
             network,
             kept,
@@ -328,11 +348,8 @@ def _learned(
         else:  # the same rows, maybe, as in the fit before
             fields = encoder.encode_cross_fitted(*given)
         return replace(before.learned, template=template, encoder=encoder), fields
-    encoder = new_encoder(template, seed)
-    fields = encoder.fit_encode(*given)
+    encoder, fields, edges = encoded(template, new_encoder(template, seed), *given[:3])
     _warn_of_labels(rows.X, rows.y, getattr(encoder, "feature_names_in_", ()))
-    auto = template.numeric_embedding == AUTO
-    edges = encoder.edges(template.n_bins, discrete_only=auto, dtype=template.dtype)
     start = rows.tasks.start(rows.labels.take(rows.train), rows.weights[rows.train])
     n_members = members_asked(template)
     return Learned(template, rows.tasks, encoder, edges, start, n_members), fields
