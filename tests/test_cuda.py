@@ -12,12 +12,17 @@ import numpy as np
 import pytest
 import torch
 from _batches import KINDS
+from _models import ESTIMATORS
 from _naive import randomize
 from numpy.testing import assert_allclose
 from skorch.callbacks import Callback
 from torch.testing import assert_close
 
-from dephn_sk import DEPHNMultiTaskClassifier
+from dephn_sk import (
+    DEPHNMultiTaskClassifier,
+    DEPHNMultiTaskEstimator,
+    DEPHNMultiTaskRegressor,
+)
 from dephn_sk.nn import (
     DEPHN,
     FieldEmbedding,
@@ -267,6 +272,30 @@ def test_a_training_step_waits_for_nothing(name, paper, resident, options, monke
     assert_waits_for_nothing(model, *KINDS[name].table())
 
 
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_a_step_of_each_network_waits_for_nothing(name):
+    options = {"max_epochs": 1, "random_state": 0, "device": "cuda"}
+    model = ESTIMATORS[name](**options)
+    if "conditions" in model.get_params():
+        model.set_params(conditions={})
+    assert_waits_for_nothing(model, *KINDS["missing label"].table())
+
+
+@pytest.mark.parametrize("loss", ["squared", "quantile(0.9)", "poisson", "gamma"])
+def test_a_step_over_numbers_waits_for_nothing(loss):
+    X, _ = KINDS["plain"].table()
+    y = np.random.default_rng(0).gamma(1.0, size=(len(X), 2))
+    model = DEPHNMultiTaskRegressor(max_epochs=1, random_state=0, device="cuda")
+    assert_waits_for_nothing(model.set_params(loss=loss), X, y)
+
+
+def test_a_step_over_numbers_beside_classes_waits_for_nothing():
+    X, y = KINDS["multi-class task"].table()
+    y = y.assign(number=np.random.default_rng(0).normal(size=len(X)))
+    model = DEPHNMultiTaskEstimator(max_epochs=1, random_state=0, device="cuda")
+    assert_waits_for_nothing(model, X, y)
+
+
 def make_lists(n_rows=12):
     pd = pytest.importorskip("pandas")
     lists = [[f"tag{j}" for j in range(i % 4)] for i in range(n_rows)]
@@ -287,6 +316,44 @@ def test_a_step_over_multi_valued_fields_waits_for_nothing(mode, weighted):
     )
     X = with_weights if weighted else X
     assert_waits_for_nothing(make_model(device="cuda", encoder=encoder), X, y)
+
+
+def test_blocks_that_are_predicted_wait_for_nothing():
+    X, _, y = make_lists()
+    fitted = make_model(device="cuda").fit(X, y)._fitted
+    source = fitted.learned.source(fitted.encode(X), "cuda")
+    try:
+        torch.cuda.set_sync_debug_mode("error")
+        with torch.inference_mode():
+            logits = [fitted.network(**inputs) for inputs, *_ in source.batches(5)]
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    assert [len(one) for one in logits] == [5, 5, 2]
+
+
+# ----------------------------------------------------------------- graphs of a network
+
+COMPILED = {"batch_size": 3, "dropout": 0.2, "embedding_dropout": 0.2}
+
+
+@pytest.mark.parametrize("paper", [False, True])
+@pytest.mark.parametrize("name", ["missing label", "multi-class task"])
+def test_a_graph_trains_as_the_network_does(name, paper):
+    """A warning would say that it could not be compiled."""
+    X, y = KINDS[name].table()
+    options = {**COMPILED, "dtype": "float64", "device": "cuda", "max_epochs": 4}
+    plain, model = (
+        make_model(paper, compile=on, **options).fit(X, y) for on in (False, True)
+    )
+    for one, other in zip(
+        model.network_.parameters(), plain.network_.parameters(), strict=True
+    ):
+        assert_close(one, other, atol=1e-6, rtol=1e-6)
+
+
+def test_a_step_of_a_graph_waits_for_nothing():
+    model = make_model(device="cuda", compile=True, **COMPILED)
+    assert_waits_for_nothing(model, *KINDS["missing label"].table())
 
 
 # ------------------------------------------------------ data that the GPU cannot hold

@@ -24,6 +24,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.nn import InputGates, TaskGates
+from dephn_sk.training import _compiled
 
 TINY = {  # nothing here shall move with the defaults, which are tuned
     "embedding_dim": 4,
@@ -418,6 +419,7 @@ OPTIONS = {
     "dtype": ["float32", "float64"],
     "precision": ["full", "tf32", "bf16"],
     "device": ["auto", "cpu"],
+    "compile": [False, True],
     "n_threads": [1, "auto", None],
     "categorical_features": [
         "from_dtype",
@@ -434,7 +436,11 @@ OPTIONS = {
     ("parameter", "value"), [(p, v) for p, values in OPTIONS.items() for v in values]
 )
 @pytest.mark.parametrize("name", ["plain", "multi-class task"])
-def test_every_documented_option_trains_and_predicts(name, parameter, value):
+def test_every_documented_option_trains_and_predicts(
+    name, parameter, value, monkeypatch
+):
+    # a backend of torch that traces, and compiles nothing
+    monkeypatch.setattr(_compiled, "how", lambda device: {"backend": "aot_eager"})
     X, y = KINDS[name].table()
     others = {"private_experts": ("cross",)} if value == () else {}
     options = {"max_epochs": 1, **others, parameter: value}

@@ -382,6 +382,9 @@ COMMON = {
         ("bf16", ("bf16", {True})),
         ("tf32", ("tf32", {False})),
     ),
+    "compile": as_given(
+        lambda s: Trainer(s.state, s.plan)._compiled is not None, False, True
+    ),
     "n_threads": row(
         lambda s: s.watched(torch.get_num_threads),
         *[(THREADS + 1, {THREADS + 1}), (None, {THREADS}), ("auto", {1})],

@@ -131,9 +131,9 @@ class AITM(TowerNetwork):
 
     def _beyond_the_step_before(self, logits: Tensor) -> Tensor:
         """The mean over rows of what probabilities exceed the step before by."""
-        p = logits.sigmoid()
-        before, after = map(list, zip(*self._steps, strict=True))
-        return (p[:, after] - p[:, before]).relu().sum(1).mean()
+        p = logits.sigmoid().unbind(1)
+        excess = [(p[after] - p[before]).relu() for before, after in self._steps]
+        return torch.stack(excess).sum(0).mean()
 
     def penalty(self) -> Tensor | None:
         """What training adds to the loss of the batch that was read last."""

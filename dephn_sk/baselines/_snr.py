@@ -69,11 +69,15 @@ class Routing(Randomized):
     def connections(self) -> Tensor:
         """How open each connection is, in [0, 1], (n_in, n_out)."""
         if self.training:
-            r = torch.empty_like(self.log_alpha).uniform_(generator=self.generator)
+            r = self.random(self.log_alpha)
             s = ((r.logit() + self.log_alpha) / TEMPERATURE).sigmoid()
         else:
             s = self.log_alpha.sigmoid()
         return (s * (HIGHEST - LOWEST) + LOWEST).clamp(0, 1)
+
+    def draw(self, like: Tensor) -> Tensor:
+        """A number for each connection."""
+        return torch.empty_like(like).uniform_(generator=self.generator)
 
     def n_open(self) -> Tensor:
         """Expected number of connections that are not 0."""

@@ -1,10 +1,14 @@
 """Random masks of training, drawn from a generator of one's own."""
 
+import contextlib
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.compiler import is_compiling
 
 
 @dataclass
@@ -46,13 +50,29 @@ class Randomized(nn.Module):
     """
 
     share: Share | None = None
+    # set by `Draws`: a list that takes what is drawn for, or what was drawn before
+    seen: list[tuple["Randomized", Tensor]] | None = None
+    drawn: list[Tensor] | None = None
 
     def __init__(self) -> None:
         super().__init__()
         self.generator: torch.Generator | None = None
 
+    def random(self, like: Tensor) -> Tensor:
+        """Random numbers for a tensor: they are drawn now, unless they were before."""
+        if self.drawn is not None:
+            return self.drawn.pop(0)
+        if self.seen is not None:
+            self.seen.append((self, like.new_empty(()).expand(like.shape)))
+        return self.draw(like)
+
+    @abstractmethod
+    def draw(self, like: Tensor) -> Tensor:
+        """Draw random numbers for a tensor, of which shape, type and device count."""
+
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "generator": None, "share": None}
+        anew = {"generator": None, "share": None, "seen": None, "drawn": None}
+        return {**self.__dict__, **anew}
 
 
 class _Mask(Randomized):
@@ -77,17 +97,21 @@ class _Mask(Randomized):
         takes an eighth of the time of `bernoulli_` on a CPU; a comparison that writes
         its result as numbers takes a quarter of one that has to be converted.
         """
+        drawn = self.random(like)
+        highest_dropped = max(1, round(self.p * 2**16)) - 1 - 2**15
+        if is_compiling():
+            return (drawn > highest_dropped).to(like.dtype)
+        keep = torch.empty(like.shape, dtype=like.dtype, device=like.device)
+        torch.gt(drawn, highest_dropped, out=keep)
+        return keep
+
+    def draw(self, like: Tensor) -> Tensor:
         shape = like.shape if self.share is None else self._of_batch(like, self.share)
         n = shape.numel()
         bits = torch.empty((n + 3) // 4, dtype=torch.int64, device=like.device)
         bits.random_(-(2**63), None, generator=self.generator)
-        highest_dropped = max(1, round(self.p * 2**16)) - 1 - 2**15
         drawn = bits.view(torch.int16)[:n].view(shape)
-        if self.share is not None:
-            drawn = self.share.of(drawn, self.batch_axis)
-        keep = torch.empty(like.shape, dtype=like.dtype, device=like.device)
-        torch.gt(drawn, highest_dropped, out=keep)
-        return keep
+        return drawn if self.share is None else self.share.of(drawn, self.batch_axis)
 
     def _of_batch(self, like: Tensor, share: Share) -> torch.Size:
         """The shape of the whole batch, of which a tensor holds a share of the rows."""
@@ -170,3 +194,58 @@ def use_generator(
     for part in module.modules():
         if isinstance(part, Randomized):
             part.generator, part.share = generator, share
+
+
+class Draws:
+    """What a module draws in a forward pass, so that it can be drawn before each.
+
+    A graph takes tensors, but no generator. Numbers are those that the module would
+    draw itself: of the same shapes, in the same order.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    **inputs
+        On which it is run once, in training mode, to see what it draws.
+
+    Examples
+    --------
+    >>> module = nn.Sequential(Dropout(0.5), Dropout(0.0), Dropout(0.5))
+    >>> draws, generator = Draws(module, input=torch.ones(4)), torch.Generator()
+    >>> use_generator(module, generator.manual_seed(0))
+    >>> masked = module(torch.ones(4))
+    >>> _ = generator.manual_seed(0)
+    >>> draws.draw()
+    >>> with draws.given():
+    ...     torch.equal(module(torch.ones(4)), masked)
+    True
+    """
+
+    def __init__(self, module: nn.Module, **inputs: Any) -> None:
+        self._seen: list[tuple[Randomized, Tensor]] = []
+        parts = [one for one in module.modules() if isinstance(one, Randomized)]
+        for part in parts:
+            part.seen = self._seen
+        try:
+            with torch.no_grad():
+                module(**inputs)
+        finally:
+            for part in parts:
+                part.seen = None
+
+    def draw(self) -> None:
+        """Draw for a pass on a batch of the same shapes."""
+        self._drawn: dict[Randomized, list[Tensor]] = {p: [] for p, _ in self._seen}
+        for part, like in self._seen:
+            self._drawn[part].append(part.draw(like))
+
+    @contextlib.contextmanager
+    def given(self) -> Iterator[None]:
+        """Give a pass that is run within it what was drawn last."""
+        for part, drawn in self._drawn.items():
+            part.drawn = [*drawn]
+        try:
+            yield
+        finally:
+            for part in self._drawn:
+                part.drawn = None

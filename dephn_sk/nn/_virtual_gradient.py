@@ -132,24 +132,22 @@ def _with_numbers(
     labels: Tensor, root: Tensor, kind: str, n_classes: tuple[int, ...]
 ) -> Tensor:
     """Of tasks some of which are numbers."""
-    tasks = range(len(n_classes))
+    numeric, classes = _numbers_and_classes(n_classes, labels.device)
     # the mean is no part of a correlation, and takes digits from sums of squares
     weight = root.square()
     means = (labels * weight).sum(0) / weight.sum(0).clamp_min(1e-300)
-    numeric = torch.tensor([not n for n in n_classes], device=labels.device)
     centered = torch.where(numeric, labels - means, labels)
     similarity = _correlation(centered, root)
-    classes = [t for t in tasks if n_classes[t]]
-    if classes:
+    if len(classes):
         of_classes = _class_similarity(
-            labels[:, classes], root[:, classes], kind, [n_classes[t] for t in classes]
+            labels[:, classes], root[:, classes], kind, [n for n in n_classes if n]
         )
-        chosen = torch.tensor(classes, device=labels.device)
-        similarity[chosen[:, None], chosen] = of_classes
-    for t in tasks:
-        if n_classes[t] > 2:
-            ratio = _correlation_ratio(centered, root, t, n_classes[t])
-            similarity[numeric, t] = similarity[t, numeric] = ratio[numeric]
+        similarity[classes[:, None], classes] = of_classes
+    for t, n in enumerate(n_classes):
+        if n > 2:
+            ratio = _correlation_ratio(centered, root, t, n)
+            for pairs in (similarity[t], similarity[:, t]):
+                pairs.copy_(torch.where(numeric, ratio, pairs))
     return similarity
 
 
@@ -167,12 +165,10 @@ def _correlation(labels: Tensor, root: Tensor) -> Tensor:
 
 def _correlation_ratio(labels: Tensor, root: Tensor, t: int, n_classes: int) -> Tensor:
     """Of numbers, (n_tasks,), with the classes of task t."""
-    indicator = torch.nn.functional.one_hot(labels[:, t].long(), n_classes)
-    weight = root * root[:, [t]]  # of each row, for each pair with t
-    masses, sums = (
-        indicator.double().T @ weight,
-        indicator.double().T @ (labels * weight),
-    )
+    levels = torch.arange(n_classes, device=labels.device)
+    indicator = (labels[:, t : t + 1] == levels).double()
+    weight = root * root[:, t : t + 1]  # of each row, for each pair with t
+    masses, sums = indicator.T @ weight, indicator.T @ (labels * weight)
     total, mean = masses.sum(0), sums.sum(0) / masses.sum(0)
     spread = (labels.square() * weight).sum(0) - total * mean.square()
     between = torch.where(masses > 0, sums.square() / masses, 0.0).sum(0)
@@ -214,11 +210,20 @@ def _levels(n_classes: tuple[int, ...], device: torch.device) -> tuple[Tensor, .
     return tuple(torch.tensor(x).long().to(device) for x in (tasks, classes, binary))
 
 
+@lru_cache
+def _numbers_and_classes(
+    n_classes: tuple[int, ...], device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Which tasks are numbers, (n_tasks,), and the places of those with classes."""
+    numeric = torch.tensor([not n for n in n_classes])
+    return numeric.to(device), (~numeric).nonzero().squeeze(1).to(device)
+
+
 def _cramers_v(labels: Tensor, root: Tensor, task_of: Tensor, level: Tensor) -> Tensor:
     """Cramér's V of class indices, from one contingency table of all tasks."""
     n_tasks = labels.shape[1]
     indicator = (labels[:, task_of] == level) * root[:, task_of]
-    member = torch.nn.functional.one_hot(task_of, n_tasks).double()
+    member = (task_of[:, None] == torch.arange(n_tasks, device=task_of.device)).double()
 
     table = indicator.T @ indicator
     margin = indicator.T @ root  # [a, t]: weight of level a where task t is known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -143,13 +144,14 @@ def of_pairs(
     first = torch.searchsorted(sorted_groups, own)
     last = torch.searchsorted(sorted_groups, own, right=True)
     n_pairs = last - first
-    if not n_pairs.any():
+    n_all = int(n_pairs.sum())  # a device is waited for here, and for both `nonzero`
+    if not n_all:
         return logits.new_zeros(())
+    repeated = partial(torch.repeat_interleave, repeats=n_pairs, output_size=n_all)
     mass = pad(known[negative].cumsum(0), (1, 0))
-    below = (mass[last] - mass[first]).repeat_interleave(n_pairs)
-    higher = positive.repeat_interleave(n_pairs)
-    shift = (first - n_pairs.cumsum(0) + n_pairs).repeat_interleave(n_pairs)
-    lower = negative[torch.arange(len(shift), device=shift.device) + shift]
+    below, higher = repeated(mass[last] - mass[first]), repeated(positive)
+    shift = repeated(first - n_pairs.cumsum(0) + n_pairs)
+    lower = negative[torch.arange(n_all, device=shift.device) + shift]
     # at most 1, whatever a difference of sums has rounded to
     share = (known[lower] / below).clamp(max=1.0).to(logits.dtype)
     losses = -logsigmoid(logits[higher] - logits[lower])

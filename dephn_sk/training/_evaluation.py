@@ -1,7 +1,8 @@
 """What a network says of rows: predictions, and losses and scores of validation."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from ._loss import MultiTaskLoss
 from ._precision import tensor_float_32
 from ._source import Source
 
+# a TaskNetwork, or one that is compiled
+Network: TypeAlias = Callable[..., Tensor]
 ROW_MULTIPLE = 64
 LOGIT_LIMIT = 15.0
 
 
-def forward(network: TaskNetwork, inputs: dict[str, Any], precision: str) -> Tensor:
+def forward(network: Network, inputs: dict[str, Any], precision: str) -> Tensor:
     """Logits, in the precision of the parameters whatever they were made in."""
     if precision != "bf16":
         return network(**inputs)

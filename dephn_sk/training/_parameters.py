@@ -29,7 +29,7 @@ FREE = frozenset(
         *("early_stopping", "n_epochs_no_change", "validation_fraction", "verbose"),
         *("validate_every", "memory"),
         *("class_weight", "warm_start", "random_state"),
-        *("device", "precision", "n_threads"),
+        *("device", "precision", "n_threads", "compile"),
     }
 )
 # what a dict may give for each task by its name
@@ -148,6 +148,13 @@ class TrainingParameters(ParameterTable):
         have it; elsewhere it does nothing. ``"bf16"`` runs the network under torch's
         autocast to bfloat16, on any device; parameters, optimizer and loss remain
         float32.
+    compile : bool
+        Whether the network trains under ``torch.compile``, with CUDA graphs on CUDA;
+        each fit compiles anew, for seconds to minutes. Results are the same but for
+        rounding. Batches of `batch_size` rows run so; not the last of a pass, nor
+        predictions, nor the folds of ``max_epochs="auto"``. Where it cannot be (no
+        compiler, multi-valued fields, a network that is no graph), a warning says why,
+        and the network trains as it is. It has not run on a GPU yet.
     n_threads : int, "auto" or None
         Threads of torch while fitting and predicting. ``"auto"`` takes as many of those
         of torch's setting as have enough to do: one for small batches of small
@@ -227,6 +234,7 @@ class TrainingParameters(ParameterTable):
     device: str = parameter("auto", [str])
     dtype: str = parameter("float32", [StrOptions(set(DTYPES))])
     precision: str = parameter("full", [StrOptions(set(PRECISIONS))])
+    compile: bool = parameter(False, ["boolean"])
     n_threads: int | str | None = parameter(
         None,
         [Interval(Integral, 1, MOST_THREADS, closed="both"), StrOptions({AUTO}), None],

@@ -225,6 +225,7 @@ class FitPlan:
         template = self.learned.template
         quiet = {"callbacks": None, "verbose": 0, "early_stopping": False}
         quiet["validate_every"] = None  # epochs are passes, as of all rows together
+        quiet["compile"] = False  # which takes longer than the fold
         template = type(template)(**{**template.get_params(deep=False), **quiet})
         learned, fields = _learned(template, rows, None, False, seed)
         sources = _sources(learned, fields, rows, None, None)

@@ -168,7 +168,7 @@ class ArraySource(Source):
             )
             for b in fields.bags
         ]
-        self._ends = [tensor_of(bag.offsets) for bag in fields.bags]
+        self._ends = [bag.offsets for bag in fields.bags]
         self._choose(rows, labels, weights, groups)
 
     def part(
@@ -186,10 +186,10 @@ class ArraySource(Source):
     def _choose(
         self, rows: Given, labels: Given, weights: Given, groups: Given
     ) -> None:
-        self._rows = None  # as `rows`, but always in the processor's memory
         if rows is not None:
-            self._rows = tensor_of(rows.astype(row_type(len(self.codes)), copy=False))
-        self.rows = None if self._rows is None else self._rows.to(self.home)
+            rows = rows.astype(row_type(len(self.codes)), copy=False)
+        self._rows = rows  # as `rows`, but always in the processor's memory
+        self.rows = None if rows is None else tensor_of(rows).to(self.home)
         self.n_rows = len(self.codes if rows is None else rows)
         small = labels is not None and labels.dtype.itemsize == 1
         self.labels: Any = (self._exact if small else self._floats)(labels)
@@ -213,36 +213,33 @@ class ArraySource(Source):
         first = order.start * order.batch_size
         for begin in range(first, self.n_rows, order.batch_size):
             end = min(begin + order.batch_size, self.n_rows)
-            yield self._take(slice(begin + order.rank, end, order.world_size))
+            own = slice(begin + order.rank, end, order.world_size)
+            yield self._take(own, own)
 
     def _shuffled(self, order: Order) -> Iterator[Batch]:
         generator = generator_of(order.seed or 0, "shuffle", order.epoch)
+        size = order.batch_size
         kind = torch.from_numpy(np.empty(0, row_type(self.n_rows))).dtype
         rows = torch.randperm(self.n_rows, generator=generator, dtype=kind)
         if self._groups is not None:
-            most = max(2, order.batch_size // RUNS_IN_BATCH)
+            most = max(2, size // RUNS_IN_BATCH)
             rows = rows[in_runs(_select(self._groups, rows), most, generator)]
-        own = slice(order.rank, None, order.world_size)
-        here, there = (r.split(order.batch_size) for r in (rows, rows.to(self.home)))
-        for at, at_home in list(zip(here, there, strict=True))[order.start :]:
-            yield self._take(at_home[own], self._n_members(at[own]))
+        here, there = rows.numpy(), rows.to(self.home)
+        for begin in range(order.start * size, self.n_rows, size):
+            own = slice(begin + order.rank, begin + size, order.world_size)
+            yield self._take(there[own], here[own])
 
-    def _n_members(self, at: Tensor) -> list[int | None]:
-        """How many members each bag has in these rows; None where torch may ask."""
-        if self.home.type == "cpu":
-            return [None] * len(self.bags)
-        rows = at if self._rows is None else _select(self._rows, at)
-        return [int((ends[1:][rows] - ends[:-1][rows]).sum()) for ends in self._ends]
-
-    def _take(
-        self, at: Tensor | slice, n_members: Sequence[int | None] | None = None
-    ) -> Batch:
+    def _take(self, at: Tensor | slice, here: Any) -> Batch:
+        """The rows at some places of `rows`, which the processor knows as `here`."""
         rows = at if self.rows is None else _select(self.rows, at)
         codes, numbers = _select(self.codes, rows), _select(self.numbers, rows)
         inputs: dict[str, Any] = {"codes": codes, "numbers": numbers}
         if self.bags:
-            bags = zip(self.bags, n_members or [None] * len(self.bags), strict=True)
-            inputs["bags"] = [_take_members(bag, rows, n) for bag, n in bags]
+            own = here if self._rows is None else self._rows[here]
+            bags = zip(self.bags, self._ends, strict=True)
+            inputs["bags"] = [
+                _take_members(bag, rows, *_span(ends, own)) for bag, ends in bags
+            ]
         labels = None if self.labels is None else _select(self.labels, at)
         weights = None if self.weights is None else _select(self.weights, at)
         labels = None if labels is None else labels.to(self.dtype)
@@ -360,19 +357,28 @@ def _select(tensor: Tensor, rows: Tensor | slice) -> Tensor:
     return tensor[rows] if isinstance(rows, slice) else tensor.index_select(0, rows)
 
 
+def _span(ends: np.ndarray, rows: Any) -> tuple[int, int]:
+    """Where the first row's members begin, and how many all rows have.
+
+    Read in the processor's memory, so that it need not wait for the device.
+    """
+    starts = ends[:-1][rows]
+    n_members = int((ends[1:][rows] - starts).sum())
+    return int(starts[0]) if len(starts) else 0, n_members
+
+
 def _take_members(
-    bag: Members, rows: Tensor | slice, n_members: int | None = None
+    bag: Members, rows: Tensor | slice, first: int, n_members: int
 ) -> Members:
     starts = bag.offsets[:-1][rows]
     lengths = bag.offsets[1:][rows] - starts
     offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
     if isinstance(rows, slice) and rows.step in (None, 1):
-        first = int(starts[0])
-        where: Tensor | slice = slice(first, first + int(offsets[-1]))
+        where: Tensor | slice = slice(first, first + n_members)
     else:
         shift = torch.repeat_interleave(
             starts - offsets[:-1], lengths, output_size=n_members
         )
-        where = torch.arange(len(shift), device=shift.device) + shift
+        where = torch.arange(n_members, device=shift.device) + shift
     weights = None if bag.weights is None else bag.weights[where]
     return Members(bag.codes[where], offsets, weights)

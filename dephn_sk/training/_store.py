@@ -379,7 +379,7 @@ class StoreSource(Source):
             for begin in range(0, whole, size):
                 if number >= order.start:
                     own = rows[begin : begin + size][order.rank :: order.world_size]
-                    yield source._take(own)
+                    yield source._take(own, own.numpy())
                 number += 1
             left = part.take(rows[whole:].numpy()) if whole < n else None
 

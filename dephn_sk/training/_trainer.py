@@ -15,7 +15,8 @@ from .._progress import EpochProgress, clock, epochs_in_words
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
 from ._callbacks import heard_on
-from ._evaluation import Validation, forward, monitored, products
+from ._compiled import CompiledNetwork
+from ._evaluation import Network, Validation, forward, monitored, products
 from ._fitted import FittedModel
 from ._gradients import large_tables
 from ._net import EACH_BATCH
@@ -50,8 +51,15 @@ class Trainer:
         self.state = state
         self.plan = plan
         self._precision = plan.learned.template.precision
+        # the latter for torch's own layers
         self._generator = torch.Generator(plan.train.device)
+        self._generators = self._generator, torch.default_generator
         self._ranks = plan.ranks
+        self._compiled: CompiledNetwork | None = None
+        if plan.learned.template.compile:
+            whole = min(plan.batch_size, plan.train.n_rows)
+            own = len(range(self._ranks.rank, whole, self._ranks.size))
+            self._compiled = CompiledNetwork(state.network, own, self._generators)
         self._last: TaskNetwork | None = None
         self._divided = self._watched = False
         self._told = plan.progress(shown=False)
@@ -349,11 +357,11 @@ class Trainer:
         """One step of the optimizers, [DEPHN] section III-E."""
         state, net = self.state, self.state.net
         seed = seed_of(state.seed, "dropout", state.epoch, state.step)
-        for generator in (self._generator, torch.default_generator):
-            generator.manual_seed(seed)  # the latter for torch's own layers
+        for generator in self._generators:
+            generator.manual_seed(seed)
         for optimizer in net.rules_.values():
             optimizer.zero_grad()
-        step = self._losses(batch._replace(inputs=self._inputs(batch)))
+        step = self._losses(batch._replace(inputs=self._inputs(batch)), self._compiled)
         penalty = self._ranks.part(state.network.penalty())
         # the mean over members, each of which learns from a loss of its own
         loss = step["loss"] * state.network.n_members
@@ -394,17 +402,19 @@ class Trainer:
             similarity = torch.stack([alike(y, weights=w) for y, w in pairs])
         return {**batch.inputs, "label_similarity": similarity}
 
-    def _losses(self, batch: Batch) -> dict[str, Any]:
+    def _losses(
+        self, batch: Batch, compiled: CompiledNetwork | None = None
+    ) -> dict[str, Any]:
         """Losses of the whole batch, and logits of this rank's rows."""
-        criterion = self.state.net.criterion_
-        logits = self._logits(self.state.net.module_, batch)
+        criterion, network = self.state.net.criterion_, self.state.net.module_
+        logits = self._logits(network if compiled is None else compiled, batch)
         known = Known(*self._ranks.whole(logits, *batch[1:]))
         task_loss = criterion(*known)
         loss = criterion.total(task_loss)
         told = {"loss": loss, "task_loss": task_loss, "y_pred": logits}
         return {**told, "known": known}
 
-    def _logits(self, network: TaskNetwork, batch: Batch) -> torch.Tensor:
+    def _logits(self, network: Network, batch: Batch) -> torch.Tensor:
         """The network's, or none where this rank has none of the rows."""
         *rows, _ = batch.labels.shape
         if rows[-1]:

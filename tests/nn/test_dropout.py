@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dephn_sk.nn import Dropout, Share, UnseenMask, use_generator
+from dephn_sk.nn._dropout import Draws
 
 
 def generator(seed=0):
@@ -121,3 +122,45 @@ def test_a_mask_that_does_not_know_the_rows_axis_says_so():
     with pytest.raises(ValueError, match="which axis holds the rows: batch_axis"):
         dropout(torch.ones(3, 4, 5))
     assert pickle.loads(pickle.dumps(dropout)).share is None
+
+
+# ------------------------------------------------------------------ drawn beforehand
+
+
+def masks():
+    """Masks of several shapes, one of which is used twice."""
+    twice = Dropout(0.5)
+    return torch.nn.Sequential(
+        twice, Dropout(0.0), torch.nn.Flatten(1), Dropout(0.25), twice
+    )
+
+
+@pytest.mark.parametrize("rank", [None, 0, 1])
+def test_what_is_drawn_beforehand_is_what_would_be_drawn(rank):
+    module, n_rows = masks(), 7
+    share = None if rank is None else Share(rank, 2, n_rows)
+    x = torch.ones(n_rows if share is None else share.n_own, 3, 5)
+    use_generator(module, generator(), share)
+    expected = [module(x), module(x)]
+    draws = Draws(module, input=x)
+    use_generator(module, generator(), share)
+    found = []
+    for _ in expected:
+        draws.draw()
+        state = module[0].generator.get_state()
+        with draws.given():
+            found.append(module(x))
+        assert torch.equal(module[0].generator.get_state(), state)
+    assert all(map(torch.equal, found, expected))
+    assert not torch.equal(*found)
+
+
+def test_a_pass_that_fails_leaves_masks_as_they_were():
+    module = torch.nn.Sequential(*masks(), torch.nn.Linear(2, 1))
+    with pytest.raises(RuntimeError):
+        Draws(module, input=torch.ones(4, 3, 5))
+    use_generator(module, generator())
+    first = module[0](torch.ones(4, 3))
+    use_generator(module, generator())
+    assert torch.equal(module[0](torch.ones(4, 3)), first)
+    assert module[0].seen is module[0].drawn is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from hashlib import sha256
 from tempfile import TemporaryDirectory
 from unittest import mock
@@ -14,7 +15,7 @@ from skorch.callbacks import Callback, LRScheduler
 import dephn_sk
 from dephn_sk import baselines
 from dephn_sk.nn import _table
-from dephn_sk.training import Ranks, _gradients
+from dephn_sk.training import Ranks, _compiled, _gradients
 from dephn_sk.training._ranks import NONE
 
 N_ROWS, BATCH = 193, 64  # the last batch is one row: ranks 1, 2, ... have none
@@ -105,6 +106,16 @@ def dense():
 def dropout():
     X, y = rows()
     return model(weight_averaging=0.0).fit(X, y), X
+
+
+@cell
+def compiled():
+    X, y = rows()
+    # by a backend of torch that traces, and compiles nothing
+    how = mock.patch.object(_compiled, "how", lambda device: {"backend": "aot_eager"})
+    with how, warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        return model(baselines.MMoEClassifier, compile=True).fit(X, y), X
 
 
 @cell
