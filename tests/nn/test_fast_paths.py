@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import copy
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -66,6 +69,26 @@ for _n_layers in (1, 3):
                 )
 
 
+class Read(torch.nn.Module):
+    """Experts with the weight of whoever reads their outputs."""
+
+    def __init__(self, experts):
+        super().__init__()
+        self.experts = experts
+        self.reader = torch.nn.Parameter(torch.zeros(N_EXPERTS, experts.width, 5))
+
+    def forward(self, fields):
+        return self.experts(fields, self.reader)
+
+    def reference(self, fields):
+        return torch.bmm(self.experts.reference(fields), self.reader)
+
+
+for _name in [name for name in CASES if name.startswith(("field", "cross"))]:
+    _make, _shape = CASES[_name]
+    CASES[f"{_name}, read"] = (lambda make=_make: Read(make()), _shape)
+
+
 def make_fields(shape, batch, dtype, scale=1.0):
     generator = torch.Generator().manual_seed(1)
     fields = scale * torch.randn(
@@ -84,7 +107,7 @@ def values_and_gradients(outputs, leaves):
     generator = torch.Generator().manual_seed(2)
     loss = 0.0
     for out in outputs:
-        upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+        upstream = torch.randn(out.shape, generator=generator)  # float32 holds it
         loss = loss + (out * upstream.to(out.dtype)).sum()
     return [*outputs, *torch.autograd.grad(loss, leaves)]
 
@@ -104,6 +127,34 @@ def test_values_and_gradients_are_those_of_the_plain_equations(name, batch, dtyp
         scale = max(1.0, other.detach().abs().max().item())
         close = 1e-5 if dtype == torch.float32 else 1e-12
         assert_close(one / scale, other / scale, rtol=0, atol=close)
+
+
+STACKS = [name for name in CASES if "3 layers" in name and name.endswith("read")]
+
+
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("batch", [1, 4096])
+def test_stacks_in_single_precision_are_exact_to_a_millionth(name, batch):
+    """Beyond what the plain equation rounds off, too, such as in sums over the rows."""
+    make, shape = CASES[name]
+    module = randomize(make()).float()
+    fields = make_fields(shape, batch, torch.float32)
+    found = []
+    for function, dtype in (
+        (module, torch.float32),
+        (module.reference, torch.float32),
+        (module.reference, torch.float64),
+        (module, torch.float64),
+    ):
+        module.to(dtype)
+        leaves = [fields.detach().to(dtype).requires_grad_(), *module.parameters()]
+        results = values_and_gradients(tensors(function(leaves[0])), leaves)
+        found.append([result.detach().double() for result in results])
+    for fast, plain, exact, double in zip(*found, strict=True):
+        scale = exact.abs().max().clamp(min=1.0)
+        assert_close(double / scale, exact / scale, rtol=0, atol=1e-12)
+        rounded = (plain - exact).abs().max() / scale
+        assert (fast - exact).abs().max() / scale <= 1e-6 + 4 * rounded
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -174,6 +225,40 @@ def test_no_rows_give_no_rows(name):
     fields = make_fields(shape, 0, torch.float64)
     for out in tensors(module(fields)):
         assert out.numel() == 0
+
+
+@pytest.mark.parametrize("batch", [1, 16, 17, 300, 4096])
+def test_blocks_of_rows_are_about_equal_and_hold_each_row_once(batch, monkeypatch):
+    monkeypatch.setattr(_row_blocks, "CACHE", 1000)
+    rows = torch.arange(batch)
+    blocks = [rows[block] for block in _row_blocks.row_blocks(batch, 10, rows)]
+    assert torch.equal(torch.cat(blocks), rows)
+    heights = [len(block) for block in blocks]
+    assert len(set(heights[:-1])) <= 1 and all(n % 16 == 0 for n in heights[:-1])
+    assert max(heights) <= 112
+
+
+FAULTS = """
+import resource, torch
+from dephn_sk.nn._row_blocks import row_blocks
+list(row_blocks(1, 1, torch.empty(1)))
+def step():
+    parts = [torch.ones(2**20) for _ in range(4)]
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step(), step()
+before = faults()
+for _ in range(10):
+    step()
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
+def test_a_step_finds_the_memory_of_the_last_one():
+    command = [sys.executable, "-c", FAULTS]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(run.stdout) < 4096  # the pages of a single step
 
 
 def test_attention_of_huge_scores_is_finite_and_picks_the_highest():
