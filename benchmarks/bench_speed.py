@@ -18,6 +18,9 @@ product of two 2048 x 2048 matrices, measured in the same rounds.
 
 With ``--compare-threads``, one thread and two take turns at the entries of this
 library, and what is printed are medians of the rounds' ratios.
+
+Last, what experts of other kinds cost in fitting three tasks: DNN, cross and field
+against three DNN experts, and private cross and field experts against none.
 """
 
 from __future__ import annotations
@@ -30,6 +33,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +80,23 @@ REFERENCE = {
     "DEPHN": "bare DEPHN",
     "DEPHN, paper": "bare DEPHN, paper",
 }
+# networks that differ in their experts, and what the ratio of each refers to
+KINDS = ("dnn", "cross", "field")
+EXPERTS: dict[str, Callable] = {
+    "three DNN experts": partial(
+        DEPHNMultiTaskClassifier, public_experts=("dnn",) * 3, private_experts=()
+    ),
+    "DNN, cross, field": partial(
+        DEPHNMultiTaskClassifier, public_experts=KINDS, private_experts=()
+    ),
+    "private cross, field": partial(
+        DEPHNMultiTaskClassifier, public_experts=KINDS, private_experts=KINDS[1:]
+    ),
+}
+OTHER_EXPERTS = {
+    "DNN, cross, field": "three DNN experts",
+    "private cross, field": "DNN, cross, field",
+}
 SLOW = ("DEPHN, paper", "bare DEPHN, paper")  # on an eighth of the rows
 PEERS = ("mmoe", "ple")
 N_GEMM = 2048
@@ -101,7 +122,7 @@ class Ours:
     """One of this library's estimators, planned on a few rows, then trained on all."""
 
     def __init__(self, name, X, y, batch_size):
-        estimator = OURS[name]().set_params(
+        estimator = {**OURS, **EXPERTS}[name]().set_params(
             batch_size=batch_size, max_epochs=1, early_stopping=False, random_state=0
         )
         plan = FitPlan.of(estimator, X[:256], y[:256], epochs=1)
@@ -287,6 +308,35 @@ def compare_threads(X, y, batches, rounds) -> None:
             print(f"{name:22}fit {found['fit']:5.2f}   predict {found['predict']:5.2f}")
 
 
+def race_experts(X, y, batch_size, rounds) -> list[dict]:
+    """Rows of results of the networks that differ in their experts, on three tasks."""
+    third = np.random.default_rng(0).integers(0, 2, (len(y), 1))
+    y = np.hstack([y, third])
+    entries = {name: Ours(name, X, y, batch_size) for name in EXPERTS}
+    seconds: dict = {name: [] for name in entries}
+    for turn in range(rounds + 1):  # the first one warms up
+        for name, entry in entries.items():
+            taken = timed(entry.fit_epoch)
+            if turn:
+                seconds[name].append(taken)
+    results = []
+    for name, values in seconds.items():
+        cpu, wall = np.median(values, axis=0)
+        row = {
+            "entry": name,
+            "action": "fit",
+            "rows_per_cpu_s": len(X) / cpu,
+            "rows_per_s": len(X) / wall,
+        }
+        if name in OTHER_EXPERTS:
+            pairs = zip(values, seconds[OTHER_EXPERTS[name]], strict=True)
+            row["times_the_other_experts"] = float(
+                np.median([a[0] / b[0] for a, b in pairs])
+            )
+        results.append(row)
+    return results
+
+
 def memory(name, X, y, batch_size) -> float:
     """Growth of this process's resident memory, MB, over an epoch at its peak."""
     reference = {bare: ours for ours, bare in REFERENCE.items()}
@@ -337,6 +387,18 @@ def show(rows: list[dict]) -> None:
         )
 
 
+def show_experts(rows: list[dict]) -> None:
+    print(
+        f"\n{'experts, three tasks':22}{'rows/CPU-s':>12}{'times the seconds of':>24}"
+    )
+    for row in rows:
+        line = f"{row['entry']:22}{row['rows_per_cpu_s']:12,.0f}"
+        if row["entry"] in OTHER_EXPERTS:
+            line += f"{row['times_the_other_experts']:8.2f}  "
+            line += OTHER_EXPERTS[row["entry"]]
+        print(line)
+
+
 def main(options) -> None:
     X, y = load(options.data, options.rows)
     if options.memory:
@@ -360,7 +422,9 @@ def main(options) -> None:
                 for peer in peers.values():
                     peer.close()
             show(rows)
-            for row in rows:
+            experts = race_experts(X, y, batch_size, options.rounds)
+            show_experts(experts)
+            for row in [*rows, *experts]:
                 results.add({"threads": threads, "batch": batch_size, **row, **about})
     if not options.skip_memory:
         compare_memory(options, results, about)

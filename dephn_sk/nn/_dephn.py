@@ -104,12 +104,30 @@ class HeterogeneousInteraction(nn.Module):
     def forward(
         self, public: Tensor, private: Sequence[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        pairs = zip(self.public, self.projections, strict=True)
-        shared = [project(experts(public)) for experts, project in pairs]
+        return self.shared(public), [own() for own in self.own(private)]
+
+    def shared(self, fields: Tensor) -> Tensor:
+        """Outputs of the public experts."""
+        shared = []
+        for experts, projection in zip(self.public, self.projections, strict=True):
+            if isinstance(projection, GroupedLinear):
+                bias = cast(Tensor, projection.bias).unsqueeze(1)
+                weight = projection.weight.transpose(0, 1)
+                shared.append(experts(fields, weight) + bias)
+            else:
+                shared.append(experts(fields))
         if not shared:
-            shared = [public.new_zeros(0, public.shape[0], self.width)]
-        own = [experts(x) for experts, x in zip(self.private, private, strict=True)]
-        return shared[0] if len(shared) == 1 else torch.cat(shared), own
+            shared = [fields.new_zeros(0, fields.shape[0], self.width)]
+        return shared[0] if len(shared) == 1 else torch.cat(shared)
+
+    def own(self, fields: Sequence[Tensor]) -> list[Callable[..., Tensor]]:
+        """Each private kind on its fields, to be called by whoever reads it.
+
+        With the weight of the reader, its product with the outputs, which then need not
+        leave the cache; with nothing, the outputs.
+        """
+        pairs = zip(self.private, fields, strict=True)
+        return [partial(experts, own) for experts, own in pairs]
 
 
 class DEPHN(TaskNetwork):
@@ -254,10 +272,11 @@ class DEPHN(TaskNetwork):
 
     def _tower_inputs(
         self, fields: Tensor, label_similarity: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, list[Tensor]]:
+    ) -> tuple[Tensor, Tensor, list[Callable[..., Tensor]]]:
         """Branches, gates and private experts: [DEPHN] fig. 2, bottom up."""
         public_fields, private_fields = self.selection(fields)  # eq. 1, 2
-        public, private = self.interaction(public_fields, private_fields)
+        public = self.interaction.shared(public_fields)
+        private = self.interaction.own(private_fields)
         branches = self.mapping(public)  # eq. 3
         gates = self.gating(public_fields.flatten(1))
         if label_similarity is not None:
@@ -331,7 +350,8 @@ class DEPHN(TaskNetwork):
     ) -> tuple[Tensor, Tensor]:
         """See :meth:`TaskTowers.contributions`."""
         fields = self.embedding(codes, numbers, bags)
-        return self.towers.contributions(*self._tower_inputs(fields))
+        branches, gates, private = self._tower_inputs(fields)
+        return self.towers.contributions(branches, gates, [own() for own in private])
 
     @property
     def expert_names(self) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 Each class holds `n_experts` experts of one kind side by side and computes them in
 batched products. They take the fields either shared, ``(batch, n_fields, dim)``, or
 one version for each expert, ``(n_experts, batch, n_fields, dim)``, and give
-``(n_experts, batch, width)``.
+``(n_experts, batch, width)``; or, where a `reader` is given, the weight ``(n_experts,
+width, out_width)`` of whoever reads them next, their product with it, ``(n_experts,
+batch, out_width)``.
 """
 
 from collections.abc import Sequence
@@ -19,6 +21,10 @@ from ._cross_stack import CrossStack
 from ._dropout import Dropout
 from ._field_stack import FieldStack
 from ._linear import GroupedLinear, layer_widths, uniform
+
+
+def _read(outputs: Tensor, reader: Tensor | None) -> Tensor:
+    return outputs if reader is None else torch.bmm(outputs, reader)
 
 
 def _ones(*shape: int) -> nn.Parameter:
@@ -109,11 +115,11 @@ class DNNExpert(nn.Module):
             for a, b in pairwise([n_fields * dim, *widths])
         )
 
-    def forward(self, fields: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, reader: Tensor | None = None) -> Tensor:
         x = fields.flatten(-2)
         for layer in self.layers:
             x = layer(x)
-        return x
+        return _read(x, reader)
 
 
 class CrossLayer(nn.Module):
@@ -178,6 +184,14 @@ class CrossLayer(nn.Module):
         return down, up, self.bias, self.residual
 
 
+def _by_input(fields: Tensor, n_experts: int) -> Tensor:
+    """Fields with a leading axis, of length 1 where experts on the CPU share them."""
+    if fields.dim() == 4:
+        return fields
+    own = fields.unsqueeze(0)
+    return own if fields.device.type == "cpu" else own.expand(n_experts, -1, -1, -1)
+
+
 class CrossInteraction(nn.Module):
     """Cross experts: a stack of :class:`CrossLayer` on the flattened fields.
 
@@ -210,12 +224,12 @@ class CrossInteraction(nn.Module):
             for _ in range(n_layers)
         )
 
-    def forward(self, fields: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, reader: Tensor | None = None) -> Tensor:
         if is_compiling():
-            return self.reference(fields)
-        x0 = fields.flatten(-2).expand(self.n_experts, -1, -1)
+            return _read(self.reference(fields), reader)
+        x0 = _by_input(fields, self.n_experts).flatten(-2)
         parameters = [p for x in self.layers for p in cast(CrossLayer, x).folded()]
-        return CrossStack.apply(x0, torch.is_grad_enabled(), *parameters)
+        return CrossStack.apply(x0, torch.is_grad_enabled(), reader, *parameters)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""
@@ -277,12 +291,12 @@ class FieldInteraction(nn.Module):
             for _ in range(n_layers)
         )
 
-    def forward(self, fields: Tensor) -> Tensor:
+    def forward(self, fields: Tensor, reader: Tensor | None = None) -> Tensor:
         if is_compiling():
-            return self.reference(fields)
-        fields = fields.expand(self.n_experts, -1, -1, -1)
+            return _read(self.reference(fields), reader)
+        fields = _by_input(fields, self.n_experts)
         parameters = [p for layer in self.layers for p in (layer.matrix, layer.vector)]
-        return FieldStack.apply(fields, *parameters).flatten(2)
+        return FieldStack.apply(fields, torch.is_grad_enabled(), reader, *parameters)
 
     def reference(self, fields: Tensor) -> Tensor:
         """Layer by layer."""

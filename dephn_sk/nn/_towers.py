@@ -13,6 +13,8 @@ from torch.nn.functional import leaky_relu
 from ._dropout import Dropout
 from ._linear import GroupedLinear, uniform
 
+Private = Tensor | Callable[[Tensor], Tensor]
+
 
 class Towers(nn.Module):
     """Each task's own feed-forward network with ReLU, and its logits.
@@ -65,7 +67,7 @@ class Towers(nn.Module):
         rows = [t * widths[-1] + c for t, k in enumerate(n_outputs) for c in range(k)]
         self.register_buffer("outputs", torch.tensor(rows), persistent=False)
 
-    def forward(self, *inputs: Tensor | Sequence[Tensor]) -> Tensor:
+    def forward(self, *inputs: Tensor | Sequence[Private]) -> Tensor:
         x = self.first(*inputs)
         for layer in self.deeper:
             x = layer(self.dropout(self.activation(x)))
@@ -86,6 +88,9 @@ class GatedLinear(nn.Module):
     .. math::
         \sum_{k,p} W^t_{kp} \left(G^t_{kp} f_p(e_k)\right)
         + \sum_{k'} W^t_{k'} e^t_{k'} + b_t
+
+    A kind of private experts is a tensor of their outputs, or a function of their
+    weights here, which gives its product with the outputs.
 
     Shape: as :class:`TaskTowers` -> ``(n_tasks, batch, out_width)``
     """
@@ -112,7 +117,7 @@ class GatedLinear(nn.Module):
         self.bias = nn.Parameter(torch.zeros(n_tasks, 1, out_width))
 
     def forward(
-        self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]
+        self, branches: Tensor, gates: Tensor, private: Sequence[Private]
     ) -> Tensor:
         x: Tensor = self.bias
         if len(self.public):  # a product of no branches is none that a graph can take
@@ -132,10 +137,11 @@ class GatedLinear(nn.Module):
         weight = self.public.permute(2, 0, 1, 3).flatten(1, 2)
         return torch.bmm(gated.flatten(2), weight)
 
-    def _private_terms(self, private: Sequence[Tensor]) -> Iterator[Tensor]:
+    def _private_terms(self, private: Sequence[Private]) -> Iterator[Tensor]:
         """For each kind, (n_tasks, n_experts, batch, out_width)."""
-        for weight, experts in zip(self.private, private, strict=True):
-            yield torch.bmm(experts, weight).unflatten(0, (self.n_tasks, -1))
+        for weight, own in zip(self.private, private, strict=True):
+            terms = torch.bmm(own, weight) if isinstance(own, Tensor) else own(weight)
+            yield terms.unflatten(0, (self.n_tasks, -1))
 
     def terms(
         self, branches: Tensor, gates: Tensor, private: Sequence[Tensor]

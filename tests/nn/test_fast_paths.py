@@ -15,11 +15,8 @@ from dephn_sk.nn import (
     FieldAttention,
     FieldInteraction,
     FieldSelection,
-    GatedLinear,
-    SoftSelectionGate,
     _row_blocks,
 )
-from dephn_sk.nn._table import take_rows
 
 N_EXPERTS, N_FIELDS, DIM = 2, 3, 4
 BATCHES = [1, 2, 37]
@@ -66,6 +63,26 @@ for _n_layers in (1, 3):
                 )
 
 
+class Read(torch.nn.Module):
+    """Experts with the weight of whoever reads their outputs."""
+
+    def __init__(self, experts):
+        super().__init__()
+        self.experts = experts
+        self.reader = torch.nn.Parameter(torch.zeros(N_EXPERTS, experts.width, 5))
+
+    def forward(self, fields):
+        return self.experts(fields, self.reader)
+
+    def reference(self, fields):
+        return torch.bmm(self.experts.reference(fields), self.reader)
+
+
+for _name in [name for name in CASES if name.startswith(("field", "cross"))]:
+    _make, _shape = CASES[_name]
+    CASES[f"{_name}, read"] = (lambda make=_make: Read(make()), _shape)
+
+
 def make_fields(shape, batch, dtype, scale=1.0):
     generator = torch.Generator().manual_seed(1)
     fields = scale * torch.randn(
@@ -84,7 +101,7 @@ def values_and_gradients(outputs, leaves):
     generator = torch.Generator().manual_seed(2)
     loss = 0.0
     for out in outputs:
-        upstream = torch.randn(out.shape, generator=generator, dtype=torch.float64)
+        upstream = torch.randn(out.shape, generator=generator)  # float32 holds it
         loss = loss + (out * upstream.to(out.dtype)).sum()
     return [*outputs, *torch.autograd.grad(loss, leaves)]
 
@@ -104,6 +121,34 @@ def test_values_and_gradients_are_those_of_the_plain_equations(name, batch, dtyp
         scale = max(1.0, other.detach().abs().max().item())
         close = 1e-5 if dtype == torch.float32 else 1e-12
         assert_close(one / scale, other / scale, rtol=0, atol=close)
+
+
+STACKS = [name for name in CASES if "3 layers" in name and name.endswith("read")]
+
+
+@pytest.mark.parametrize("name", STACKS)
+@pytest.mark.parametrize("batch", [1, 4096])
+def test_stacks_in_single_precision_are_exact_to_a_millionth(name, batch):
+    """Beyond what the plain equation rounds off, too, such as in sums over the rows."""
+    make, shape = CASES[name]
+    module = randomize(make()).float()
+    fields = make_fields(shape, batch, torch.float32)
+    found = []
+    for function, dtype in (
+        (module, torch.float32),
+        (module.reference, torch.float32),
+        (module.reference, torch.float64),
+        (module, torch.float64),
+    ):
+        module.to(dtype)
+        leaves = [fields.detach().to(dtype).requires_grad_(), *module.parameters()]
+        results = values_and_gradients(tensors(function(leaves[0])), leaves)
+        found.append([result.detach().double() for result in results])
+    for fast, plain, exact, double in zip(*found, strict=True):
+        scale = exact.abs().max().clamp(min=1.0)
+        assert_close(double / scale, exact / scale, rtol=0, atol=1e-12)
+        rounded = (plain - exact).abs().max() / scale
+        assert (fast - exact).abs().max() / scale <= 1e-6 + 4 * rounded
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -176,53 +221,12 @@ def test_no_rows_give_no_rows(name):
         assert out.numel() == 0
 
 
-def test_attention_of_huge_scores_is_finite_and_picks_the_highest():
-    attention = randomize(FieldAttention(DIM, 1)).float()
-    fields = make_fields(SHARED, 37, torch.float32, scale=1e3)
-    out = attention(fields)
-    assert_close(out, attention.reference(fields), rtol=1e-4, atol=1e-2)
-    out.sum().backward()
-    assert fields.grad.isfinite().all()
-
-
-def test_gate_on_an_attention_of_each_expert_is_the_plain_mixture():
-    gate = randomize(SoftSelectionGate(N_FIELDS, DIM, N_EXPERTS))
-    fields = make_fields(SHARED, 37, torch.float64)
-    own = make_fields(OWN, 37, torch.float64)
-    leaves = [fields, own, gate.logit]
-    fast = values_and_gradients([gate(fields, own)], leaves)
-    slow = values_and_gradients([gate.reference(fields, own)], leaves)
-    for one, other in zip(fast, slow, strict=True):
-        assert_close(one, other)
-
-
-@pytest.mark.parametrize("shape", [(5,), (5, 2), (0, 2)])
-def test_rows_of_a_table_and_their_gradient_are_those_of_an_embedding(shape):
-    table = torch.randn(7, 3, dtype=torch.float64, requires_grad=True)
-    rows = torch.randint(0, 7, shape)
-    plain = torch.nn.functional.embedding(rows, table)
-    upstream = torch.randn_like(plain)
-    taken = take_rows(table, rows)
-    assert torch.equal(taken, plain)
-    assert_close(
-        torch.autograd.grad(taken, table, upstream),
-        torch.autograd.grad(plain, table, upstream),
-    )
-
-
-@pytest.mark.parametrize("batch", BATCHES)
-@pytest.mark.parametrize("mapped", [False, True])
-def test_folded_gates_are_the_terms_of_the_equation(batch, mapped):
-    first = randomize(GatedLinear(2, 4, 3, 5, private=[(2, 3), (1, 2)]))
-    branches = make_fields((4, 3), batch, torch.float64)
-    gates = torch.rand(*[batch] * mapped, 2, 4, dtype=torch.float64)
-    gates.requires_grad_()
-    private = [
-        make_fields((4, 3), batch, torch.float64).transpose(0, 1),
-        make_fields((2, 2), batch, torch.float64).transpose(0, 1),
-    ]
-    leaves = [branches, gates, *first.parameters()]
-    fast = values_and_gradients([first(branches, gates, private)], leaves)
-    slow = values_and_gradients([first.reference(branches, gates, private)], leaves)
-    for one, other in zip(fast, slow, strict=True):
-        assert_close(one, other, rtol=0, atol=1e-9)
+@pytest.mark.parametrize("batch", [1, 16, 17, 300, 4096])
+def test_blocks_of_rows_are_about_equal_and_hold_each_row_once(batch, monkeypatch):
+    monkeypatch.setattr(_row_blocks, "CACHE", 1000)
+    rows = torch.arange(batch)
+    blocks = [rows[block] for block in _row_blocks.row_blocks(batch, 10, rows)]
+    assert torch.equal(torch.cat(blocks), rows)
+    heights = [len(block) for block in blocks]
+    assert len(set(heights[:-1])) <= 1 and all(n % 16 == 0 for n in heights[:-1])
+    assert max(heights) <= 112
