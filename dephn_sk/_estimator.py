@@ -143,7 +143,7 @@ default=None
         from .storage import keeper_of
 
         before = self._fitted if goes_on and self.__sklearn_is_fitted__() else None
-        with training.Ranks.here() as ranks, training.threads(self.n_threads):
+        with training.fitting(self.n_threads) as ranks:
             keeper = keeper_of(*kept, ranks=ranks)
             how |= {"before": before, "keeper": keeper}
             plan = training.FitPlan.of(self, X, y, sample_weight, **how)

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from dephn_sk.preprocessing._spelling import shown
+from dephn_sk.preprocessing._spelling import shown, spellings
 
 # below it, float64 holds every integer exactly
 EXACT = 2.0**53
 # Python hashes them with a secret, so that nobody can make them collide.
 _TEXTS = {str, bytes, type(None)}
+_TEXTS_OR_NAN = {str, type(None), float}
 _NO_ORDER = (complex, np.complexfloating, set, frozenset)
 _NONE = np.array([-1], dtype=np.int8)
 # Fewer texts than that are told apart by a dict sooner than pyarrow begins.
@@ -137,6 +138,11 @@ def _by_hash(values: NDArray) -> Distinct:
     first = _first_rows(positions)
     objects = values[first]
     alike = (objects[positions] == values).astype(bool)
+    kinds = object_array(list(map(type, values)))
+    other = np.flatnonzero(alike & (kinds[first][positions] != kinds).astype(bool))
+    if len(other):  # True is 1, and spells otherwise
+        own, found = spellings(values[other]), spellings(objects[positions[other]])
+        alike[other] = list(map(operator.eq, own, found))
     if not alike.all():
         rest = values[~alike]
         others = _by_key(list(map(repr, rest)))
@@ -154,23 +160,23 @@ def _by_key(keys: list) -> Distinct:
 
 
 def _by_arrow(values: NDArray) -> Distinct | None:
-    """Distinct texts by pyarrow, or None where some are not text, or not known to be.
+    """Distinct texts by pyarrow, or None where it cannot tell them apart.
 
-    In order of appearance, as by a dict, but for missing ones of any kind.
+    In order of appearance, as by a dict, but for missing ones of any kind. Subclasses
+    of text, such as members of enumerations, may spell otherwise than they compare.
     """
     arrow = sys.modules.get("pyarrow")
-    if arrow is None:
+    if arrow is None or not set(map(type, values.tolist())) <= _TEXTS_OR_NAN:
         return None
     try:
         texts = arrow.array(values, from_pandas=True)
-    except Exception:  # mixed types, or text that is no Unicode
+    except Exception:  # numbers among them, or text that is no Unicode
         return None
     if type(texts) is not arrow.StringArray:  # or of more bytes than one holds
         return None
-    positions = _positions_of(texts.dictionary_encode())
-    objects = values[_first_rows(positions)]
-    # others that are equal to a text, such as members of enumerations, spell otherwise
-    return Distinct(positions, objects) if {str} >= set(map(type, objects)) else None
+    encoded = texts.dictionary_encode()
+    found = encoded.dictionary.to_numpy(zero_copy_only=False)
+    return Distinct(_positions_of(encoded), found)
 
 
 def _positions_of(encoded: Any) -> NDArray:
@@ -178,10 +184,10 @@ def _positions_of(encoded: Any) -> NDArray:
 
 
 def _first_rows(positions: NDArray) -> NDArray:
-    """The first row of each position; all positions are there, and maybe -1."""
-    rows = np.empty(positions.max(initial=-1) + 2, dtype=np.intp)
+    """The first row of each position; all positions are there."""
+    rows = np.empty(positions.max(initial=-1) + 1, dtype=np.intp)
     rows[positions[::-1]] = np.arange(len(positions))[::-1]  # the last one stays
-    return rows[:-1]
+    return rows
 
 
 def _no_key(value: Any) -> bool:

@@ -456,7 +456,8 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         if any(len(kind.seen) < len(kind.scales) for kind in numeric):
             raise ValueError(
                 "The numbers that edges come from are not kept in a copy or a pickle "
-                "of a FieldEncoder. Call edges after fit, in the same process."
+                "of a FieldEncoder, nor in an estimator's `memory`. Call edges after "
+                "fit, in the same process and without memory."
             )
         by_kind = (kind.edges(n_bins, discrete_only, dtype) for kind in numeric)
         return [edges for of_kind in by_kind for edges in of_kind]

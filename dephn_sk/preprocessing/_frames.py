@@ -189,6 +189,8 @@ def _read_dictionary(array: Any) -> Categories | Codes:
     mark = _read_enum_mark(array)
     if mark is not None:
         return Codes(np.maximum(positions, 0), len(values), mark[0])
+    if pa.types.is_string_view(values.type):  # of which pyarrow takes none
+        values = values.cast(pa.large_string())
     return _categories(positions, values, _read_arrow)
 
 

@@ -7,6 +7,7 @@ from ._fitted import FittedAttributes as FittedAttributes
 from ._fitted import FittedModel as FittedModel
 from ._keeper import Keeper as Keeper
 from ._keeper import begun as begun
+from ._keeper import fitting as fitting
 from ._label_parameters import LabelParameters as LabelParameters
 from ._learned import device_of as device_of
 from ._log_predictions import LogPredictions as LogPredictions

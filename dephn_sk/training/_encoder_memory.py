@@ -67,7 +67,8 @@ def _key(encoder: FieldEncoder, X: Any, y: Any, weight: Any, *how: Any) -> str:
     The columns are those that it reads: an index has no part in it.
     """
     reader = copy.copy(encoder)
-    columns = [(one.name, one.values) for one in read_table(reader, X, reset=True)]
+    table = read_table(reader, X, reset=True)
+    columns = [(one.name, _contiguous(one.values)) for one in table]
     labels = y if isinstance(y, Labels) else read_columns(y)
     versions = _FORMAT, np.__version__, sklearn.__version__  # ours is in the encoder's
     digest = _Digest()
@@ -81,6 +82,11 @@ def _key(encoder: FieldEncoder, X: Any, y: Any, weight: Any, *how: Any) -> str:
             f"cannot be told from other things: {error}. Set memory=None."
         ) from error
     return digest.sum.hexdigest()
+
+
+def _contiguous(values: Any) -> Any:
+    """An array as if it was no view of another, whose strides a pickle tells."""
+    return np.ascontiguousarray(values) if type(values) is np.ndarray else values
 
 
 class _Packed(NamedTuple):

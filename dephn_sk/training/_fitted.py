@@ -25,7 +25,7 @@ from ._parameters import AUTO, MOST_THREADS
 from ._source import tensor_of
 from ._state import TrainingState, under
 from ._stopping import LEAST_PATIENCE
-from ._threads import threads, work_of
+from ._threads import own_modes, threads, work_of
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ feature_names_in_ : ndarray of shape (n_features,)
 
     def _tasks_and_logits(self, X: Any) -> tuple[Tasks, NDArray]:
         fitted = self._learned()  # once: another thread may fit meanwhile
-        with threads(self.n_threads):
+        with threads(self.n_threads), own_modes():
             if is_log(X):
                 from ._log_predictions import logits_of_log
 

@@ -10,7 +10,7 @@ from ._plan import FitPlan
 from ._ranks import NONE, Ranks
 from ._rows import Rows
 from ._state import TrainingState
-from ._threads import threads
+from ._threads import own_modes, threads
 from ._trainer import Trainer
 
 
@@ -52,3 +52,10 @@ def begun(plan: FitPlan, keeper: Keeper) -> Iterator[Trainer]:
     state = keeper.begin(plan)
     with threads(plan.learned.template.n_threads, plan.work(state.network)):
         yield Trainer(state, plan)
+
+
+@contextlib.contextmanager
+def fitting(n_threads: int | str | None) -> Iterator[Ranks]:
+    """The processes of a fit, its threads, and modes of its own."""
+    with Ranks.here() as ranks, threads(n_threads), own_modes():
+        yield ranks

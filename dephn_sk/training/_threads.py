@@ -3,6 +3,7 @@
 import contextlib
 import os
 from collections.abc import Iterator
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -43,6 +44,21 @@ def threads(n_threads: int | str | None, work: int | None = None) -> Iterator[No
             torch.set_num_threads(before)
 
 
+@contextlib.contextmanager
+def own_modes() -> Iterator[None]:
+    """Take gradients, in the precision that is asked for, whatever the caller's modes.
+
+    Under its `torch.no_grad` a fit would learn nothing, and say nothing of it.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for kind in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(kind):
+                stack.enter_context(torch.autocast(kind, enabled=False))
+        yield
+
+
 def chosen(n_threads: int | str | None, work: int | None) -> int:
     """How many threads are meant; for ``"auto"``, as many as have enough to do.
 
@@ -54,6 +70,11 @@ def chosen(n_threads: int | str | None, work: int | None) -> int:
     """
     most = torch.get_num_threads()
     if n_threads not in (None, AUTO):
+        if not isinstance(n_threads, Integral):
+            raise ValueError(
+                f"n_threads={n_threads!r} is no number of threads. Give one, "
+                f"{AUTO!r} or None."
+            )
         return int(n_threads)
     if n_threads is None or work is None:
         return most

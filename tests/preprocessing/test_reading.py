@@ -349,6 +349,7 @@ class Color(str, enum.Enum):  # noqa: UP042, of which str() is another text
 ODD = {
     "text": [],
     "missing": [None, np.nan, pd.NA, pd.NaT, Decimal("NaN")],
+    "None and NaN": [None, np.nan],
     "bytes": ["x", b"x", b"y"],
     "numbers": [1, 2.5, "1", None],
     "members of an enumeration": ["red", Color.RED, None],
@@ -379,4 +380,29 @@ def test_objects_are_told_apart_by_pyarrow_as_by_a_dict(name, monkeypatch):
 
     assert tried(1) == tried(10**6)
     by_arrow = _distinct._by_arrow(values)
-    assert (by_arrow is not None) == (name in ("text", "missing", "zeros"))
+    assert (by_arrow is not None) == (name in ("text", "None and NaN", "zeros"))
+
+
+def test_equal_objects_that_spell_otherwise_are_two_whatever_is_beside_them():
+    words = [Color.RED, "red", "b"]
+    encoder = FieldEncoder(categorical_features=["c"])
+    encoder.fit(pd.DataFrame({"c": pd.Series(["red", "b"] * 2, dtype=object)}))
+
+    def codes(values):
+        column = pd.Series(values, dtype=object)
+        return encoder.encode(pd.DataFrame({"c": column})).codes[:, 0].tolist()
+
+    assert codes(words) == [codes([word])[0] for word in words]
+    assert codes(words[::-1]) == codes(words)[::-1]
+
+
+def test_views_of_text_in_a_dictionary_are_read_in_few_rows():
+    texts = pa.array(["a", "b", "c"] * 5).dictionary_encode()
+    views = texts.dictionary.cast(pa.string_view())
+    table = pa.table({"c": pa.DictionaryArray.from_arrays(texts.indices, views)})
+    encoder = FieldEncoder(categorical_features=["c"]).fit(table)
+    whole = encoder.encode(table).codes
+    for n in (1, 2):
+        np.testing.assert_array_equal(
+            encoder.encode(table.slice(0, n)).codes, whole[:n]
+        )
