@@ -10,7 +10,8 @@ in a process of its own. Everything is fitted
 first; then all entries take turns, 20 calls at a time. Medians over the rounds of the
 milliseconds of processor for a call, and medians of the rounds' ratios to the trees.
 The graph is that of ``export.to_onnx``, run by onnxruntime with one thread on the raw
-values; LightGBM has a model for each task, with one thread too.
+values; "its network" is the network alone, of encoded rows. LightGBM has a model for
+each task, with one thread too.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ def main(options) -> None:
                 forest.predict_proba(own) for forest in forests
             ],
             "DEPHN, from a frame": lambda rows=rows: alone.predict_proba(rows),
+            "DEPHN, its network": network_of(alone, rows),
             "DEPHN, its graph": lambda given=given: graph.run(None, given),
         }
         if request == 1:
@@ -82,6 +84,19 @@ def other_commit(options) -> Peer:
     command = [sys.executable, _predict.__file__, options.before]
     command += [str(options.rows), *([options.data] if options.data else [])]
     return Peer(command, os.environ, stderr=None)
+
+
+def network_of(model, rows):
+    """The model's network on rows that are encoded."""
+    fields = model.encoder_.encode(rows)
+    tensors = torch.from_numpy(fields.codes), torch.from_numpy(fields.numbers)
+    network = model.network_.eval()
+
+    @torch.inference_mode()
+    def call():
+        return network(*tensors)
+
+    return call
 
 
 def session_of(model) -> onnxruntime.InferenceSession:

@@ -12,19 +12,28 @@ and the score of its refitted best on held-out rows.
 With ``--network``, a GridSearchCV over parameters of the network alone takes turns with
 itself: with one job and with `n_jobs`, each without `memory`, with an empty folder, and
 once more with that folder. Each fit has one thread; joblib's workers run before the
-first round. Then the rows are encoded in each of these ways. What is printed are
-medians over the rounds, of seconds of the clock and of the ratios to the first way.
+first round. Then the rows are encoded in each of these ways. What is printed, and
+appended to results/search.jsonl, are medians over the rounds, of seconds of the clock
+and of the ratios to the first way. With ``--before CHECKOUT``, the search of another
+commit (``git worktree add CHECKOUT COMMIT``), which may know of no memory, takes its
+turns, too, with one job, in a process of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import _search
 import numpy as np
+from _report import RESULTS, Results, environment
+from _search import load, model_of, network_search
+from bench_speed import Peer
 from scipy.stats import loguniform
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
 from sklearn.model_selection import (
@@ -36,7 +45,6 @@ from sklearn.model_selection import (
 from sklearn.pipeline import Pipeline
 
 from dephn_sk import DEPHNMultiTaskClassifier
-from dephn_sk.datasets import load_census_income, make_behavior_log
 from dephn_sk.metrics import task_scorer
 from dephn_sk.preprocessing import FieldEncoder
 from dephn_sk.training._encoder_memory import encoded
@@ -47,17 +55,6 @@ DISTRIBUTIONS = {
     "encode__min_frequency": [None, 20, 100],
     "model__learning_rate": loguniform(3e-4, 1e-2),
 }
-
-
-def load(data: str | None, rows: int):
-    """Rows to search on, and held-out rows."""
-    if data is None:
-        log = make_behavior_log(2 * rows, random_state=0)
-        X, y = log.data, log.target
-        return X[:rows], y[:rows], X[rows:], y[rows:]
-    X, y = load_census_income(data, return_X_y=True)
-    X_test, y_test = load_census_income(data, subset="validation", return_X_y=True)
-    return X[:rows], y[:rows], X_test, y_test
 
 
 def searches(pipeline, rows: int, n_jobs: int):
@@ -76,22 +73,6 @@ def searches(pipeline, rows: int, n_jobs: int):
         "HalvingGridSearchCV",
         # several tasks: scikit-learn needs a number, it cannot count their classes
         HalvingGridSearchCV(pipeline, GRID, min_resources=rows // 4, **common),
-    )
-
-
-OF_NETWORK = {"learning_rate": [5e-4, 2e-3], "dropout": [0.0, 0.2]}
-N_FOLDS = 2
-
-
-def network_search(model, memory, n_jobs: int) -> GridSearchCV:
-    """A search for which encoders need not be fitted twice to the same rows."""
-    return GridSearchCV(
-        model.set_params(memory=memory),
-        OF_NETWORK,
-        scoring=task_scorer("roc_auc"),
-        cv=KFold(N_FOLDS, shuffle=True, random_state=0),
-        n_jobs=n_jobs,
-        refit=False,
     )
 
 
@@ -121,25 +102,28 @@ def with_folders(entries: dict[str, Any]) -> Iterator[tuple[str, Any, str]]:
     folder.cleanup()
 
 
-def show(title: str, seconds: dict[str, Any]) -> None:
-    """Medians, and those of the ratios to the first entry."""
+def report(title: str, seconds: dict[str, Any], results: Results, about: dict) -> None:
+    """Medians, and those of the ratios to the first entry; keeps a row of each."""
     print(f"\n{title:40}{'seconds':>9}{'times as fast':>15}")
     first = next(iter(seconds.values()))
     for name, values in seconds.items():
-        ratio = np.median(first / values)
+        ratio = float(np.median(first / values))
         print(f"{name:40}{np.median(values):9.3f}{ratio:15.2f}")
+        row = {"entry": name, "seconds": float(np.median(values)), "ratio": ratio}
+        results.add({**row, **about})
 
 
-def compare_memory(X, y, n_jobs: int, epochs: int, rounds: int) -> None:
+def compare_memory(X, y, options) -> None:
     """What jobs and a folder save, of a search and of the encoding in one fit."""
-    model = DEPHNMultiTaskClassifier(
-        **{"max_epochs": epochs, "early_stopping": False, "n_networks": 1},
-        **{"n_threads": 1, "random_state": 0},
-    )
+    epochs, n_jobs, rounds = options.epochs, options.n_jobs, options.rounds
+    model = model_of(epochs)
+    results = Results(options.output, ("data", "rows", "epochs", "entry", "commit"))
+    about = {"data": "census" if options.data else "simulated", "rows": len(X)}
+    about |= {"epochs": epochs, "rounds": rounds, **environment()}
 
     def search(jobs, remembers=True):
         return lambda folder: network_search(
-            model, folder if remembers else None, jobs
+            model.set_params(memory=folder if remembers else None), jobs
         ).fit(X, y)
 
     title = f"{len(X):,} rows, epochs: {epochs}"
@@ -148,7 +132,14 @@ def compare_memory(X, y, n_jobs: int, epochs: int, rounds: int) -> None:
         entries[f"n_jobs={jobs}"] = search(jobs, False)
         entries[f"n_jobs={jobs}, memory"] = search(jobs)
         entries[f"n_jobs={jobs}, memory again"] = search(jobs)
-    show(title, in_turns(entries, rounds))
+    before = start_before(options) if options.before else None
+    if before:
+        entries["n_jobs=1, before"] = lambda folder: before.ask("search")
+    try:
+        report(title, in_turns(entries, rounds), results, about)
+    finally:
+        if before:
+            before.close()
 
     def encode(remembers):
         def run(folder):
@@ -162,7 +153,14 @@ def compare_memory(X, y, n_jobs: int, epochs: int, rounds: int) -> None:
         "encoding, memory": encode(True),
         "encoding, memory again": encode(True),
     }
-    show(title, in_turns(entries, rounds))
+    report(title, in_turns(entries, rounds), results, about)
+
+
+def start_before(options) -> Peer:
+    """A process that searches with the library of another checkout."""
+    command = [sys.executable, _search.__file__, options.before, str(options.rows)]
+    command += [str(options.epochs), *([options.data] if options.data else [])]
+    return Peer(command, os.environ, stderr=None)
 
 
 def main() -> None:
@@ -175,10 +173,12 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=3, help="with --network")
     parser.add_argument("--epochs", type=int, default=1, help="with --network")
+    parser.add_argument("--before", help="with --network: checkout of another commit")
+    parser.add_argument("--output", default=RESULTS / "search.jsonl")
     options = parser.parse_args()
     X, y, X_test, y_test = load(options.data, options.rows)
     if options.network:
-        compare_memory(X, y, options.n_jobs, options.epochs, options.rounds)
+        compare_memory(X, y, options)
         return
     pipeline = Pipeline(
         [

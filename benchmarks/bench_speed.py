@@ -4,6 +4,7 @@
     python benchmarks/bench_speed.py --data FOLDER --peers SCRIPTS \
         --python deepctr=PATH --python rechub=PATH
     python benchmarks/bench_speed.py --rows 4096 --rounds 2 --batch 256
+    python benchmarks/bench_speed.py --data FOLDER --before CHECKOUT --threads 1
     python benchmarks/bench_speed.py --data FOLDER --compare-threads --batch 1024 4096
 
 FOLDER holds census/; without it, rows of the same shape are drawn. All entries take
@@ -11,7 +12,8 @@ turns, an epoch over the same rows at a time, in one run; what is reported are m
 over the rounds, of seconds of processor and of clock, and medians of the rounds' ratios
 to bare torch. SCRIPTS is a folder of scripts ``bench_NAME.py`` that train one public
 package each, and NAME=PATH the Python in which it is installed; those run in processes
-of their own, and need the data of FOLDER.
+of their own, and need the data of FOLDER. CHECKOUT is another commit (``git worktree
+add CHECKOUT COMMIT``), whose networks take their turns, too, in a process of its own.
 
 The ceiling of an entry is the time of its counted operations at the rate of a float32
 product of two 2048 x 2048 matrices, measured in the same rounds.
@@ -36,10 +38,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import _fit
 import numpy as np
 import pandas as pd
 import torch
 from _bare import BareDEPHN, BareLoop, BareMMoE
+from _fit import EXPERTS, with_third_task
 from _peer import peak_memory
 from _report import RESULTS, Results, environment
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -80,19 +84,7 @@ REFERENCE = {
     "DEPHN": "bare DEPHN",
     "DEPHN, paper": "bare DEPHN, paper",
 }
-# networks that differ in their experts, and what the ratio of each refers to
-KINDS = ("dnn", "cross", "field")
-EXPERTS: dict[str, Callable] = {
-    "three DNN experts": partial(
-        DEPHNMultiTaskClassifier, public_experts=("dnn",) * 3, private_experts=()
-    ),
-    "DNN, cross, field": partial(
-        DEPHNMultiTaskClassifier, public_experts=KINDS, private_experts=()
-    ),
-    "private cross, field": partial(
-        DEPHNMultiTaskClassifier, public_experts=KINDS, private_experts=KINDS[1:]
-    ),
-}
+# what experts of other kinds are compared with
 OTHER_EXPERTS = {
     "DNN, cross, field": "three DNN experts",
     "private cross, field": "DNN, cross, field",
@@ -122,7 +114,8 @@ class Ours:
     """One of this library's estimators, planned on a few rows, then trained on all."""
 
     def __init__(self, name, X, y, batch_size):
-        estimator = {**OURS, **EXPERTS}[name]().set_params(
+        make = OURS.get(name) or partial(DEPHNMultiTaskClassifier, **EXPERTS[name])
+        estimator = make().set_params(
             batch_size=batch_size, max_epochs=1, early_stopping=False, random_state=0
         )
         plan = FitPlan.of(estimator, X[:256], y[:256], epochs=1)
@@ -180,6 +173,35 @@ class Peer:
     def close(self):
         self.process.stdin.close()
         self.process.wait()
+
+
+BEFORE = ", before"
+
+
+class Before:
+    """One network of another checkout, whose process it shares with the others."""
+
+    def __init__(self, process, name):
+        self.process, self.name = process, name
+
+    def ask(self, action):
+        return self.process.ask(f"{action}: {self.name}")
+
+    def close(self):
+        pass
+
+
+def start_before(options, batch_size, threads) -> Peer | None:
+    """A process that times the networks of another checkout."""
+    if not options.before:
+        return None
+    command = [sys.executable, _fit.__file__, options.before, str(options.rows)]
+    command += [
+        str(batch_size),
+        str(threads),
+        *([options.data] if options.data else []),
+    ]
+    return Peer(command, os.environ, stderr=None)
 
 
 def bare(name, ours, y, batch_size):
@@ -256,7 +278,8 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
             for name, peer in peers.items():
                 told = peer.ask(action)
                 note(name, action, told["cpu"], told["wall"], told["rows"])
-                grown[name, action] = told["rss_mb"]
+                if "rss_mb" in told:
+                    grown[name, action] = told["rss_mb"]
         note("product", "fit", *timed(lambda: matrices[0] @ matrices[1]), 1)
     products = seconds.pop(("product", "fit"))
     rate = 2 * N_GEMM**3 / np.median([cpu for cpu, _ in products])
@@ -276,10 +299,13 @@ def race(X, y, batch_size, rounds, peers) -> list[dict]:
         if name in REFERENCE:
             pairs = zip(seconds[REFERENCE[name], action], values, strict=True)
             row["of_bare"] = float(np.median([b[0] / a[0] for b, a in pairs]))
+        if name + BEFORE in peers:
+            pairs = zip(seconds[name + BEFORE, action], values, strict=True)
+            row["of_before"] = float(np.median([b[0] / a[0] for b, a in pairs]))
         results.append(row)
     mmoe = np.median([cpu for cpu, _ in seconds["MMoE", "fit"]])
     for row in results:
-        if row["entry"] in peers and row["action"] == "fit":
+        if (row["entry"], "fit") in grown and row["action"] == "fit":
             row["times_slower_than_our_mmoe"] = 1 / row["rows_per_cpu_s"] / mmoe
     return results
 
@@ -308,17 +334,19 @@ def compare_threads(X, y, batches, rounds) -> None:
             print(f"{name:22}fit {found['fit']:5.2f}   predict {found['predict']:5.2f}")
 
 
-def race_experts(X, y, batch_size, rounds) -> list[dict]:
+def race_experts(X, y, batch_size, rounds, before=None) -> list[dict]:
     """Rows of results of the networks that differ in their experts, on three tasks."""
-    third = np.random.default_rng(0).integers(0, 2, (len(y), 1))
-    y = np.hstack([y, third])
+    y = with_third_task(y)
     entries = {name: Ours(name, X, y, batch_size) for name in EXPERTS}
     seconds: dict = {name: [] for name in entries}
+    others: dict = {name: [] for name in entries}
     for turn in range(rounds + 1):  # the first one warms up
         for name, entry in entries.items():
             taken = timed(entry.fit_epoch)
+            told = before.ask(f"fit: {name}") if before else {"cpu": np.nan}
             if turn:
                 seconds[name].append(taken)
+                others[name].append(told["cpu"])
     results = []
     for name, values in seconds.items():
         cpu, wall = np.median(values, axis=0)
@@ -333,6 +361,9 @@ def race_experts(X, y, batch_size, rounds) -> list[dict]:
             row["times_the_other_experts"] = float(
                 np.median([a[0] / b[0] for a, b in pairs])
             )
+        if before:
+            pairs = zip(others[name], values, strict=True)
+            row["of_before"] = float(np.median([b / a[0] for b, a in pairs]))
         results.append(row)
     return results
 
@@ -370,7 +401,7 @@ def start_peers(options, batch_size, threads) -> dict[str, Peer]:
 def show(rows: list[dict]) -> None:
     print(
         f"{'entry':22}{'action':9}{'rows/CPU-s':>12}{'rows/s':>10}"
-        f"{'of bare':>9}{'of ceiling':>12}{'MMoE is faster by':>19}"
+        f"{'of bare':>9}{'of ceiling':>12}{'of before':>11}{'MMoE is faster by':>19}"
     )
     for row in rows:
         cells = [
@@ -378,6 +409,7 @@ def show(rows: list[dict]) -> None:
             for key, width in (
                 ("of_bare", 9),
                 ("share_of_ceiling", 12),
+                ("of_before", 11),
                 ("times_slower_than_our_mmoe", 19),
             )
         ]
@@ -389,10 +421,12 @@ def show(rows: list[dict]) -> None:
 
 def show_experts(rows: list[dict]) -> None:
     print(
-        f"\n{'experts, three tasks':22}{'rows/CPU-s':>12}{'times the seconds of':>24}"
+        f"\n{'experts, three tasks':22}{'rows/CPU-s':>12}{'of before':>11}"
+        f"{'times the seconds of':>24}"
     )
     for row in rows:
         line = f"{row['entry']:22}{row['rows_per_cpu_s']:12,.0f}"
+        line += f"{row['of_before']:11.2f}" if "of_before" in row else " " * 11
         if row["entry"] in OTHER_EXPERTS:
             line += f"{row['times_the_other_experts']:8.2f}  "
             line += OTHER_EXPERTS[row["entry"]]
@@ -415,14 +449,17 @@ def main(options) -> None:
         torch.set_num_threads(threads)
         for batch_size in options.batch:
             peers = start_peers(options, batch_size, threads)
+            before = start_before(options, batch_size, threads)
+            if before:
+                peers |= {name + BEFORE: Before(before, name) for name in OURS}
             print(f"\nbatch {batch_size}, {threads} threads, {len(X):,} rows")
             try:
                 rows = race(X, y, batch_size, options.rounds, peers)
+                experts = race_experts(X, y, batch_size, options.rounds, before)
             finally:
-                for peer in peers.values():
+                for peer in [*peers.values(), *([before] if before else [])]:
                     peer.close()
             show(rows)
-            experts = race_experts(X, y, batch_size, options.rounds)
             show_experts(experts)
             for row in [*rows, *experts]:
                 results.add({"threads": threads, "batch": batch_size, **row, **about})
@@ -460,6 +497,7 @@ if __name__ == "__main__":
     )
     parser.add_argument("--peers", help="folder of the peers' scripts")
     parser.add_argument("--python", action="append", default=[], metavar="NAME=PATH")
+    parser.add_argument("--before", help="checkout of another commit")
     parser.add_argument("--skip-memory", action="store_true")
     parser.add_argument("--memory", help=argparse.SUPPRESS)
     parser.add_argument("--output", default=RESULTS / "speed.jsonl")

@@ -3,12 +3,18 @@
     git worktree add FOLDER COMMIT
     python benchmarks/compare_commits.py --before FOLDER
     python benchmarks/compare_commits.py --before FOLDER --rows 2000 --rounds 2
+    python benchmarks/compare_commits.py --before FOLDER --data DATA \
+        --accuracy census-2 kuairand-3 oulad-3 --seeds 3
 
 FOLDER is a checkout of the other commit. Each of the two runs in a process of its own,
 on one thread, with its own library and its own ``bench_speed``: epochs and predictions
 of that script's entries, then whole calls, which read a frame. Reported are medians
 over the rounds of seconds of processor, and of the rounds' ratios before/after: above
 one, this commit is the faster one.
+
+With ``--accuracy`` both fit the default to data sets of ``_datasets.py`` instead, with
+the same seeds, and log loss and AUC of each task on validation rows that had no say in
+the fits are compared: means and deviations over seeds, and the mean of the differences.
 """
 
 from __future__ import annotations
@@ -41,6 +47,23 @@ def text_frame(n_rows: int):
     for j in range(N_NUMBERS):
         columns[f"x{j}"] = rng.normal(size=n_rows)
     return pd.DataFrame(columns)
+
+
+def fits(options) -> dict[str, Callable]:
+    """Fits of the library that is imported in this process, by data set and seed."""
+    from functools import partial
+
+    import torch
+    from _variants import CONTROL, fit_and_judge
+
+    torch.set_num_threads(1)
+    return {
+        f"{dataset} {seed}": partial(
+            fit_and_judge, dataset, CONTROL, seed, options.fit_rows, options.data
+        )
+        for dataset in options.accuracy
+        for seed in range(options.seeds)
+    }
 
 
 def make_actions(options) -> dict[str, Callable]:
@@ -85,26 +108,77 @@ def make_actions(options) -> dict[str, Callable]:
 
 
 def serve(options) -> None:
-    """Answer each name that is read with its seconds of processor, as ``_peer.py``."""
-    actions = make_actions(options)
+    """Answer each name that is read, as ``_peer.py``: processor seconds, or scores."""
+    actions = fits(options) if options.accuracy else make_actions(options)
     print("@null", flush=True)
     for line in sys.stdin:
         name, start = line.strip(), time.process_time()
         told = list(actions) if name == "names" else actions[name]()
-        told = told if name == "names" else time.process_time() - start
+        if name != "names" and not options.accuracy:
+            told = time.process_time() - start
         print("@" + json.dumps(told), flush=True)
+
+
+def two_workers(options) -> list:
+    """A process of the other commit and one of this one."""
+    from bench_speed import Peer
+
+    folders = Path(options.before).resolve(), HERE
+    command = [sys.executable, __file__, *sys.argv[1:], "--serve"]
+    return [Peer([*command, folder], os.environ, stderr=None) for folder in folders]
+
+
+def commit_of(folder) -> str:
+    """The short name of the commit that is checked out there."""
+    command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
+    return subprocess.run(
+        command, capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def compare_accuracy(options) -> None:
+    """Fit with both commits what has not been; print and keep the scores."""
+    from _report import RESULTS, Results, environment, markdown, mean_and_deviation
+
+    before, now = commit_of(options.before), environment()
+    results = Results(
+        options.output or RESULTS / "commits_accuracy.jsonl",
+        ("before", "after", "dataset", "seed", "rows", "which"),
+    )
+    workers = two_workers(options)
+    asked: dict[str, list[tuple[dict, dict]]] = {}
+    try:
+        for name in workers[0].ask("names"):
+            dataset, seed = name.split()
+            pair = []
+            for which, worker in zip(("before", "after"), workers, strict=True):
+                about = {"before": before, "after": now["commit"], "dataset": dataset}
+                about |= {"seed": int(seed), "rows": options.fit_rows, "which": which}
+                if tuple(about.values()) not in results:
+                    results.add({**worker.ask(name), **about, "commit": about[which]})
+                pair.append(results.find(tuple(about.values())))
+            asked.setdefault(dataset, []).append(tuple(pair))
+    finally:
+        for worker in workers:
+            worker.close()
+    lines = []
+    for dataset, pairs in asked.items():
+        for metric in ("log_loss", "auc"):
+            scores = np.array([[row[metric] for row in pair] for pair in pairs])
+            for j, task in enumerate(pairs[0][0]["tasks"]):
+                both = [mean_and_deviation(list(one)) for one in scores[:, :, j].T]
+                mean = scores[:, :, j].mean(0)
+                cells = [*both, f"{mean[1] - mean[0]:+.4f}"]
+                lines.append([dataset, task, metric, str(len(pairs)), *cells])
+    heads = ["data set", "task", "metric", "seeds", before, now["commit"], "difference"]
+    print(markdown(heads, lines))
 
 
 def main(options) -> None:
     from _report import RESULTS, Results, environment
-    from bench_speed import Peer
 
-    command = ["git", "-C", options.before, "rev-parse", "--short", "HEAD"]
-    git = subprocess.run(command, capture_output=True, text=True, check=True)
-    folders = Path(options.before).resolve(), HERE
-    command = [sys.executable, __file__, *sys.argv[1:], "--serve"]
-    workers = [Peer([*command, folder], os.environ, stderr=None) for folder in folders]
-    about = {"before": git.stdout.strip(), "batch": options.batch}
+    workers = two_workers(options)
+    about = {"before": commit_of(options.before), "batch": options.batch}
     about |= {"rows": options.rows, "rounds": options.rounds}
     about |= {"data": "census" if options.data else "simulated", **environment()}
     results = Results(
@@ -143,6 +217,9 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--batch", type=int, default=1024)
     parser.add_argument("--output", help="default: results/commits.jsonl")
+    parser.add_argument("--accuracy", nargs="+", metavar="SET", help="compare scores")
+    parser.add_argument("--seeds", type=int, default=3, help="with --accuracy")
+    parser.add_argument("--fit-rows", type=int, help="with --accuracy; all by default")
     parser.add_argument("--serve", metavar="FOLDER", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:  # what is imported from here on is of that checkout
@@ -150,5 +227,7 @@ if __name__ == "__main__":
         own = [str(Path(given.serve) / "benchmarks"), given.serve]
         sys.path = own + [path for path in sys.path if path != here]
         serve(given)
+    elif given.accuracy:
+        compare_accuracy(given)
     else:
         main(given)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -22,16 +23,25 @@ def script(monkeypatch):
     return __import__
 
 
-def test_searches_take_turns_with_and_without_memory(script, monkeypatch, capsys):
+def test_searches_take_turns_with_and_without_memory(
+    script, monkeypatch, capsys, tmp_path
+):
     bench = script("bench_search")
-    monkeypatch.setattr(bench, "OF_NETWORK", {"dropout": [0.0, 0.2]})
+    monkeypatch.setattr(script("_search"), "OF_NETWORK", {"dropout": [0.0, 0.2]})
     options = ["--network", "--rows", "400", "--rounds", "1", "--n-jobs", "1"]
+    options += ["--output", str(tmp_path / "rows.jsonl")]
     monkeypatch.setattr(sys, "argv", ["bench_search", *options])
     bench.main()
     printed = capsys.readouterr().out
     for jobs in ("n_jobs=1", "encoding"):
         for name in (jobs, f"{jobs}, memory", f"{jobs}, memory again"):
             assert re.search(rf"^{name} +\d+\.\d+ +\d+\.\d+$", printed, re.MULTILINE)
+    rows = [
+        json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()
+    ]
+    assert len({row["entry"] for row in rows}) == len(rows) == 6
+    for row in rows:
+        assert f"{row['seconds']:9.3f}{row['ratio']:15.2f}" in printed
 
 
 def test_a_folder_is_used_again_where_the_entry_says_so(script):
