@@ -1,7 +1,9 @@
 """What depends on versions: names that scikit-learn keeps private, and pickles."""
 
+import sys
 import warnings
 from functools import partial
+from types import FrameType
 from typing import Any, ClassVar, Self
 
 from sklearn import base
@@ -31,6 +33,23 @@ from sklearn.utils.validation import (
 
 # what is passed on to other functions of ours has been checked already
 validate_params = partial(_validate_params, prefer_skip_nested_validation=True)
+
+
+# whose frames lie between a finding of this library and the line that called it
+_BETWEEN = {"dephn_sk", "sklearn", "torch", "skorch", "joblib"}
+_BETWEEN |= {"contextlib", "copy", "pickle"}
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the caller's line, as ``skip_file_prefixes`` does from Python 3.12 on."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back is not None and _package(frame) in _BETWEEN:
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__")).partition(".")[0]
 
 
 class BaseEstimator(base.BaseEstimator):
@@ -139,12 +158,10 @@ def _check_version(name: str, state: dict[str, Any]) -> None:
 
     written_by = state.pop("_dephn_sk_version", "before 0.1.0")
     if written_by != __version__:
-        warnings.warn(
+        warn(
             f"This {name} was pickled by dephn_sk {written_by} and is read by "
             f"{__version__}: it may fail, or predict otherwise. Fit it anew, or read "
-            "it with the version that wrote it.",
-            UserWarning,
-            stacklevel=3,
+            "it with the version that wrote it."
         )
 
 

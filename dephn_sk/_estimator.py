@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from abc import ABCMeta, abstractmethod
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.utils.metaestimators import available_if
 
 from . import tasks, training
-from ._compat import BaseEstimator, _fit_context
+from ._compat import BaseEstimator, _fit_context, warn
 from .nn import FieldEmbedding, TaskNetwork
 
 
@@ -170,11 +169,9 @@ default=None
         if fitted is None or self.__sklearn_is_fitted__():
             return
         self._commit(fitted)
-        warnings.warn(
+        warn(
             f"fit was interrupted after {self.n_iter_} whole epochs; the best of them "
             "is kept, and predicts.",
-            UserWarning,
-            stacklevel=4,
         )
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """What each field adds to each logit of each row."""
 
-import warnings
 from numbers import Real
 from typing import Any
 
@@ -10,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch
 from torch import Tensor, nn
 
-from .._compat import Interval, validate_params
+from .._compat import Interval, validate_params, warn
 from ..nn import TaskNetwork
 from ._fitted import field_names, output_names, own_network, source_of
 
@@ -158,12 +157,11 @@ class _Path:
             pending = pending[(error > allowed).any(1)]
             n_points *= 2
         if len(pending):
-            warnings.warn(
+            warn(
                 f"The attributions of {len(pending)} of {len(explained)} rows are "
                 f"complete to {float(error.max()):.2g} in logits only; give a "
                 "background that is closer to the rows.",
                 ConvergenceWarning,
-                stacklevel=3,
             )
         return attributions
 

@@ -1,6 +1,5 @@
 """Gates as numbers, and a warning where they collapse."""
 
-import warnings
 from numbers import Real
 from typing import Any
 
@@ -9,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.utils import Bunch
 
-from .._compat import Interval, validate_params
+from .._compat import Interval, validate_params, warn
 from ._fitted import final_estimator, own_network, source_of
 
 BLOCK = 4096
@@ -123,11 +122,10 @@ def expert_utilization(
         if len(names) > 1 and shares.max() > threshold
     ]
     if collapsed:
-        warnings.warn(
+        warn(
             f"Gates collapsed on one expert: {', '.join(collapsed)}. The other experts "
             "are hardly used; try another random_state, fewer experts, or a lower "
             "learning rate of the gates.",
-            stacklevel=3,
         )
     return Bunch(utilization=used, task_names=task_names, expert_names=names)
 

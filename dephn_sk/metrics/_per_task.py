@@ -1,6 +1,5 @@
 """Metrics of each task on the rows where it is observed."""
 
-import warnings
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import average_precision_score
 
+from .._compat import warn
 from ..tasks._ranking import mean_over_tasks, roc_auc, warn_undefined
 from ._tasks import ObservedTask, iter_tasks
 
@@ -28,11 +28,10 @@ def _ranking(name: str, task: ObservedTask, binary: Callable[..., float]) -> flo
     if not values:
         return warn_undefined(name, task.name, "fewer than two classes are observed")
     if absent:
-        warnings.warn(
+        warn(
             f"{name} of task {task.name!r} leaves out the classes {absent}: no row of "
             "them is observed.",
             UndefinedMetricWarning,
-            stacklevel=2,
         )
     return float(np.mean(values))
 

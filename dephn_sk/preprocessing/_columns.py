@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -122,6 +122,31 @@ class Column:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @property
+    def reads_by_row(self) -> bool:
+        """Whether what a value is read as says nothing of the other rows'.
+
+        Objects are numbers where all are; lists are cut out of one array of members.
+        """
+        if isinstance(self.values, np.ndarray):
+            return self.values.dtype.kind != "O"
+        return not isinstance(self.values, Lists | CodedBag)
+
+    def cut(self, rows: slice) -> Column:
+        """Some rows of a column that reads by row."""
+        values = self.values
+        if isinstance(values, Categories):
+            new = Column(self.name, Categories(values.positions[rows], values.values))
+            vars(new)["_categories"] = self._categories  # which are looked up once
+            return new
+        if isinstance(values, Codes):
+            values = replace(values, codes=values.codes[rows])
+        elif isinstance(values, Instants):
+            values = replace(values, values=values.values[rows])
+        else:
+            values = values[rows]
+        return Column(self.name, values)
 
     @cached_property
     def kind(self) -> str:

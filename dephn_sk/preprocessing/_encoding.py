@@ -1,6 +1,5 @@
 """What FieldEncoder learns: a loop over the columns of a table."""
 
-import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -8,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from .._compat import warn
 from ..tasks import KINDS as TASK_KINDS
 from ..tasks import Fraction, Labels, Tasks, read_columns
 from ._bags import MultiValued
@@ -119,22 +119,20 @@ class TableEncoding:
             new, decided = self._decided(columns, weight, y)
         new = new._counted(columns, weight, grow, decided.totals)
         if not grow:
-            new.warn_of_empty(stacklevel=7)
+            new.warn_of_empty()
         if new.settings.statistics:
             known = decided.asked
             new, crossed = new._with_statistics(columns, weight, y, cross_fit, known)
         new.check_names()
         return new, crossed
 
-    def warn_of_empty(self, stacklevel: int) -> None:
+    def warn_of_empty(self) -> None:
         """Say which columns hold no value."""
         for name, kind in self.kinds.items():
             if kind.learner.is_empty:
-                warnings.warn(
+                warn(
                     f"Column {name!r} is missing in all rows, so that its field says "
                     "nothing. Leave it out, or give it a value somewhere.",
-                    UserWarning,
-                    stacklevel=stacklevel,
                 )
 
     def _decided(
@@ -329,6 +327,18 @@ class TableEncoding:
         for name, room in zip(names, codes.T, strict=True):
             columns[name].keep_in(room)
         return codes
+
+    def encodes_by_row(self, columns: Table) -> bool:
+        """Whether some rows alone are encoded as they are among all others.
+
+        Texts that are read as dates have to be of one zone.
+        """
+        return all(
+            columns[one].reads_by_row
+            and not (isinstance(kind, DateParts) and columns[one].kind != "date")
+            for name, kind in self.kinds.items()
+            for one in kind.read_columns(name)
+        )
 
     def encode(
         self, columns: Table, statistics: Statistics | None = None

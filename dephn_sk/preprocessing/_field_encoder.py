@@ -1,6 +1,6 @@
 """FieldEncoder: a raw table as codes, numbers and bags."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
 from numbers import Integral, Real
@@ -497,6 +497,52 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self._fields(Rows(_by_name(read_table(self, X, reset=False))), dtype)
+
+    def encode_blocks(
+        self, X: Any, n_rows: int, dtype: Any = np.float32
+    ) -> Iterator[Fields]:
+        """Give what `encode` gives, some rows after the other, in less memory.
+
+        A table of which a row cannot be read without the others, such as of Python
+        objects or lists, is encoded at once.
+
+        Parameters
+        ----------
+        X, dtype
+            As in `encode`.
+        n_rows : int
+            Rows in a block; the last one may hold fewer.
+
+        Yields
+        ------
+        fields : Fields
+            As from `encode`, in the order of rows.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from dephn_sk.preprocessing import FieldEncoder
+        >>> X = np.array([[1.0], [2.0], [5.0]])
+        >>> encoder = FieldEncoder(scaling="none").fit(X)
+        >>> [fields.numbers.ravel().tolist() for fields in encoder.encode_blocks(X, 2)]
+        [[1.0, 2.0], [5.0]]
+        """
+        check_is_fitted(self)
+        columns = _by_name(read_table(self, X, reset=False))
+        whole = height(columns)
+        if whole <= n_rows or not self._encoding.encodes_by_row(columns):
+            yield self._fields(Rows(columns), dtype)
+            return
+        for start in range(0, whole, n_rows):
+            rows = slice(start, start + n_rows)
+            block = {name: column.cut(rows) for name, column in columns.items()}
+            try:
+                fields = self._fields(Rows(block), dtype)
+            except ValueError:  # which may be due to what this block lacks
+                fields = self._fields(Rows(columns), dtype)
+                yield fields.take(np.arange(start, whole))
+                return
+            yield fields
 
     def inverse_transform(self, X: Any) -> Any:
         """Give back the table that `transform` was given, as far as codes tell.

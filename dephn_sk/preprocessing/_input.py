@@ -1,6 +1,5 @@
 """What comes into FieldEncoder, checked: tables, weights, parameters by column."""
 
-import warnings
 from numbers import Integral
 from typing import Any
 
@@ -23,6 +22,8 @@ from dephn_sk.preprocessing._frames import (
     select,
 )
 from dephn_sk.tasks import check_sample_weight
+
+from .._compat import warn
 
 
 def read_table(encoder: BaseEstimator, X: Any, reset: bool) -> list[Column]:
@@ -67,10 +68,8 @@ def _aligned(encoder: BaseEstimator, X: Any, names: list[str]) -> tuple[Any, lis
     if set(expected) - set(names) or (extra and encoder.extra_columns == "error"):
         return X, names  # scikit-learn's own check names them
     if extra and encoder.extra_columns == "warn":
-        warnings.warn(
+        warn(
             f"X has columns that were not there in fit, they are ignored: {extra}.",
-            UserWarning,
-            stacklevel=5,
         )
     if encoder.column_order == "strict":
         expected = [name for name in names if name in expected]

@@ -297,7 +297,7 @@ def learned_of_log(
     in_order = ((k, totals[k]) for k in encoding.counted_names(grow))
     new = new.with_counts(in_order, grow)
     if not grow:
-        new.warn_of_empty(stacklevel=7)
+        new.warn_of_empty()
     known_by = learners, folds if cross_fit and not grow else None, crossed
     new, of_rows = _with_statistics(new, counts, *known_by, grow)
     if names:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from numbers import Integral
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import training
+from .._compat import warn
 from .._progress import epochs_in_words
 from ..training._ranks import NONE
 from ..training._rows import Rows
@@ -108,11 +108,9 @@ class Checkpoint(training.Keeper):
             ) from None
         self._is_damaged = True
         goes_on = "begins anew" if found is None else f"goes on from {str(before)!r}"
-        warnings.warn(
+        warn(
             f"checkpoint={str(self.path)!r} is damaged ({reason}) Training {goes_on}; "
             f"the damaged file is kept as {str(self._beside(DAMAGED))!r}.",
-            UserWarning,
-            stacklevel=6,
         )
         return found
 
@@ -253,11 +251,9 @@ class Checkpoint(training.Keeper):
             yield
         except (OSError, ValueError) as error:
             if path not in self._failed:
-                warnings.warn(
+                warn(
                     f"{str(path)!r} cannot be written: {error} Training goes on; what "
                     "was there before stays.",
-                    UserWarning,
-                    stacklevel=9,
                 )
             self._failed.add(path)
         else:

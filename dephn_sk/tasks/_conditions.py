@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from scipy.special import expit, logit
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from .._compat import warn
 from ._kinds import RAREST, Binary, Task
 from ._labels import Labels
 
@@ -137,11 +137,9 @@ def without_violations(
             "or `conditions`, or take such labels for not observed with "
             "on_violation='warn'."
         )
-    warnings.warn(
+    warn(
         f"{said}; {wrong.any(axis=1).sum()} of {len(labels)} rows have such labels, "
         "which count as not observed.",
-        UserWarning,
-        stacklevel=4,
     )
     return replace(
         labels,

@@ -76,7 +76,7 @@ class Predictions:
         values = scores.values()
         for task, score in zip(scores.tasks.tasks, values, strict=True):
             if np.isnan(score):
-                warn_undefined("Score", task.name, task.undefined, stacklevel=4)
+                warn_undefined("Score", task.name, task.undefined)
         return mean_over_tasks(values)
 
     def _judged(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, ...]:

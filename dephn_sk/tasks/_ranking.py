@@ -1,10 +1,10 @@
 """Area under the ROC curve, of all rows or of each group of rows."""
 
-import warnings
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import UndefinedMetricWarning
+
+from .._compat import warn
 
 
 def auc_by_group(
@@ -64,13 +64,12 @@ def _unweighted_auc(positive: NDArray, score: NDArray) -> float:
     return float(below.sum() / 2 / pairs) if pairs else np.nan
 
 
-def warn_undefined(metric: str, task: str, why: str, *, stacklevel: int = 3) -> float:
+def warn_undefined(metric: str, task: str, why: str) -> float:
     """NaN, and a warning that names the task."""
-    warnings.warn(
+    warn(
         f"{metric} of task {task!r} is undefined: {why}. It is NaN, and left out of a "
         "mean over tasks.",
         UndefinedMetricWarning,
-        stacklevel=stacklevel,
     )
     return np.nan
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from sklearn.exceptions import DataConversionWarning
 from torch import Tensor
 
+from .._compat import warn
 from .._suggest import did_you_mean
 from . import _conditions as funnel
 from ._kinds import KINDS, Fraction, Task
@@ -72,11 +72,10 @@ class Tasks:
         n_tasks = len(read.columns)
         single = n_tasks == 1
         if single and read.ndim == 2:
-            warnings.warn(
+            warn(
                 "A column-vector y was passed when a 1d array was expected: shape "
                 f"({len(read)}, 1) is taken as one task.",
                 DataConversionWarning,
-                stacklevel=2,
             )
         announced = [classes] * n_tasks if single or classes is None else classes
         if len(announced) != n_tasks:

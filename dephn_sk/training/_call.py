@@ -64,7 +64,7 @@ class FitCall:
         if not is_log(self.X):
             crew.alike(lambda: {"X": "a table in memory"})
             return self
-        if self.template.memory is not None and not self.grows:
+        if self.template.memory is not None and self.before is None:
             raise ValueError(
                 f"memory={self.template.memory!r} keeps tables, and X is a log, whose "
                 "encoded rows stay in its cache_dir: give Log(..., cache_dir=folder), "

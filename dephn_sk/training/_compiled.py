@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._compat import warn
 from ..nn import TaskNetwork
 from ..nn._dropout import Draws
 
@@ -99,11 +100,9 @@ class CompiledNetwork:
         self._fails, self._graph = True, None
         cause = getattr(error, "inner_exception", error)  # what a backend has raised
         said = str(cause).strip().partition("\n")[0]
-        warnings.warn(
+        warn(
             "compile=True, but the network cannot be compiled here, and trains as it "
             f"is: {type(cause).__name__}: {said}",
-            UserWarning,
-            stacklevel=15,
         )
 
 

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import os
 import pickle
-import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +15,7 @@ import numpy as np
 import sklearn
 from numpy.typing import NDArray
 
+from .._compat import warn
 from ..preprocessing import FieldEncoder, Fields
 from ..preprocessing._frames import library
 from ..preprocessing._input import read_table
@@ -128,14 +128,12 @@ def _recalled(memory: Any, key: str, make: Callable[[], Encoded]) -> Encoded:
     was_there = recall.check_call_in_cache(key, made_now)
     found = recall(key, made_now)
     if not made:
-        found.encoder._encoding.warn_of_empty(stacklevel=11)
+        found.encoder._encoding.warn_of_empty()
         return Encoded(*found)
     if was_there:
-        warnings.warn(
+        warn(
             f"memory={memory!r} holds a file that cannot be read. The rows were "
             "encoded anew, and it was replaced.",
-            UserWarning,
-            stacklevel=10,
         )
     if ours:
         with contextlib.suppress(OSError):  # another process may delete the same

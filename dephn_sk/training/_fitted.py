@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from operator import attrgetter
@@ -14,9 +13,10 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from .._compat import warn
 from ..logs import is_log
 from ..nn import TaskNetwork
-from ..preprocessing import Fields
+from ..preprocessing import FieldEncoder, Fields
 from ..tasks import PREDICT_BLOCK, Tasks
 from ._averaging import twin
 from ._evaluation import predict_logits
@@ -26,6 +26,8 @@ from ._source import tensor_of
 from ._state import TrainingState, under
 from ._stopping import LEAST_PATIENCE
 from ._threads import own_modes, threads, work_of
+
+ENCODED_ROWS = 8 * PREDICT_BLOCK  # at a time, in predictions
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,17 @@ class FittedModel:
         """The fields of a table."""
         return self.learned.encoder.encode(X, dtype=np.dtype(self.template.dtype))
 
+    def logits_of(
+        self, X: Any, n_threads: int | str | None = None
+    ) -> NDArray[np.float64]:
+        """The same of a table, which a FieldEncoder encodes some rows at a time."""
+        encoder = self.learned.encoder
+        if type(encoder) is not FieldEncoder:
+            return self.logits(self.encode(X), n_threads)
+        dtype = np.dtype(self.template.dtype)
+        blocks = encoder.encode_blocks(X, ENCODED_ROWS, dtype)
+        return np.concatenate([self.logits(fields, n_threads) for fields in blocks])
+
     def logits(
         self, fields: Fields, n_threads: int | str | None = None
     ) -> NDArray[np.float64]:
@@ -202,7 +215,7 @@ def _device(name: str) -> torch.device:
     try:
         return device_of(name)
     except ValueError as error:
-        warnings.warn(f"{error} The CPU is used instead.", UserWarning, stacklevel=3)
+        warn(f"{error} The CPU is used instead.")
         return torch.device("cpu")
 
 
@@ -291,7 +304,7 @@ feature_names_in_ : ndarray of shape (n_features,)
                 from ._log_predictions import logits_of_log
 
                 return fitted.tasks, logits_of_log(fitted, X, self.n_threads)
-            return fitted.tasks, fitted.logits(fitted.encode(X), self.n_threads)
+            return fitted.tasks, fitted.logits_of(X, self.n_threads)
 
     def _predicted(self, X: Any, given: bool = False) -> tuple[Tasks, list[NDArray]]:
         tasks, logits = self._tasks_and_logits(X)

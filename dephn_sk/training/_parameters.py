@@ -192,7 +192,8 @@ class TrainingParameters(ParameterTable):
         A folder where a first fit keeps its encoder and its rows as that encodes them,
         for fits of the same rows, labels and weights with the same seed, in any
         process: those of a search over the network's parameters then encode each fold
-        once. It needs a `random_state`. Within a path, the latest 4 GiB are kept; what
+        once. It needs a `random_state`. Rows with which `partial_fit` goes on are new,
+        and are not kept. Within a path, the latest 4 GiB are kept; what
         a Memory holds is yours to bound, by its `reduce_size`. They are pickles: name
         no folder that others write to. None keeps nothing, since a folder that grows
         comes as a surprise, and encoding is a small part of most fits; see

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import numpy as np
 import torch
 from sklearn.base import clone
 
-from .._compat import _safe_indexing
+from .._compat import _safe_indexing, warn
 from .._progress import EpochProgress, epochs_in_words
 from ..nn import TaskNetwork
 from ..preprocessing import Fields
@@ -361,12 +360,10 @@ def _warn_of_labels(X: Any, y: Any, names: Iterable[Any]) -> None:
     columns = [one for one in read_columns(y).columns if one.name in names]
     found = [one.name for one in columns if _is_in(X, one)]
     if found:
-        warnings.warn(
+        warn(
             f"The columns {found} of X hold the labels of the tasks of these names. A "
             "model learns to read them there, and knows nothing of rows whose labels "
             "are still to come. Leave them out of X.",
-            UserWarning,
-            stacklevel=9,
         )
 
 

@@ -1,7 +1,6 @@
 """Epochs and steps of training."""
 
 import contextlib
-import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from .._compat import warn
 from .._progress import EpochProgress, clock, epochs_in_words
 from ..nn import TaskNetwork, label_similarity, use_generator
 from ._averaging import twin
@@ -154,12 +154,11 @@ class Trainer:
         if self._ranks.rank:
             return  # rank 0 says it
         if best.epoch == state.epoch:
-            warnings.warn(
+            warn(
                 f"max_epochs={names.max_epochs} ended training in epoch {state.epoch}, "
                 f"which was the best so far by monitor={names.monitor!r}. Raise "
                 "max_epochs, or learning_rate.",
                 ConvergenceWarning,
-                stacklevel=6,
             )
 
     def _epoch(self, after_step: Callable[[TrainingState], Any] | None) -> None:

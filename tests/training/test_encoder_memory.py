@@ -344,7 +344,7 @@ from dephn_sk.training import _encoder_memory
 import numpy as np
 
 class Encoding:
-    def warn_of_empty(self, stacklevel): pass
+    def warn_of_empty(self): pass
 
 class Encoder:
     _encoding = Encoding()
@@ -434,9 +434,14 @@ def test_a_log_has_a_folder_of_its_own(tmp_path):
     X, y = table()
     log = dataset.dataset(pa.Table.from_pandas(X.assign(**y)))
     options = {"encoder": None}
-    with pytest.raises(ValueError, match="cache_dir"):
-        model(tmp_path, **options).fit(log, ["click", "buy"])
-    model(tmp_path, **options).partial_fit(log, ["click", "buy"])
+    for begin in ("fit", "partial_fit"):
+        with pytest.raises(ValueError, match="cache_dir"):
+            getattr(model(tmp_path, **options), begin)(log, ["click", "buy"])
+    begun = model(tmp_path, **options).partial_fit(X, y)  # which then keeps no more
+    kept = sorted(tmp_path.rglob("*"))
+    begun.partial_fit(log, ["click", "buy"])
+    begun.partial_fit(X, y)
+    assert sorted(tmp_path.rglob("*")) == kept
 
 
 def test_no_file_names_a_folder_of_pickles(tmp_path):
