@@ -3,40 +3,41 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from scipy.stats import uniform
+
+from dephn_sk import DEPHNMultiTaskClassifier
 
 pytest.importorskip("pandas")
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "benchmarks" / "bench_accuracy.py"
-if not SCRIPT.is_file():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-
-
-def run(*options):
-    command = [sys.executable, str(SCRIPT), *map(str, options)]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-@pytest.fixture(scope="module")
-def arena(tmp_path_factory):
-    """The files of a small run, and what it printed."""
-    folder = tmp_path_factory.mktemp("arena")
-    options = ["--rows", 300, "--seeds", 1, "--entries", "DEPHN", "logistic regression"]
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_every_entry_gets_the_same_number_of_trials(
+    call, script, short_logs, monkeypatch, tmp_path
+):
+    arena = script("bench_accuracy")
+    entry = script("_entries").Entry
+    few = {"max_epochs": 2, "n_epochs_no_change": 1, "embedding_dim": 2}
+    network = script("_entries").network(DEPHNMultiTaskClassifier, **few)
+    space = {"dropout": uniform(0, 0.3)}
+    monkeypatch.setitem(arena.ENTRIES, "DEPHN", entry(network, space))
+    monkeypatch.setattr(
+        arena,
+        "in_its_process",
+        lambda what, tuned, data: arena.run_one(*what, tuned, data),
+    )
+    folder = tmp_path
+    options = ["--rows", 100, "--seeds", 1, "--entries", "DEPHN", "logistic regression"]
     options += ["--results", folder / "accuracy.jsonl"]
     options += ["--tuned", folder / "tuned.jsonl", "--tune", "--trials", 2]
-    return folder, options, run(*options)
-
-
-def test_every_entry_gets_the_same_number_of_trials(arena):
-    folder, _, printed = arena
+    printed = call("bench_accuracy", *options)
     searches = lines(folder / "tuned.jsonl")
     assert [s["trials"] for s in searches] == [2, 2]
     rows = lines(folder / "accuracy.jsonl")
@@ -46,13 +47,18 @@ def test_every_entry_gets_the_same_number_of_trials(arena):
         assert len(row["test_auc"]) == len(row["tasks"]) == 3
         assert f"| {row['entry']} | 2 | 1 |" in printed
 
-
-def test_what_has_run_is_not_run_again(arena):
-    folder, options, printed = arena
     before = (folder / "accuracy.jsonl").read_bytes()
-    assert run(*options) == printed
+    assert call("bench_accuracy", *options) == printed  # and nothing was run again
     assert (folder / "accuracy.jsonl").read_bytes() == before
 
 
-def test_the_page_prints_the_results_that_are_kept():
-    assert run("--report").strip() in (ROOT / "docs" / "benchmarks.md").read_text()
+def test_a_fit_has_a_process_of_its_own(script):
+    what = "logistic regression", "simulated", "raw", 0, 200
+    row = script("bench_accuracy").in_its_process(what, None, None)
+    assert (row["entry"], row["rows"], len(row["test_auc"])) == (what[0], 200, 3)
+    assert row["peak_rss_mb"] > 0
+
+
+def test_the_page_prints_the_results_that_are_kept(call):
+    printed = call("bench_accuracy", "--report").strip()
+    assert printed in (ROOT / "docs" / "benchmarks.md").read_text()

@@ -9,16 +9,11 @@ import pytest
 
 pd = pytest.importorskip("pandas")
 ROOT = Path(__file__).parents[1]
-if not (ROOT / "benchmarks").is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
 
 
 @pytest.fixture
-def capacity(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import bench_capacity
-
-    return bench_capacity
+def capacity(script):
+    return script("bench_capacity")
 
 
 @pytest.fixture

@@ -3,40 +3,23 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import pytest
 
+from dephn_sk import DEPHNMultiTaskClassifier
+
 pd = pytest.importorskip("pandas")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
+pytestmark = pytest.mark.usefixtures("short_logs", "short_fits")
 
 
 @pytest.fixture
-def script(monkeypatch):
-    """script(name): the module of a script, with short simulated logs."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import _datasets
-
-    monkeypatch.setattr(_datasets, "N_LOGGED", 9_000)
-    monkeypatch.setattr(_datasets, "TRAINED", 3_000)
-    monkeypatch.setattr(_datasets, "VALIDATED", 6_000)
-    return __import__
-
-
-@pytest.fixture
-def call(script, monkeypatch, capsys):
-    """call(name, *options): run a script, and return what it prints."""
-
-    def run(name, *options):
-        monkeypatch.setattr(sys, "argv", [name, *map(str, options)])
-        script(name).main()
-        return capsys.readouterr().out
-
-    return run
+def two_epochs(script, monkeypatch):
+    """Variants of the default that patience ends at once."""
+    variants = script("_variants")
+    short = partial(DEPHNMultiTaskClassifier, n_epochs_no_change=1, embedding_dim=2)
+    monkeypatch.setattr(variants, "DEPHNMultiTaskClassifier", short)
 
 
 def lines(path):
@@ -46,7 +29,9 @@ def lines(path):
 SMALL = ["--rows", 200, "--datasets", "simulated", "simulated, drift"]
 
 
-def test_variants_are_compared_with_the_default_of_the_same_seed(call, tmp_path):
+def test_variants_are_compared_with_the_default_of_the_same_seed(
+    call, two_epochs, tmp_path
+):
     options = [*SMALL, "--seeds", 1, "--variants", "three DNN experts"]
     options += ["--results", tmp_path / "rows.jsonl"]
     printed = call("bench_leave_one_out", *options)
@@ -77,8 +62,8 @@ def test_rows_that_end_a_fit_do_not_judge_it(script):
     stop, (judged, _) = halves(X, X)
     assert not set(stop["X_val"]["row"]) & set(judged["row"])
     assert len(stop["X_val"]) + len(judged) == 3001
-    few, (judged, _) = halves(X[:500], X[:500])
-    assert not few and len(judged) == 500
+    few, (judged, _) = halves(X[:300], X[:300])
+    assert not few and len(judged) == 300
 
 
 def test_a_draw_is_another_log_and_no_label_of_the_test_is_hidden(script):
@@ -116,7 +101,7 @@ def test_a_task_of_one_positive_row_gets_its_rate(script, entry):
     np.testing.assert_allclose(model.fit(X, y).predict_proba(X), 1 / 40)
 
 
-def test_the_worst_seed_is_told_beside_the_mean(call, tmp_path):
+def test_the_worst_seed_is_told_beside_the_mean(call, two_epochs, tmp_path):
     options = ["--datasets", "simulated", "--rows", 100, "--seeds", 3]
     printed = call("bench_seeds", *options, "--results", tmp_path / "rows.jsonl")
     scores = [np.mean(row["auc"]) for row in lines(tmp_path / "rows.jsonl")]

@@ -18,11 +18,9 @@ TINY = ["--rows", "300", "--batch", "64", "--repeats", "1", "--steps", "1"]
 
 
 @pytest.fixture
-def bench(monkeypatch):
+def bench(script, monkeypatch):
     """The script, with one network instead of five."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import bench_cuda
-
+    bench_cuda = script("bench_cuda")
     monkeypatch.setattr(bench_cuda, "NETWORKS", {"MMoE": bench_cuda.NETWORKS["MMoE"]})
     return bench_cuda
 

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 pytest.importorskip("pandas")
 pytest.importorskip("matplotlib")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
 
 
 @pytest.fixture
-def demo(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return __import__("demo")
+def demo(script):
+    return script("demo")
 
 
 def test_nothing_is_better_than_the_truth(demo):

@@ -11,16 +11,6 @@ import pytest
 import torch
 
 pytest.importorskip("pandas")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
-
-
-@pytest.fixture
-def script(monkeypatch):
-    """script(name): the module of a script."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return __import__
 
 
 def test_searches_take_turns_with_and_without_memory(

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("pandas")
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
-if not BENCHMARKS.is_dir():
-    pytest.skip("the benchmarks are not here", allow_module_level=True)
 
 
 @pytest.fixture
-def speed(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return __import__("bench_speed")
+def speed(script):
+    return script("bench_speed")
 
 
 def test_experts_are_compared_on_three_tasks(speed, monkeypatch, capsys):
