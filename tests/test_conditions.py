@@ -79,6 +79,7 @@ SAME = {
 }
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("name", SAME)
 def test_what_stands_where_the_condition_did_not_happen_changes_no_byte(name):
     y = Y.assign(purchase=Y["purchase"].where(Y["like"] == 1, 0))

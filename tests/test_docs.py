@@ -112,6 +112,7 @@ def test_the_build_runs_every_example(example):
     compile(example.read_text(), example.name, "exec")
 
 
+@pytest.mark.usefixtures("short_fits")
 @pytest.mark.parametrize("name", QUICK)
 def test_examples_run_on_a_tenth_of_their_rows(name, monkeypatch):
     """The build of the documentation runs all of them as they are."""

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_the_code_of_the_readme_runs(capsys):
     pytest.importorskip("pandas")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)

@@ -301,6 +301,7 @@ def test_the_recorded_score_is_r2_in_units():
     assert_allclose(recorded, model.score(X_val, y_val), rtol=1e-6)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_few_rows_are_cross_validated():
     model = mixture(max_epochs="auto", early_stopping="auto").fit(X, Y)
     assert 1 <= model.n_iter_ <= 60

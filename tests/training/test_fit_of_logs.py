@@ -101,6 +101,7 @@ def test_training_goes_on_with_logs(tmp_path):
     assert_same(ours, theirs)
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_a_log_of_few_rows_is_cross_validated_as_a_table(tmp_path):
     few = table_of(300)
     options = {"max_epochs": "auto"}

@@ -154,6 +154,7 @@ def test_with_other_epochs_a_pass_begins_that_has_not_been(first, then):
     assert len(np.unique(np.concatenate(batches[:PASS]))) == N
 
 
+@pytest.mark.usefixtures("short_fits")
 def test_few_rows_are_cross_validated_by_passes():
     given = {"early_stopping": "auto", "max_epochs": "auto", "n_networks": 1}
     given |= {"n_epochs_no_change": "auto"}
