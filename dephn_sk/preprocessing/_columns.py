@@ -123,22 +123,25 @@ class Column:
     def __len__(self) -> int:
         return len(self.values)
 
-    @property
-    def reads_by_row(self) -> bool:
-        """Whether what a value is read as says nothing of the other rows'.
+    def is_cut_into(self, n_rows: int) -> bool:
+        """Whether so many rows are read as they are among all, and for less.
 
-        Objects are numbers where all are; lists are cut out of one array of members.
+        Objects are numbers where all are, lists are cut out of one array of members,
+        and the values of categories are read in each block.
         """
-        if isinstance(self.values, np.ndarray):
-            return self.values.dtype.kind != "O"
-        return not isinstance(self.values, Lists | CodedBag)
+        values = self.values
+        if isinstance(values, np.ndarray):
+            return values.dtype.kind != "O"
+        if isinstance(values, Categories):
+            return len(values.values) <= n_rows
+        return not isinstance(values, Lists | CodedBag)
 
     def cut(self, rows: slice) -> Column:
-        """Some rows of a column that reads by row."""
+        """Some rows of a column that is cut."""
         values = self.values
         if isinstance(values, Categories):
             new = Column(self.name, Categories(values.positions[rows], values.values))
-            vars(new)["_categories"] = self._categories  # which are looked up once
+            vars(new)["_categories"] = self._categories  # what is found of them is kept
             return new
         if isinstance(values, Codes):
             values = replace(values, codes=values.codes[rows])
@@ -345,6 +348,8 @@ class Column:
 
     def found_by(self, lookup: Lookup) -> NDArray:
         """Where each distinct value is; kept for the next that looks it up there."""
+        if isinstance(self.values, Categories):  # whose distinct values are theirs
+            return self._categories.found_by(lookup)
         found = self._found  # which another thread may change
         if found is None or found[0] is not lookup:
             found = self._found = lookup, lookup.find(self.distinct.values)

@@ -328,17 +328,24 @@ class TableEncoding:
             columns[name].keep_in(room)
         return codes
 
-    def encodes_by_row(self, columns: Table) -> bool:
-        """Whether some rows alone are encoded as they are among all others.
+    def read_in(self, columns: Table) -> Table:
+        """The columns that `encode` reads."""
+        read = {*self.statistics}
+        for name, kind in self.kinds.items():
+            read.update(kind.read_columns(name))
+        return {name: column for name, column in columns.items() if name in read}
+
+    def encodes_blocks(self, columns: Table, n_rows: int) -> bool:
+        """Whether so many rows are encoded as they are among all, and for less.
 
         Texts that are read as dates have to be of one zone.
         """
-        return all(
-            columns[one].reads_by_row
-            and not (isinstance(kind, DateParts) and columns[one].kind != "date")
+        texts = {
+            name
             for name, kind in self.kinds.items()
-            for one in kind.read_columns(name)
-        )
+            if isinstance(kind, DateParts) and columns[name].kind != "date"
+        }
+        return not texts and all(one.is_cut_into(n_rows) for one in columns.values())
 
     def encode(
         self, columns: Table, statistics: Statistics | None = None

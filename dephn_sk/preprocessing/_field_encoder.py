@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import TransformerMixin
+from sklearn.utils import check_scalar
 from sklearn.utils.validation import check_is_fitted
 
 from .._compat import (
@@ -503,8 +504,9 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
     ) -> Iterator[Fields]:
         """Give what `encode` gives, some rows after the other, in less memory.
 
-        A table of which a row cannot be read without the others, such as of Python
-        objects or lists, is encoded at once.
+        A table is encoded at once where rows cannot be read without the others, as in
+        columns of Python objects or lists, or texts that are dates; and where a column
+        has more categories than `n_rows`.
 
         Parameters
         ----------
@@ -513,10 +515,15 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         n_rows : int
             Rows in a block; the last one may hold fewer.
 
-        Yields
-        ------
-        fields : Fields
+        Returns
+        -------
+        blocks : iterator of Fields
             As from `encode`, in the order of rows.
+
+        Raises
+        ------
+        ValueError
+            Where `n_rows` is below one, or for what `encode` refuses.
 
         Examples
         --------
@@ -528,9 +535,13 @@ class FieldEncoder(ParameterTable, TransformerMixin, BaseEstimator):
         [[1.0, 2.0], [5.0]]
         """
         check_is_fitted(self)
+        check_scalar(n_rows, "n_rows", Integral, min_val=1)
         columns = _by_name(read_table(self, X, reset=False))
+        return self._blocks(self._encoding.read_in(columns), n_rows, dtype)
+
+    def _blocks(self, columns: Table, n_rows: int, dtype: Any) -> Iterator[Fields]:
         whole = height(columns)
-        if whole <= n_rows or not self._encoding.encodes_by_row(columns):
+        if whole <= n_rows or not self._encoding.encodes_blocks(columns, n_rows):
             yield self._fields(Rows(columns), dtype)
             return
         for start in range(0, whole, n_rows):

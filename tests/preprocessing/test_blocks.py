@@ -8,6 +8,7 @@ from scipy.sparse import csc_matrix
 
 from dephn_sk import DEPHNMultiTaskClassifier
 from dephn_sk.preprocessing import FieldEncoder
+from dephn_sk.preprocessing._lookup import Lookup
 from dephn_sk.training import _fitted
 
 pd = pytest.importorskip("pandas")
@@ -63,6 +64,8 @@ def check(encoder, X, n_rows):
 @pytest.mark.parametrize("n_rows", [1, 7, 100, 299, 300, 1_000])
 def test_blocks_are_the_rows_of_all(n_rows):
     X = frame(300)
+    if n_rows < 40:  # of the categories
+        X = X.drop(columns="category")
     encoder = FieldEncoder(target_statistics=["text"], min_frequency=2)
     encoder.fit(X[:200], np.arange(200) % 2)
     assert len(check(encoder, X, n_rows)) == -(-300 // n_rows)
@@ -94,6 +97,38 @@ def test_texts_that_are_dates_are_encoded_at_once():
     encoder = FieldEncoder().fit(X)
     texts = pd.array(IN_OBJECTS["dates of text"], dtype="string")
     assert len(check(encoder, pd.DataFrame({"day": texts}), 3)) == 1
+
+
+def test_many_categories_are_not_read_in_each_block():
+    X = pd.DataFrame({"id": pd.Categorical([f"v{i}" for i in range(40)] * 5)})
+    encoder = FieldEncoder().fit(X)
+    assert len(check(encoder, X, 39)) == 1
+    assert len(check(encoder, X, 40)) == 5
+
+
+def test_categories_are_looked_up_once(monkeypatch):
+    X = pd.DataFrame({"id": pd.Categorical(["a", "b", "c", "d"] * 250)})
+    encoder = FieldEncoder().fit(X)
+    found, asked = Lookup.find, []
+    monkeypatch.setattr(Lookup, "find", lambda *a: asked.append(a) or found(*a))
+    assert len(check(encoder, X, 100)) == 10
+    assert len(asked) == 2, asked  # at once, and by block
+
+
+def test_a_column_that_makes_no_field_is_not_cut():
+    X = frame(12)[["text", "real"]].assign(day=pd.date_range("2024", periods=12))
+    encoder = FieldEncoder(target_statistics=["text"], time_column="day")
+    encoder.fit(X, np.arange(12) % 2)
+    lists = X.assign(day=pd.Series([[1]] * 12, dtype=object))
+    assert len(check(encoder, lists, 5)) == 3
+
+
+@pytest.mark.parametrize("n_rows", [0, -1, 2.5, None, "3"])
+def test_blocks_hold_rows(n_rows):
+    X = frame(12)
+    encoder = FieldEncoder().fit(X)
+    with pytest.raises((ValueError, TypeError), match="n_rows"):
+        encoder.encode_blocks(X, n_rows)
 
 
 def test_delimited_texts_are_cut():
