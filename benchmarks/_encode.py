@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import pandas as pd
+from _peer import import_from
 
 N_COLUMNS = 30
 FORMS = (
@@ -97,5 +98,5 @@ def serve(form: str, n_rows: str) -> None:
 
 if __name__ == "__main__":
     checkout, *given = sys.argv[1:]
-    sys.path.insert(0, checkout)
+    import_from(checkout)
     serve(*given)

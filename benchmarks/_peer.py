@@ -44,6 +44,13 @@ def peak_memory(reset=False):
     return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
 
+def import_from(checkout):
+    """Let the library of a checkout be imported, and none that is installed."""
+    if not (Path(checkout) / "dephn_sk").is_dir():
+        raise SystemExit(f"{checkout!r} is no checkout: it has no folder dephn_sk.")
+    sys.path.insert(0, checkout)
+
+
 def answer(values):
     print("@" + json.dumps(values), flush=True)
 

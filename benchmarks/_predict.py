@@ -10,6 +10,8 @@ import json
 import sys
 import time
 
+from _peer import import_from
+
 CALLS = 20
 ONE_EPOCH = {"max_epochs": 1, "early_stopping": False, "random_state": 0}
 
@@ -54,5 +56,5 @@ def serve(n_rows, folder=None):
 
 if __name__ == "__main__":
     checkout, *given = sys.argv[1:]
-    sys.path.insert(0, checkout)
+    import_from(checkout)
     serve(*given)

@@ -27,14 +27,15 @@ def environment() -> dict:
             versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        cwd=Path(__file__).parent,
-        check=False,
-    ).stdout.strip()
+    commit = commit_of(Path(__file__).parent)
     return {"versions": versions, "cores": os.cpu_count(), "commit": commit}
+
+
+def commit_of(folder: str | Path) -> str:
+    """The short name of the commit that is checked out there."""
+    command = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
 
 
 class Results:

@@ -10,6 +10,8 @@ import json
 import sys
 import time
 
+from _peer import import_from
+
 OF_NETWORK = {"learning_rate": [5e-4, 2e-3], "dropout": [0.0, 0.2]}
 N_FOLDS = 2
 
@@ -65,5 +67,5 @@ def serve(rows, epochs, data=None):
 
 if __name__ == "__main__":
     checkout, *given = sys.argv[1:]
-    sys.path.insert(0, checkout)
+    import_from(checkout)
     serve(*given)

@@ -26,7 +26,7 @@ import onnxruntime
 import pandas as pd
 import torch
 from _predict import CALLS, ONE_EPOCH, load, timed
-from _report import RESULTS, Results, environment
+from _report import RESULTS, Results, commit_of, environment
 from bench_speed import Peer
 from lightgbm import LGBMClassifier
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -154,6 +154,7 @@ def measure(timers: dict, request: int, options, results: Results) -> None:
         row = {"entry": name, "request": request, "cpu_ms": milliseconds}
         row |= {"ratio": ratio, "data": "census" if options.data else "simulated"}
         row |= {"rows": options.rows, "rounds": options.rounds}
+        row |= {"before": commit_of(options.before)} if options.before else {}
         results.add({**row, **environment()})
 
 

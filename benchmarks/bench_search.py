@@ -31,7 +31,7 @@ from typing import Any
 
 import _search
 import numpy as np
-from _report import RESULTS, Results, environment
+from _report import RESULTS, Results, commit_of, environment
 from _search import load, model_of, network_search
 from bench_speed import Peer
 from scipy.stats import loguniform
@@ -120,6 +120,7 @@ def compare_memory(X, y, options) -> None:
     results = Results(options.output, ("data", "rows", "epochs", "entry", "commit"))
     about = {"data": "census" if options.data else "simulated", "rows": len(X)}
     about |= {"epochs": epochs, "rounds": rounds, **environment()}
+    about |= {"before": commit_of(options.before)} if options.before else {}
 
     def search(jobs, remembers=True):
         return lambda folder: network_search(
@@ -176,6 +177,8 @@ def main() -> None:
     parser.add_argument("--before", help="with --network: checkout of another commit")
     parser.add_argument("--output", default=RESULTS / "search.jsonl")
     options = parser.parse_args()
+    if options.before and not options.network:
+        parser.error("--before is for --network")
     X, y, X_test, y_test = load(options.data, options.rows)
     if options.network:
         compare_memory(X, y, options)

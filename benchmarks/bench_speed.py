@@ -45,7 +45,7 @@ import torch
 from _bare import BareDEPHN, BareLoop, BareMMoE
 from _fit import EXPERTS, with_third_task
 from _peer import peak_memory
-from _report import RESULTS, Results, environment
+from _report import RESULTS, Results, commit_of, environment
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -445,6 +445,7 @@ def main(options) -> None:
     results = Results(options.output, ("data", "threads", "batch", "entry", "action"))
     about = {"data": "census" if options.data else "simulated", "rows": len(X)}
     about |= {"rounds": options.rounds, **environment()}
+    about |= {"before": commit_of(options.before)} if options.before else {}
     for threads in options.threads:
         torch.set_num_threads(threads)
         for batch_size in options.batch:

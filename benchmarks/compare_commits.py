@@ -22,7 +22,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -128,17 +127,16 @@ def two_workers(options) -> list:
     return [Peer([*command, folder], os.environ, stderr=None) for folder in folders]
 
 
-def commit_of(folder) -> str:
-    """The short name of the commit that is checked out there."""
-    command = ["git", "-C", folder, "rev-parse", "--short", "HEAD"]
-    return subprocess.run(
-        command, capture_output=True, text=True, check=True
-    ).stdout.strip()
-
-
 def compare_accuracy(options) -> None:
     """Fit with both commits what has not been; print and keep the scores."""
-    from _report import RESULTS, Results, environment, markdown, mean_and_deviation
+    from _report import (
+        RESULTS,
+        Results,
+        commit_of,
+        environment,
+        markdown,
+        mean_and_deviation,
+    )
 
     before, now = commit_of(options.before), environment()
     results = Results(
@@ -175,7 +173,7 @@ def compare_accuracy(options) -> None:
 
 
 def main(options) -> None:
-    from _report import RESULTS, Results, environment
+    from _report import RESULTS, Results, commit_of, environment
 
     workers = two_workers(options)
     about = {"before": commit_of(options.before), "batch": options.batch}
